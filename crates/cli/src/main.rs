@@ -1,0 +1,3 @@
+//! The `foregrad` binary: arguments, dispatch, exit codes; no algorithm.
+
+fn main() {}

@@ -1,0 +1,25 @@
+//! Foregrad trains neural networks with **forward gradients**: the gradient of a network is known only through directional
+//! derivatives, taken along *guessed* directions by forward-mode differentiation.
+//!
+//! # Glossary
+//! | word | meaning |
+//! |---|---|
+//! | `x`, `y` | primal: a layer's input and output, `[n, channels, height, width]` |
+//! | `x_dot`, `y_dot` | tangent: `k` of them are stacked along the batch axis, direction by direction, `[k n, ...]` |
+//! | `x_bar`, `y_bar` | cotangent: the gradient of a scalar with respect to `x`, `y` |
+//! | `theta`, `theta_dot`, `theta_bar` | parameters, a direction in their space, a gradient in their space |
+//! | target | the gradient that is wanted, known only through inner products |
+//! | guess | the direction along which it is measured |
+//! | space | where target and guess live: `weight` or `activity` (a block's output) |
+//! | slot | what one scalar covers: a tensor, a block, the network; a sample, the mini-batch |
+//! | horizon | how many blocks further on the loss of a target, or of a guess, stands |
+//! | JVP, VJP | Jacobian-vector product (a tangent pushed forward), vector-Jacobian product (a cotangent pulled back) |
+//! | block, trunk, head | a stretch of the network; all of them; a block's auxiliary net with its loss |
+//! | oracle | the same step with targets by reverse mode: exact, for comparison |
+#![forbid(unsafe_code)]
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+pub mod error;
+pub mod rng;
+
+pub use error::{Error, Result};
