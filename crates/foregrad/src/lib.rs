@@ -20,6 +20,11 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod error;
+pub mod layers;
+pub mod losses;
+pub mod models;
+pub mod ops;
 pub mod rng;
+pub mod vector;
 
 pub use error::{Error, Result};

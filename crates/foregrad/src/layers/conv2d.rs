@@ -1,0 +1,149 @@
+//! Two-dimensional convolution.
+
+use burn::module::{Module, Param};
+use burn::tensor::Tensor;
+
+use super::{Cotangent, Layer, Phase, Wanted, assign_leaf, leaf_parameters, stacked};
+use crate::ops::{self, ConvShape};
+use crate::rng::{Placement, Stream};
+use crate::vector::ParamVector;
+
+/// Two-dimensional convolution, `weight` `[out, in / groups, kh, kw]`, `bias` `[out]`.
+///
+/// ```text
+/// forward    y     = x * w + b
+/// tangent    y_dot = x_dot * w + x * w_dot + b_dot
+/// cotangent  x_bar = y_bar *^T w    w_bar = x *^T y_bar    b_bar = sum over samples and pixels of y_bar
+/// ```
+/// Source: Dumoulin & Visin, *A guide to convolution arithmetic for deep learning* (2016), for the transposes.
+#[derive(Module, Debug)]
+pub struct Conv2d {
+    weight: Param<Tensor<4>>,
+    bias: Option<Param<Tensor<1>>>,
+    #[module(skip)]
+    shape: ConvShape,
+}
+
+/// The sizes of a [`Conv2d`].
+#[derive(Debug, Clone, Copy)]
+pub struct Conv2dConfig {
+    /// Channels of the input and of the output.
+    pub channels: [usize; 2],
+    /// Side of the square window.
+    pub kernel: usize,
+    /// Stride, padding and groups.
+    pub shape: ConvShape,
+    /// Whether there is a bias.
+    pub bias: bool,
+}
+
+impl Conv2dConfig {
+    /// A square window with stride 1, no padding, one group and no bias.
+    pub fn new(channels: [usize; 2], kernel: usize) -> Self {
+        Self { channels, kernel, shape: ConvShape { stride: 1, padding: 0, groups: 1 }, bias: false }
+    }
+
+    /// With another stride.
+    pub fn stride(mut self, stride: usize) -> Self {
+        self.shape.stride = stride;
+        self
+    }
+
+    /// With zeros around the input.
+    pub fn padding(mut self, padding: usize) -> Self {
+        self.shape.padding = padding;
+        self
+    }
+
+    /// With channel groups; both channel counts must be multiples.
+    pub fn groups(mut self, groups: usize) -> Self {
+        self.shape.groups = groups;
+        self
+    }
+
+    /// With a bias.
+    pub fn bias(mut self) -> Self {
+        self.bias = true;
+        self
+    }
+
+    /// Kaiming-uniform weights, `U(-b, b)` with `b = sqrt(6 / fan_in)`; biases 0.01 (the paper's code).
+    pub fn init(&self, stream: Stream, placement: &Placement) -> Conv2d {
+        let [input, output] = self.channels;
+        let fan_in = input / self.shape.groups * self.kernel * self.kernel;
+        let bound = (6.0 / fan_in as f64).sqrt();
+        let weight = stream.named("weight").uniform(output * fan_in, -bound, bound);
+        let size = [output, input / self.shape.groups, self.kernel, self.kernel];
+        Conv2d {
+            weight: Param::from_tensor(placement.tensor(weight, size)),
+            bias: self.bias.then(|| Param::from_tensor(placement.tensor(vec![0.01; output], [output]))),
+            shape: self.shape,
+        }
+    }
+}
+
+/// The input, for the weight's tangent and cotangent.
+#[derive(Debug)]
+pub struct Saved {
+    x: Tensor<4>,
+}
+
+impl Layer for Conv2d {
+    type Saved = Saved;
+
+    fn forward(&self, x: Tensor<4>, _phase: Phase) -> (Tensor<4>, Saved) {
+        let y = ops::conv2d(x.clone(), self.weight.val(), self.shape);
+        let y = match &self.bias {
+            Some(bias) => y + bias.val().reshape([1, -1, 1, 1]),
+            None => y,
+        };
+        (y, Saved { x })
+    }
+
+    fn tangent(&self, saved: &Saved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
+        let through_input = x_dot.map(|x_dot| ops::conv2d(x_dot, self.weight.val(), self.shape));
+        let through_weight = stacked::directions::<4>(theta_dot, "weight").map(|directions| {
+            let moved = directions.into_iter().map(|w_dot| ops::conv2d(saved.x.clone(), w_dot, self.shape));
+            Tensor::cat(moved.collect(), 0)
+        });
+        let y_dot = stacked::add(through_input, through_weight);
+        let Some(b_dot) = stacked::channel_directions(theta_dot, "bias") else { return y_dot };
+        let samples = saved.x.dims()[0];
+        let size = output_size(&saved.x, &self.weight.val(), self.shape);
+        let [count, _, channels, _] = b_dot.dims();
+        let moved = b_dot.expand([count, samples, channels, size[0] * size[1]]);
+        stacked::add(y_dot, Some(stacked::rejoin(moved, size)))
+    }
+
+    fn cotangent(&self, saved: &Saved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent {
+        let mut theta_bar = ParamVector::default();
+        if wanted.parameters {
+            let weight = self.weight.val();
+            theta_bar
+                .insert("weight", ops::conv2d_weight_cotangent(saved.x.clone(), y_bar.clone(), weight, self.shape));
+            if self.bias.is_some() {
+                let channels = y_bar.dims()[1];
+                theta_bar.insert("bias", y_bar.clone().sum_dim(0).sum_dim(2).sum_dim(3).reshape([channels]));
+            }
+        }
+        let [_, _, height, width] = saved.x.dims();
+        let x_bar = wanted
+            .input
+            .then(|| ops::conv2d_input_cotangent(y_bar, self.weight.val(), self.shape, [height, width]));
+        Cotangent { x_bar, theta_bar }
+    }
+
+    fn parameters(&self) -> ParamVector {
+        leaf_parameters(self)
+    }
+
+    fn assign(&mut self, values: &ParamVector) {
+        assign_leaf(self, values);
+    }
+}
+
+/// Height and width of the output.
+fn output_size(x: &Tensor<4>, weight: &Tensor<4>, shape: ConvShape) -> [usize; 2] {
+    let (x, w) = (x.dims(), weight.dims());
+    [2, 3].map(|axis| (x[axis] + 2 * shape.padding - w[axis]) / shape.stride + 1)
+}

@@ -1,0 +1,103 @@
+//! Affine map of features.
+
+use burn::module::{Module, Param};
+use burn::tensor::Tensor;
+
+use super::{Cotangent, Layer, Phase, Wanted, assign_leaf, leaf_parameters, stacked};
+use crate::rng::{Placement, Stream};
+use crate::vector::ParamVector;
+
+/// Affine map of features, `weight` `[out, in]`, `bias` `[out]`; activations are `[n, features, 1, 1]`.
+///
+/// ```text
+/// forward    y     = x W^T + b
+/// tangent    y_dot = x_dot W^T + x W_dot^T + b_dot
+/// cotangent  x_bar = y_bar W    W_bar = y_bar^T x    b_bar = sum over samples of y_bar
+/// ```
+/// Source: Griewank & Walther, *Evaluating Derivatives* (2008), chapter 3, for the pair of a product's derivatives.
+#[derive(Module, Debug)]
+pub struct Linear {
+    weight: Param<Tensor<2>>,
+    bias: Option<Param<Tensor<1>>>,
+}
+
+impl Linear {
+    /// Kaiming-uniform weights, `U(-b, b)` with `b = sqrt(6 / in)`; biases 0.01 (the paper's code).
+    pub fn new([input, output]: [usize; 2], bias: bool, stream: Stream, placement: &Placement) -> Self {
+        let bound = (6.0 / input as f64).sqrt();
+        let weight = stream.named("weight").uniform(output * input, -bound, bound);
+        Self {
+            weight: Param::from_tensor(placement.tensor(weight, [output, input])),
+            bias: bias.then(|| Param::from_tensor(placement.tensor(vec![0.01; output], [output]))),
+        }
+    }
+}
+
+/// The input, for the weight's tangent and cotangent.
+#[derive(Debug)]
+pub struct Saved {
+    x: Tensor<2>,
+}
+
+impl Layer for Linear {
+    type Saved = Saved;
+
+    fn forward(&self, x: Tensor<4>, _phase: Phase) -> (Tensor<4>, Saved) {
+        let x = rows(x);
+        let y = x.clone().matmul(self.weight.val().transpose());
+        let y = match &self.bias {
+            Some(bias) => y + bias.val().unsqueeze(),
+            None => y,
+        };
+        (features(y), Saved { x })
+    }
+
+    fn tangent(&self, saved: &Saved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
+        let through_input = x_dot.map(|x_dot| features(rows(x_dot).matmul(self.weight.val().transpose())));
+        let through_weight = stacked::directions::<2>(theta_dot, "weight").map(|directions| {
+            let moved = directions.into_iter().map(|w_dot| saved.x.clone().matmul(w_dot.transpose()));
+            features(Tensor::cat(moved.collect(), 0))
+        });
+        let through_bias = stacked::channel_directions(theta_dot, "bias").map(|b_dot| {
+            let [count, _, outputs, _] = b_dot.dims();
+            let samples = saved.x.dims()[0];
+            stacked::rejoin(b_dot.expand([count, samples, outputs, 1]), [1, 1])
+        });
+        stacked::add(through_input, stacked::add(through_weight, through_bias))
+    }
+
+    fn cotangent(&self, saved: &Saved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent {
+        let y_bar = rows(y_bar);
+        let mut theta_bar = ParamVector::default();
+        if wanted.parameters {
+            theta_bar.insert("weight", y_bar.clone().transpose().matmul(saved.x.clone()));
+            if self.bias.is_some() {
+                let outputs = y_bar.dims()[1];
+                theta_bar.insert("bias", y_bar.clone().sum_dim(0).reshape([outputs]));
+            }
+        }
+        let x_bar = wanted.input.then(|| features(y_bar.matmul(self.weight.val())));
+        Cotangent { x_bar, theta_bar }
+    }
+
+    fn parameters(&self) -> ParamVector {
+        leaf_parameters(self)
+    }
+
+    fn assign(&mut self, values: &ParamVector) {
+        assign_leaf(self, values);
+    }
+}
+
+/// `[n, features, 1, 1]` as `[n, features]`.
+fn rows(x: Tensor<4>) -> Tensor<2> {
+    let [samples, features, height, width] = x.dims();
+    assert_eq!([height, width], [1, 1], "a linear layer takes features; put a flatten layer before it");
+    x.reshape([samples, features])
+}
+
+/// `[n, features]` as `[n, features, 1, 1]`.
+fn features(x: Tensor<2>) -> Tensor<4> {
+    let [samples, features] = x.dims();
+    x.reshape([samples, features, 1, 1])
+}

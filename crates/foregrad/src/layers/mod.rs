@@ -1,0 +1,230 @@
+//! Layers: each a Burn module in a file of its own, with its three maps side by side.
+//!
+//! ```text
+//! forward   (theta, x)                -> y, saved
+//! tangent   (saved, x_dot, theta_dot) -> y_dot            J_x x_dot + J_theta theta_dot
+//! cotangent (saved, y_bar)            -> x_bar, theta_bar  J_x^T y_bar, J_theta^T y_bar
+//! ```
+//! Activations are rank 4, `[n, c, h, w]`; features are `[n, c, 1, 1]`. To add a layer: one file, one line in [`layers!`] below.
+
+use std::fmt::Debug;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::Tensor;
+
+use crate::vector::ParamVector;
+
+mod sequential;
+pub mod stacked;
+
+pub use batch_norm::StatisticsTangent;
+pub use conv2d::Conv2dConfig;
+pub use sequential::Sequential;
+
+/// Whether batch statistics are taken from the batch or from the moving averages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Batch statistics of the mini-batch.
+    Train,
+    /// Moving averages.
+    Eval,
+}
+
+/// Which cotangents a caller wants; what is not wanted is not computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// `x_bar`.
+    pub input: bool,
+    /// `theta_bar`.
+    pub parameters: bool,
+}
+
+impl Wanted {
+    /// Both cotangents.
+    pub const BOTH: Self = Self { input: true, parameters: true };
+    /// The input's cotangent only.
+    pub const INPUT: Self = Self { input: true, parameters: false };
+    /// The parameters' cotangent only.
+    pub const PARAMETERS: Self = Self { input: false, parameters: true };
+}
+
+/// What a cotangent map gives back.
+#[derive(Debug, Clone, Default)]
+pub struct Cotangent {
+    /// `x_bar`, shaped as `x`, if it was wanted.
+    pub x_bar: Option<Tensor<4>>,
+    /// `theta_bar`, empty if it was not wanted.
+    pub theta_bar: ParamVector,
+}
+
+impl Cotangent {
+    /// The input's cotangent.
+    ///
+    /// # Panics
+    /// If it was not asked for.
+    pub fn input(self) -> Tensor<4> {
+        self.x_bar.expect("the input's cotangent was not asked for")
+    }
+}
+
+/// A layer: its three maps, and its parameters by path.
+pub trait Layer: Debug + Send {
+    /// What `forward` keeps for the other two maps, and nothing more.
+    type Saved: Debug + Send;
+
+    /// `y` and what the other maps need.
+    fn forward(&self, x: Tensor<4>, phase: Phase) -> (Tensor<4>, Self::Saved);
+
+    /// `y_dot = J_x x_dot + J_theta theta_dot`, for `k` directions stacked along the batch axis (direction by direction).
+    ///
+    /// `theta_dot` is empty (no direction moves the parameters) or holds one vector a direction; a path that a vector lacks
+    /// counts as zero. `None` stands for a tangent that is zero throughout.
+    fn tangent(&self, saved: &Self::Saved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>>;
+
+    /// `x_bar = J_x^T y_bar` and `theta_bar = J_theta^T y_bar`, as far as wanted.
+    fn cotangent(&self, saved: &Self::Saved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent;
+
+    /// The trainable parameters, by path.
+    fn parameters(&self) -> ParamVector;
+
+    /// The moving averages, by path (`running_mean`, `running_var`).
+    fn averages(&self) -> ParamVector {
+        ParamVector::default()
+    }
+
+    /// The statistics of the batch that `forward` saw, by the paths of [`averages`](Layer::averages).
+    fn statistics(&self, _saved: &Self::Saved) -> ParamVector {
+        ParamVector::default()
+    }
+
+    /// Replaces parameters and averages by those of `values` that it holds.
+    fn assign(&mut self, values: &ParamVector);
+}
+
+/// The parameters of a leaf module (all its `Param` fields), by field name.
+pub(crate) fn leaf_parameters<M: Module>(module: &M) -> ParamVector {
+    struct Visitor(Vec<String>, ParamVector);
+    impl ModuleVisitor for Visitor {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.0.push(name.to_string());
+        }
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.0.pop();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.1.insert(self.0.join("."), param.val());
+        }
+    }
+    let mut visitor = Visitor(Vec::new(), ParamVector::default());
+    module.visit(&mut visitor);
+    visitor.1
+}
+
+/// Replaces the `Param` fields of a leaf module by the tensors of the same name.
+pub(crate) fn assign_leaf<M: Module>(module: &mut M, values: &ParamVector) {
+    struct Mapper<'a>(Vec<String>, &'a ParamVector);
+    impl ModuleMapper for Mapper<'_> {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.0.push(name.to_string());
+        }
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.0.pop();
+        }
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            match self.1.get::<D>(&self.0.join(".")) {
+                Some(value) => param.map(|_| value),
+                None => param,
+            }
+        }
+    }
+    *module = module.clone().map(&mut Mapper(Vec::new(), values));
+}
+
+/// Declares the layers: module file and type name, one a line.
+macro_rules! layers {
+    ($($file:ident :: $name:ident, $about:literal;)*) => {
+        $(mod $file; pub use $file::$name;)*
+
+        /// Any layer of the list, so that a network is a plain list of them.
+        #[derive(Module, Debug)]
+        pub enum AnyLayer {
+            $(#[doc = $about] $name($name),)*
+        }
+
+        /// What [`AnyLayer`]'s forward map keeps.
+        #[derive(Debug)]
+        pub enum AnySaved {
+            $(#[doc = $about] $name(<$name as Layer>::Saved),)*
+        }
+
+        $(impl From<$name> for AnyLayer {
+            fn from(layer: $name) -> Self {
+                AnyLayer::$name(layer)
+            }
+        })*
+
+        /// The names of all layers and what each does.
+        pub const LAYERS: &[(&str, &str)] = &[$((stringify!($file), $about)),*];
+
+        impl Layer for AnyLayer {
+            type Saved = AnySaved;
+
+            fn forward(&self, x: Tensor<4>, phase: Phase) -> (Tensor<4>, AnySaved) {
+                match self {
+                    $(AnyLayer::$name(layer) => {
+                        let (y, saved) = layer.forward(x, phase);
+                        (y, AnySaved::$name(saved))
+                    })*
+                }
+            }
+
+            fn tangent(&self, saved: &AnySaved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
+                match (self, saved) {
+                    $((AnyLayer::$name(layer), AnySaved::$name(saved)) => layer.tangent(saved, x_dot, theta_dot),)*
+                    _ => panic!("{self:?} was given what another layer saved"),
+                }
+            }
+
+            fn cotangent(&self, saved: &AnySaved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent {
+                match (self, saved) {
+                    $((AnyLayer::$name(layer), AnySaved::$name(saved)) => layer.cotangent(saved, y_bar, wanted),)*
+                    _ => panic!("{self:?} was given what another layer saved"),
+                }
+            }
+
+            fn parameters(&self) -> ParamVector {
+                match self { $(AnyLayer::$name(layer) => Layer::parameters(layer),)* }
+            }
+
+            fn averages(&self) -> ParamVector {
+                match self { $(AnyLayer::$name(layer) => layer.averages(),)* }
+            }
+
+            fn statistics(&self, saved: &AnySaved) -> ParamVector {
+                match (self, saved) {
+                    $((AnyLayer::$name(layer), AnySaved::$name(saved)) => layer.statistics(saved),)*
+                    _ => panic!("{self:?} was given what another layer saved"),
+                }
+            }
+
+            fn assign(&mut self, values: &ParamVector) {
+                match self { $(AnyLayer::$name(layer) => layer.assign(values),)* }
+            }
+        }
+    };
+}
+
+layers! {
+    conv2d::Conv2d, "two-dimensional convolution: stride, padding, groups, optional bias";
+    batch_norm::BatchNorm, "batch normalisation: one mean and variance a channel";
+    group_norm::GroupNorm, "group normalisation: one mean and variance a sample and channel group";
+    linear::Linear, "affine map of features, optional bias";
+    relu::Relu, "rectifier";
+    gelu::Gelu, "Gaussian error linear unit";
+    max_pool::MaxPool, "largest value of each window";
+    avg_pool::AvgPool, "mean of each window";
+    adaptive_avg_pool::AdaptiveAvgPool, "mean of each of a fixed number of bins";
+    spatial_deviation::SpatialDeviation, "standard deviation of each channel's map";
+    flatten::Flatten, "maps to features";
+    residual::Residual, "sum of a body and a shortcut";
+}

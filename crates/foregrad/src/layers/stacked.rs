@@ -1,0 +1,50 @@
+//! Tangents of several directions stacked along the batch axis: `[k n, c, h, w]`, direction by direction.
+
+use burn::tensor::Tensor;
+
+use crate::vector::ParamVector;
+
+/// `a + b`, where `None` is zero.
+pub fn add(a: Option<Tensor<4>>, b: Option<Tensor<4>>) -> Option<Tensor<4>> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a + b),
+        (a, b) => a.or(b),
+    }
+}
+
+/// The directions of one parameter, `[k, size]`, or `None` if no direction moves it.
+pub fn directions<const D: usize>(theta_dot: &[ParamVector], path: &str) -> Option<Vec<Tensor<D>>> {
+    let present: Vec<_> = theta_dot.iter().map(|theta_dot| theta_dot.get::<D>(path)).collect();
+    let like = present.iter().flatten().next()?.clone();
+    Some(present.into_iter().map(|tensor| tensor.unwrap_or_else(|| like.zeros_like())).collect())
+}
+
+/// The directions of a parameter with one value a channel, as `[k, 1, c, 1]`.
+pub fn channel_directions(theta_dot: &[ParamVector], path: &str) -> Option<Tensor<4>> {
+    let vectors = directions::<1>(theta_dot, path)?;
+    let (count, channels) = (vectors.len(), vectors[0].dims()[0]);
+    Some(Tensor::cat(vectors, 0).reshape([count, 1, channels, 1]))
+}
+
+/// `[k n, c, h, w]` as `[k, n, c, h w]`, for maps that broadcast what is shared by all directions.
+pub fn by_direction(x_dot: Tensor<4>, samples: usize) -> Tensor<4> {
+    let [stacked, channels, height, width] = x_dot.dims();
+    assert_eq!(stacked % samples, 0, "{stacked} stacked tangents are no multiple of {samples} samples");
+    x_dot.reshape([stacked / samples, samples, channels, height * width])
+}
+
+/// `[k, n, c, h w]` back as `[k n, c, h, w]`.
+pub fn rejoin(x_dot: Tensor<4>, [height, width]: [usize; 2]) -> Tensor<4> {
+    let [count, samples, channels, _] = x_dot.dims();
+    x_dot.reshape([count * samples, channels, height, width])
+}
+
+/// What one primal value does to every direction: `x_dot * factor`, with `factor` shaped as the primal.
+pub fn scale(x_dot: Tensor<4>, factor: Tensor<4>) -> Tensor<4> {
+    let [samples, _, height, width] = factor.dims();
+    if x_dot.dims()[0] == samples {
+        return x_dot * factor;
+    }
+    let factor = by_direction(factor, samples);
+    rejoin(by_direction(x_dot, samples) * factor, [height, width])
+}

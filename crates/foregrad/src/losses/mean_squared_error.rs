@@ -1,0 +1,38 @@
+//! Mean squared error.
+
+use burn::tensor::Tensor;
+
+use super::{Gradient, Labels, Loss, rows};
+use crate::ops;
+use crate::rng::Placement;
+
+/// Mean squared error to the one-hot labels `q`, the mean over samples and classes.
+///
+/// ```text
+/// forward    l     = mean_ic (z_ic - q_ic)^2
+/// tangent    l_dot = sum_i <2 (z_i - q_i) / (n classes), z_dot_i>
+/// cotangent  z_bar = 2 (z - q) / (n classes)
+/// ```
+/// Source: `torch.nn.MSELoss`, for the mean over both axes.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct MeanSquaredError;
+
+impl Loss for MeanSquaredError {
+    type Saved = Gradient;
+
+    fn forward(&self, z: Tensor<4>, labels: &Labels) -> (f64, Gradient) {
+        let z = rows(z);
+        let [samples, classes] = z.dims();
+        let difference = z.clone() - labels.one_hot(&Placement::of(&z));
+        let count = (samples * classes) as f64;
+        (ops::dot(&difference, &difference) / count, Gradient(difference * (2.0 / count)))
+    }
+
+    fn tangent(&self, saved: &Gradient, z_dot: Tensor<4>) -> Vec<Vec<f64>> {
+        saved.along(z_dot)
+    }
+
+    fn cotangent(&self, saved: &Gradient) -> Tensor<4> {
+        saved.at_output()
+    }
+}

@@ -1,0 +1,12 @@
+//! Networks as blocks: a trunk, its classifier, and an auxiliary head after every block but the last.
+
+pub mod head;
+mod mlp;
+mod network;
+mod norm;
+mod resnet;
+mod small_net;
+
+pub use head::{Evaluation, HEADS, Head, HeadConfig, HeadKind, HeadSaved, LossHead};
+pub use network::{MODELS, ModelConfig, Network, head_prefix};
+pub use norm::Norm;

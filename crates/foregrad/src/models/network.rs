@@ -1,0 +1,284 @@
+//! A network: blocks, classifier and heads, with the paths of all parameters.
+
+use super::resnet::{Builder, plain_blocks, residual_blocks, two_halves};
+use super::{Head, HeadConfig, HeadKind, Norm, head::LossHead, mlp, small_net};
+use crate::layers::{AnyLayer, Layer, Phase, Sequential, StatisticsTangent};
+use crate::rng::{Placement, Stream};
+use crate::vector::ParamVector;
+use crate::{Error, Result};
+
+/// The models by name, each with what it is.
+pub const MODELS: &[(&str, &str)] = &[
+    ("small-net", "six 3x3 convolution blocks: 64 64 128 128 256 256, 2x2 average pools before blocks 1, 3, 5"),
+    ("resnet18-8b", "ResNet-18, CIFAR stem, one residual block a block"),
+    ("resnet18-16b", "the same 3x3 convolutions without skips, one a block"),
+    ("resnet18-2b", "ResNet-18, CIFAR stem, two blocks of two stages"),
+    ("mlp", "three blocks of 512 hidden units"),
+];
+
+/// What a network is built from; complete, so that it can be rebuilt from a file.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ModelConfig {
+    /// A name of [`MODELS`].
+    pub name: String,
+    /// Factor on the channels of the trunk and the width of the heads.
+    pub width: f64,
+    /// The trunk's normalisation.
+    pub norm: Norm,
+    /// Average pools in `small-net`.
+    pub pool: bool,
+    /// Residual blocks a stage of `resnet18-8b`; 2 is ResNet-18.
+    pub blocks_per_stage: usize,
+    /// A normalisation before the classifier's pool, as in the paper's code.
+    pub classifier_norm: bool,
+    /// The heads' structure.
+    pub aux: HeadKind,
+    /// The heads' normalisation.
+    pub head_norm: Norm,
+    /// Label smoothing of every cross-entropy.
+    pub label_smoothing: f64,
+}
+
+impl Default for ModelConfig {
+    fn default() -> Self {
+        Self {
+            name: "small-net".into(),
+            width: 1.0,
+            norm: Norm::Batch,
+            pool: true,
+            blocks_per_stage: 2,
+            classifier_norm: false,
+            aux: HeadKind::Cnn,
+            head_norm: Norm::Batch,
+            label_smoothing: 0.0,
+        }
+    }
+}
+
+/// A trunk of blocks with a head after every block but the last, and a classifier after that.
+#[derive(Debug, Clone)]
+pub struct Network {
+    /// The trunk's blocks, in order.
+    pub blocks: Vec<Sequential>,
+    /// Auxiliary heads of all blocks but the last.
+    pub heads: Vec<Head>,
+    /// The loss of the network.
+    pub classifier: Head,
+    /// What stands before the paths of each block's parameters.
+    prefixes: Vec<String>,
+}
+
+impl ModelConfig {
+    /// The network for images of `[channels, height, width]`, its weights drawn from a seed.
+    ///
+    /// # Errors
+    /// An unknown name, a width that is not positive, images too small for the strides and pools.
+    pub fn init(&self, image: [usize; 3], classes: usize, seed: u64, placement: &Placement) -> Result<Network> {
+        self.validate(image, classes)?;
+        let stream = Stream::new(seed, "initial-weights");
+        let [channels, height, width] = image;
+        let builder = Builder { channels, width: self.width, norm: self.norm, stream, placement };
+        let (blocks, named) = match self.name.as_str() {
+            "small-net" => (small_net::blocks(&builder, self.pool), true),
+            "resnet18-8b" => (residual_blocks(&builder, self.blocks_per_stage), false),
+            "resnet18-16b" => (plain_blocks(&builder), true),
+            "resnet18-2b" => (two_halves(&builder), false),
+            "mlp" => (mlp::blocks(&builder, height * width), true),
+            other => return Err(unknown(other)),
+        };
+        let prefix = |block| if named { format!("blocks.{block}") } else { String::new() };
+        let prefixes = (0..blocks.len()).map(prefix).collect();
+        let outputs = output_shapes(&blocks, image, placement);
+        let heads = outputs[..blocks.len() - 1]
+            .iter()
+            .enumerate()
+            .map(|(block, output)| self.head(*output, classes).init(stream.named("heads").at(block as u64), placement));
+        let features = outputs[blocks.len() - 1][0];
+        let net = builder.classifier(features, classes, self.classifier_norm);
+        let heads = heads.collect();
+        Ok(Network { blocks, heads, classifier: Head::classifier(net, self.label_smoothing), prefixes })
+    }
+
+    fn head(&self, input: [usize; 3], classes: usize) -> HeadConfig {
+        // The paper halves the heads of its sixteen-block networks.
+        let halves = if self.name == "resnet18-16b" { 2.0 } else { 1.0 };
+        let widened = |base: f64| ((base * self.width / halves).round() as usize).max(1);
+        HeadConfig {
+            kind: self.aux,
+            norm: self.head_norm,
+            hidden: widened(1024.0),
+            channels: widened(32.0),
+            input,
+            classes,
+            smoothing: self.label_smoothing,
+        }
+    }
+
+    fn validate(&self, [channels, height, width]: [usize; 3], classes: usize) -> Result<()> {
+        if !MODELS.iter().any(|(name, _)| *name == self.name) {
+            return Err(unknown(&self.name));
+        }
+        if !(self.width > 0.0 && self.width.is_finite() && self.width <= 64.0) {
+            return Err(Error::out_of_range("--width", self.width, "a factor above 0, at most 64"));
+        }
+        if !(0.0..1.0).contains(&self.label_smoothing) {
+            return Err(Error::out_of_range("--label-smoothing", self.label_smoothing, "a number from 0 to below 1"));
+        }
+        if self.blocks_per_stage == 0 {
+            return Err(Error::out_of_range("--blocks-per-stage", 0, "at least 1"));
+        }
+        let least = if self.name == "small-net" && self.pool { 8 } else { 1 };
+        if height.min(width) < least || channels == 0 || classes < 2 {
+            return Err(Error::out_of_range(
+                "the image",
+                format!("{channels}x{height}x{width} with {classes} classes"),
+                format!("at least 1 channel, {least} pixels a side and 2 classes for `{}`", self.name),
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn unknown(name: &str) -> Error {
+    Error::unknown_name("model", name, &MODELS.iter().map(|(name, _)| *name).collect::<Vec<_>>())
+}
+
+/// Channels, height and width after each block, found by sending one blank image through.
+fn output_shapes(
+    blocks: &[Sequential],
+    [channels, height, width]: [usize; 3],
+    placement: &Placement,
+) -> Vec<[usize; 3]> {
+    let mut x = placement.zeros([1, channels, height, width]);
+    let shape = |block: &Sequential| {
+        x = block.forward(x.clone(), Phase::Eval).0;
+        let [_, channels, height, width] = x.dims();
+        [channels, height, width]
+    };
+    blocks.iter().map(shape).collect()
+}
+
+impl Network {
+    /// The number of blocks.
+    pub fn depth(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// What stands before the paths of a block's parameters; empty where layers are named as in torchvision.
+    pub fn prefix(&self, block: usize) -> &str {
+        &self.prefixes[block]
+    }
+
+    /// All trainable parameters by path: the trunk's, the classifier's (`fc.`), the heads' (`heads.J.`).
+    pub fn parameters(&self) -> ParamVector {
+        self.gather(Layer::parameters, LossHead::parameters)
+    }
+
+    /// All moving averages by path.
+    pub fn averages(&self) -> ParamVector {
+        self.gather(Layer::averages, Head::averages)
+    }
+
+    /// Parameters and averages: all that a file of weights holds.
+    pub fn state(&self) -> ParamVector {
+        let mut state = self.parameters();
+        state.extend(self.averages());
+        state
+    }
+
+    /// Replaces parameters and averages by those of `values` that the network holds.
+    pub fn assign(&mut self, values: &ParamVector) {
+        for (block, prefix) in self.blocks.iter_mut().zip(&self.prefixes) {
+            block.assign(&values.scoped(prefix));
+        }
+        self.classifier.assign(values);
+        for (block, head) in self.heads.iter_mut().enumerate() {
+            head.assign(&values.scoped(&head_prefix(block)));
+        }
+    }
+
+    /// Chooses whether the tangents of every batch norm go through its statistics.
+    pub fn set_statistics_tangent(&mut self, tangent: StatisticsTangent) {
+        let nets = self.heads.iter_mut().chain([&mut self.classifier]).flat_map(Head::nets_mut);
+        self.blocks.iter_mut().chain(nets).for_each(|chain| set_in_chain(chain, tangent));
+    }
+
+    /// The number of trainable parameters of trunk and classifier.
+    pub fn trunk_dimension(&self) -> usize {
+        self.parameters().filtered(|path| !path.starts_with("heads.")).dimension()
+    }
+
+    fn gather(&self, block: impl Fn(&Sequential) -> ParamVector, head: impl Fn(&Head) -> ParamVector) -> ParamVector {
+        let mut all = ParamVector::default();
+        for (chain, prefix) in self.blocks.iter().zip(&self.prefixes) {
+            all.extend(block(chain).prefixed(prefix));
+        }
+        all.extend(head(&self.classifier));
+        for (position, auxiliary) in self.heads.iter().enumerate() {
+            all.extend(head(auxiliary).prefixed(&head_prefix(position)));
+        }
+        all
+    }
+}
+
+/// What stands before the paths of a head's parameters.
+pub fn head_prefix(block: usize) -> String {
+    format!("heads.{block}")
+}
+
+fn set_in_chain(chain: &mut Sequential, tangent: StatisticsTangent) {
+    for layer in chain.layers_mut() {
+        match layer {
+            AnyLayer::BatchNorm(norm) => norm.set_statistics_tangent(tangent),
+            AnyLayer::Residual(sum) => sum.chains_mut().into_iter().for_each(|chain| set_in_chain(chain, tangent)),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::{DType, Device};
+
+    fn network(name: &str, image: [usize; 3]) -> Network {
+        let placement = Placement { device: Device::flex(), dtype: DType::F32 };
+        ModelConfig { name: name.into(), ..Default::default() }.init(image, 10, 0, &placement).expect("a model")
+    }
+
+    #[test]
+    fn parameter_counts_are_the_published_ones() {
+        assert_eq!(network("resnet18-8b", [3, 32, 32]).trunk_dimension(), 11_173_962);
+        assert_eq!(network("resnet18-2b", [3, 32, 32]).trunk_dimension(), 11_173_962);
+        assert_eq!(network("resnet18-16b", [3, 32, 32]).trunk_dimension(), 11_000_138);
+    }
+
+    #[test]
+    fn residual_networks_are_named_as_in_torchvision() {
+        let state = network("resnet18-8b", [3, 32, 32]).state();
+        for path in ["conv1.weight", "bn1.running_mean", "layer1.0.conv1.weight", "layer2.0.downsample.0.weight"] {
+            assert!(state.entry(path).is_some(), "{path} is missing");
+        }
+        assert_eq!(state.entry("fc.weight").expect("a classifier").shape(), [10, 512]);
+        assert!(state.entry("heads.6.0.weight").is_some());
+    }
+
+    #[test]
+    fn every_model_takes_odd_images_of_one_channel() {
+        for (name, _) in MODELS {
+            let network = network(name, [1, 28, 28]);
+            assert_eq!(network.heads.len() + 1, network.depth(), "{name}");
+        }
+    }
+
+    #[test]
+    fn assigning_its_own_state_changes_nothing_and_another_changes_all() {
+        let placement = Placement { device: Device::flex(), dtype: DType::F32 };
+        let config = ModelConfig { width: 0.1, ..Default::default() };
+        let mut first = config.init([1, 12, 12], 10, 0, &placement).expect("a model");
+        let second = config.init([1, 12, 12], 10, 1, &placement).expect("a model");
+        first.assign(&second.state());
+        assert_eq!(first.state().axpy(-1.0, &second.state()).norm(), 0.0);
+    }
+}

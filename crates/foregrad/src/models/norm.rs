@@ -1,0 +1,31 @@
+//! The choice of normalisation.
+
+use crate::layers::{AnyLayer, BatchNorm, GroupNorm};
+use crate::rng::Placement;
+
+/// Groups of a group norm, or the largest number below that divides the channels.
+const GROUPS: usize = 8;
+
+/// Biases of the paper's code; batch norm's shift counts as one.
+pub const BIAS: f64 = 0.01;
+
+/// Which normalisation follows a convolution or a hidden linear layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Norm {
+    /// Batch normalisation: couples the samples of a batch.
+    #[default]
+    Batch,
+    /// Group normalisation: treats samples alone.
+    Group,
+}
+
+impl Norm {
+    /// A normalisation of `channels` channels.
+    pub fn layer(self, channels: usize, placement: &Placement) -> AnyLayer {
+        match self {
+            Norm::Batch => BatchNorm::new(channels, BIAS, placement).into(),
+            Norm::Group => GroupNorm::new(channels, GROUPS, BIAS, placement).into(),
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! The fused primitives that layers and estimators call: the only place that knows both Burn and [`foregrad_kernels`].
+//!
+//! Each function is composed from Burn operations, which is what runs on a GPU, and hands over to a kernel where the tensor
+//! lives on Burn's CPU backend (Flex). The choice is made per call, from the tensor itself, so it needs no type parameter
+//! and holds for any device Burn drives.
+
+mod conv2d;
+mod projection;
+
+pub use conv2d::{ConvShape, conv2d, conv2d_input_cotangent, conv2d_weight_cotangent};
+pub(crate) use projection::host;
+pub use projection::{dot, largest_magnitude, row_dots, scale_rows};

@@ -1,0 +1,248 @@
+//! Vectors in parameter space: a guess, a gradient, a momentum, an update.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::Tensor;
+
+use crate::ops;
+use crate::rng::Placement;
+
+/// One tensor of a [`ParamVector`]: its values in a row, and its shape.
+#[derive(Debug, Clone)]
+pub struct ParamTensor {
+    values: Tensor<1>,
+    shape: Vec<usize>,
+}
+
+impl ParamTensor {
+    /// Takes a tensor of any rank.
+    pub fn new<const D: usize>(tensor: Tensor<D>) -> Self {
+        let shape = tensor.dims().to_vec();
+        Self { values: tensor.flatten(0, D - 1), shape }
+    }
+
+    /// The elements in a row.
+    pub fn values(&self) -> Tensor<1> {
+        self.values.clone()
+    }
+
+    /// The tensor's shape.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The tensor in its own shape.
+    ///
+    /// # Panics
+    /// If its rank is not `D`.
+    pub fn tensor<const D: usize>(&self) -> Tensor<D> {
+        let shape: [usize; D] = self.shape.as_slice().try_into().unwrap_or_else(|_| {
+            panic!("a tensor of shape {:?} was asked for with rank {D}", self.shape);
+        });
+        self.values.clone().reshape(shape)
+    }
+
+    /// The same shape with other values.
+    ///
+    /// # Panics
+    /// If the number of values differs.
+    pub fn with_values(&self, values: Tensor<1>) -> Self {
+        assert_eq!(values.dims()[0], self.values.dims()[0], "values for a tensor of shape {:?}", self.shape);
+        Self { values, shape: self.shape.clone() }
+    }
+}
+
+/// A vector in parameter space, keyed by the parameter's path (`blocks.3.conv2.weight`).
+///
+/// ```
+/// use foregrad::{rng::Placement, vector::ParamVector};
+/// use burn::tensor::{DType, Device};
+/// let placement = Placement { device: Device::flex(), dtype: DType::F64 };
+/// let mut gradient = ParamVector::default();
+/// gradient.insert("fc.bias", placement.tensor(vec![3.0, 4.0], [2]));
+/// assert_eq!(gradient.norm(), 5.0);
+/// assert_eq!(gradient.scaled(2.0).dot(&gradient), 50.0);
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct ParamVector {
+    entries: BTreeMap<String, ParamTensor>,
+}
+
+impl ParamVector {
+    /// Adds or replaces a tensor.
+    pub fn insert<const D: usize>(&mut self, path: impl Into<String>, tensor: Tensor<D>) {
+        self.entries.insert(path.into(), ParamTensor::new(tensor));
+    }
+
+    /// Adds or replaces a tensor of any rank.
+    pub fn insert_entry(&mut self, path: impl Into<String>, entry: ParamTensor) {
+        self.entries.insert(path.into(), entry);
+    }
+
+    /// The tensor at a path, in its own shape, if there is one.
+    pub fn get<const D: usize>(&self, path: &str) -> Option<Tensor<D>> {
+        self.entries.get(path).map(ParamTensor::tensor)
+    }
+
+    /// The entry at a path, if there is one.
+    pub fn entry(&self, path: &str) -> Option<&ParamTensor> {
+        self.entries.get(path)
+    }
+
+    /// All entries in the order of their paths.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &ParamTensor)> {
+        self.entries.iter().map(|(path, entry)| (path.as_str(), entry))
+    }
+
+    /// All paths, in order.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.entries.keys().map(String::as_str)
+    }
+
+    /// Whether it holds no tensor.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The number of tensors.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The number of elements of all tensors.
+    pub fn dimension(&self) -> usize {
+        self.entries.values().map(|entry| entry.shape.iter().product::<usize>()).sum()
+    }
+
+    /// The part below a name, its paths without `name.`; all of it for an empty name.
+    pub fn scoped(&self, name: &str) -> Self {
+        if name.is_empty() {
+            return self.clone();
+        }
+        let below = |path: &str| path.strip_prefix(name)?.strip_prefix('.').map(str::to_string);
+        let entries = self.entries.iter().filter_map(|(path, entry)| Some((below(path)?, entry.clone())));
+        Self { entries: entries.collect() }
+    }
+
+    /// The same vector with `name.` before every path; unchanged for an empty name.
+    pub fn prefixed(self, name: &str) -> Self {
+        if name.is_empty() {
+            return self;
+        }
+        Self { entries: self.entries.into_iter().map(|(path, entry)| (format!("{name}.{path}"), entry)).collect() }
+    }
+
+    /// The part whose paths satisfy a condition.
+    pub fn filtered(&self, keep: impl Fn(&str) -> bool) -> Self {
+        let entries = self.entries.iter().filter(|(path, _)| keep(path));
+        Self { entries: entries.map(|(path, entry)| (path.clone(), entry.clone())).collect() }
+    }
+
+    /// Adds every entry of another vector, replacing those of the same path.
+    pub fn extend(&mut self, other: ParamVector) {
+        self.entries.extend(other.entries);
+    }
+
+    /// `f` applied to every tensor's values, with its path.
+    pub fn map(&self, mut f: impl FnMut(&str, Tensor<1>) -> Tensor<1>) -> Self {
+        let mapped = self.entries.iter().map(|(path, entry)| {
+            let values = f(path, entry.values());
+            (path.clone(), entry.with_values(values))
+        });
+        Self { entries: mapped.collect() }
+    }
+
+    /// `factor * self`.
+    pub fn scaled(&self, factor: f64) -> Self {
+        self.map(|_, values| values.mul_scalar(factor))
+    }
+
+    /// `self + factor * other`; a path that only one of them holds counts as zero in the other.
+    pub fn axpy(mut self, factor: f64, other: &ParamVector) -> Self {
+        for (path, entry) in &other.entries {
+            let added = entry.values().mul_scalar(factor);
+            let sum = match self.entries.remove(path) {
+                Some(mine) => mine.with_values(mine.values() + added),
+                None => entry.with_values(added),
+            };
+            self.entries.insert(path.clone(), sum);
+        }
+        self
+    }
+
+    /// `<self, other>` over the paths that both hold, in the order of the paths.
+    pub fn dot(&self, other: &ParamVector) -> f64 {
+        let product = |(path, entry): (&String, &ParamTensor)| {
+            other.entries.get(path).map(|theirs| ops::dot(&entry.values, &theirs.values))
+        };
+        self.entries.iter().filter_map(product).sum()
+    }
+
+    /// `|self|`, computed after dividing by the largest magnitude, so that tiny vectors do not underflow.
+    pub fn norm(&self) -> f64 {
+        let largest = self.entries.values().map(|entry| ops::largest_magnitude(&entry.values));
+        let largest = largest.fold(0.0, |a: f64, b| if b > a || b.is_nan() { b } else { a });
+        if largest == 0.0 || !largest.is_finite() {
+            return largest;
+        }
+        let scaled = self.scaled(1.0 / largest);
+        largest * scaled.dot(&scaled).sqrt()
+    }
+
+    /// Whether every element is a finite number.
+    pub fn is_finite(&self) -> bool {
+        self.entries.values().all(|entry| ops::largest_magnitude(&entry.values).is_finite())
+    }
+
+    /// A vector of zeros of the same shape.
+    pub fn zeros_like(&self) -> Self {
+        self.map(|_, values| values.zeros_like())
+    }
+
+    /// A vector of the same shape whose tensor at `path` holds the numbers `fill(path, count)`.
+    pub fn filled_like(&self, fill: impl Fn(&str, &[usize]) -> Vec<f64>) -> Self {
+        let entries = self.entries.iter().map(|(path, entry)| {
+            let values = fill(path, &entry.shape);
+            let length = values.len();
+            (path.clone(), entry.with_values(Placement::of(&entry.values).tensor(values, [length])))
+        });
+        Self { entries: entries.collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::{DType, Device};
+
+    fn vector(pairs: &[(&str, &[f64])]) -> ParamVector {
+        let placement = Placement { device: Device::flex(), dtype: DType::F64 };
+        let mut vector = ParamVector::default();
+        for (path, values) in pairs {
+            vector.insert(*path, placement.tensor(values.to_vec(), [values.len()]));
+        }
+        vector
+    }
+
+    #[test]
+    fn scoping_and_prefixing_undo_each_other_and_respect_name_borders() {
+        let all = vector(&[("a.weight", &[1.0]), ("a.b.weight", &[2.0]), ("ab.weight", &[3.0])]);
+        let scoped = all.scoped("a");
+        assert_eq!(scoped.paths().collect::<Vec<_>>(), ["b.weight", "weight"]);
+        assert_eq!(scoped.prefixed("a").paths().collect::<Vec<_>>(), ["a.b.weight", "a.weight"]);
+    }
+
+    #[test]
+    fn axpy_counts_missing_tensors_as_zero() {
+        let sum = vector(&[("a", &[1.0, 2.0])]).axpy(3.0, &vector(&[("a", &[1.0, 0.0]), ("b", &[5.0])]));
+        assert_eq!(sum.norm(), (16.0f64 + 4.0 + 225.0).sqrt());
+    }
+
+    #[test]
+    fn norms_of_tiny_vectors_do_not_underflow() {
+        let tiny = vector(&[("a", &[3e-200, 4e-200])]);
+        assert!((tiny.norm() / 5e-200 - 1.0).abs() < 1e-14);
+        assert_eq!(vector(&[("a", &[0.0])]).norm(), 0.0);
+        assert!(!vector(&[("a", &[f64::NAN])]).norm().is_finite());
+    }
+}
