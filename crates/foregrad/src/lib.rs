@@ -20,6 +20,7 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod error;
+pub mod estimate;
 pub mod layers;
 pub mod losses;
 pub mod models;

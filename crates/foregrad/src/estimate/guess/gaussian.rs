@@ -1,0 +1,21 @@
+//! Independent standard normal numbers.
+//!
+//! Source: `paper.md`, Guesses; Baydin et al. (2022).
+
+use super::{BOTH, Origin, Support};
+use crate::rng::Stream;
+
+pub(super) const SUPPORT: Support = Support {
+    name: "gaussian",
+    about: "independent standard normal numbers",
+    origin: Origin::Random(draw),
+    spaces: BOTH,
+    several: true,
+    least_directions: 1,
+    projection_only: false,
+    forward_any_target: true,
+};
+
+pub(super) fn draw(stream: Stream, shape: &[usize]) -> Vec<f64> {
+    stream.normal(shape.iter().product())
+}

@@ -1,0 +1,21 @@
+//! Independent signs.
+//!
+//! Source: `paper.md`, Guesses; Belouze (2022): the best isotropic guess.
+
+use super::{BOTH, Origin, Support};
+use crate::rng::Stream;
+
+pub(super) const SUPPORT: Support = Support {
+    name: "rademacher",
+    about: "independent random signs",
+    origin: Origin::Random(draw),
+    spaces: BOTH,
+    several: true,
+    least_directions: 1,
+    projection_only: false,
+    forward_any_target: true,
+};
+
+fn draw(stream: Stream, shape: &[usize]) -> Vec<f64> {
+    stream.signs(shape.iter().product())
+}
