@@ -211,6 +211,25 @@ impl EstimatorConfig {
         Ok(())
     }
 
+    /// Refuses a target that cannot be split into samples where every sample has a scalar of its own.
+    ///
+    /// # Errors
+    /// [`Error::Meaningless`].
+    pub fn validate_losses(&self, view: &super::View<'_>) -> Result<()> {
+        if self.granularity() != Granularity::Sample || self.mode == Mode::Oracle {
+            return Ok(());
+        }
+        let plan = super::Plan::new(self, view.depth());
+        let apart = |(block, loss): (usize, &usize)| block == *loss || view.losses[*loss].is_separable();
+        if plan.target_loss.iter().enumerate().all(apart) {
+            return Ok(());
+        }
+        Err(Error::meaningless(
+            "a predsim head's loss is no sum over samples, so beyond its own block it gives no scalar to each of them",
+            "--granularity batch, or --target local or global",
+        ))
+    }
+
     fn validate_guess(&self) -> Result<()> {
         let support = self.guess.support();
         let name = support.name;
@@ -235,6 +254,10 @@ impl EstimatorConfig {
             let reason =
                 format!("forward mode does not know the {} target itself, only its inner products", self.target);
             return Err(Error::meaningless(reason, format!("--guess {name} --target {} --mode oracle", self.target)));
+        }
+        if name == "fixed-ntk" && self.train_heads == TrainHeads::Yes {
+            let reason = "the heads of `fixed-ntk` are never trained";
+            return Err(Error::meaningless(reason, "--train-heads auto, or --guess local"));
         }
         if self.guess_horizon != Horizon::LOCAL && self.guess.head_source().is_none() {
             let reason = format!("the guess `{name}` is no gradient of a head, so it has no guess horizon");

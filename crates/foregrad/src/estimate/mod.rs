@@ -1,16 +1,29 @@
 //! Gradient estimation: a target, known only through inner products, measured along a guess.
 //!
-//! [`step`] computes one step's update for any combination of an [`EstimatorConfig`]. In forward mode ([`forward`]) the inner
-//! products are directional derivatives pushed through the network; in oracle mode ([`oracle`]) the target comes from
+//! [`step`] computes one step's update for any combination of an [`EstimatorConfig`]. In forward mode the inner
+//! products are directional derivatives pushed through the network; in oracle mode the target comes from
 //! reverse mode. Everything else - guesses, scaling, combination of directions, mixing - is shared.
 
+mod combine;
 mod config;
+mod engine;
+mod finish;
 pub mod guess;
+mod merged;
+mod mix;
+mod oracle;
+mod plan;
+mod prepared;
+mod stage;
+mod sweep;
 mod target;
+mod view;
 
 pub use config::{Combination, EstimatorConfig, Granularity, LastBlock, Memory, Mode, Space, TrainHeads};
 pub use guess::{GUESSES, Guess};
+pub use plan::Plan;
 pub use target::{HORIZONS, Horizon};
+pub use view::{Block, View};
 
 use std::collections::BTreeMap;
 
@@ -20,6 +33,9 @@ use crate::Result;
 use crate::losses::Labels;
 use crate::models::{Evaluation, Network};
 use crate::vector::ParamVector;
+use engine::Engine;
+use oracle::Oracle;
+use sweep::Sweep;
 
 /// A mini-batch and what identifies its step.
 #[derive(Debug, Clone)]
@@ -34,6 +50,17 @@ pub struct StepInput<'a> {
     pub step: u64,
     /// The optimiser's momentum buffer, for the guess `momentum`.
     pub momentum: Option<&'a ParamVector>,
+    /// Guesses to use instead of the estimator's own: `D.PATH` in weight space, `D.block.J` in activity space.
+    pub given: Option<&'a ParamVector>,
+    /// Whether the output holds the guesses used, and in oracle mode the targets.
+    pub collect_guesses: bool,
+}
+
+impl<'a> StepInput<'a> {
+    /// A mini-batch at a step of a run.
+    pub fn new(images: Tensor<4>, labels: &'a Labels, seed: u64, step: u64) -> Self {
+        Self { images, labels, seed, step, momentum: None, given: None, collect_guesses: false }
+    }
 }
 
 /// What an estimator carries from step to step: mixing's baselines.
@@ -65,6 +92,10 @@ pub struct StepOutput {
     pub scalars: Vec<Scalars>,
     /// Slots whose guess was zero.
     pub zero_guesses: usize,
+    /// The guesses used, if they were asked for: `D.PATH`, or `D.block.J` in activity space.
+    pub guesses: ParamVector,
+    /// The targets, if guesses were asked for in oracle mode: by path, and `block.J` in activity space.
+    pub targets: ParamVector,
     /// What the next step needs.
     pub state: EstimatorState,
 }
@@ -79,7 +110,25 @@ pub fn step(
     input: &StepInput<'_>,
     state: &EstimatorState,
 ) -> Result<StepOutput> {
-    let _ = (network, input, state);
-    config.validate(network.depth())?;
-    unreachable!()
+    step_on(config, &View::new(network), input, state)
+}
+
+/// [`step`] on anything with the maps of a network.
+///
+/// # Errors
+/// A combination without meaning.
+pub fn step_on(
+    config: &EstimatorConfig,
+    view: &View<'_>,
+    input: &StepInput<'_>,
+    state: &EstimatorState,
+) -> Result<StepOutput> {
+    config.validate(view.depth())?;
+    config.validate_losses(view)?;
+    let mut engine = Engine::new(config, view, input);
+    engine.output.state = state.clone();
+    Ok(match config.mode {
+        Mode::Forward => Sweep::run(engine),
+        Mode::Oracle => Oracle::run(engine),
+    })
 }

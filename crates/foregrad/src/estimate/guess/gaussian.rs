@@ -16,6 +16,6 @@ pub(super) const SUPPORT: Support = Support {
     forward_any_target: true,
 };
 
-pub(super) fn draw(stream: Stream, shape: &[usize]) -> Vec<f64> {
+pub(in crate::estimate) fn draw(stream: Stream, shape: &[usize]) -> Vec<f64> {
     stream.normal(shape.iter().product())
 }

@@ -10,13 +10,13 @@ use crate::Error;
 
 mod exact;
 mod fixed_ntk;
-mod gaussian;
+pub(super) mod gaussian;
 mod local;
 mod low_rank;
 mod momentum;
 mod ntk;
 mod rademacher;
-mod span;
+pub(super) mod span;
 mod upstream;
 
 /// Where a guess comes from; this is what the sweep and the oracle act on.

@@ -6,8 +6,16 @@
 //!
 //! Source: `paper.md`, Guesses; Table 6.
 
+use burn::tensor::Tensor;
+use nalgebra::{DMatrix, SymmetricEigen};
+
 use super::{Origin, Support};
 use crate::estimate::Space;
+use crate::ops;
+use crate::rng::{Placement, Stream};
+
+/// Singular values below this part of the largest are rounding noise.
+const RANK_TOLERANCE: f64 = 1e-6;
 
 pub(super) const SUPPORT: Support = Support {
     name: "span",
@@ -19,3 +27,35 @@ pub(super) const SUPPORT: Support = Support {
     projection_only: true,
     forward_any_target: true,
 };
+
+/// The first `count` principal directions of a batch of guesses `[n, c, h, w]`, each once a sample with the sample's sign.
+///
+/// With `A` the row-normalised guesses and `A A^T = U S^2 U^T`, the right singular vectors are `V^T = S^-1 U^T A`. Directions
+/// beyond the rank are zero.
+pub(in crate::estimate) fn directions(guesses: Tensor<4>, count: usize, stream: Stream) -> Vec<Tensor<4>> {
+    let shape @ [samples, channels, height, width] = guesses.dims();
+    let features = channels * height * width;
+    let inverse_norm = |square: f64| if square > 0.0 { square.sqrt().recip() } else { 0.0 };
+    let factors: Vec<f64> = ops::row_dots(&guesses, &guesses).into_iter().map(inverse_norm).collect();
+    let rows = ops::scale_rows(guesses, &factors).reshape([samples, features]);
+    let gram = ops::host(rows.clone().matmul(rows.clone().transpose()));
+    let SymmetricEigen { eigenvectors, eigenvalues } =
+        SymmetricEigen::new(DMatrix::from_row_slice(samples, samples, &gram));
+    let mut order: Vec<usize> = (0..samples).collect();
+    order.sort_by(|a, b| eigenvalues[*b].total_cmp(&eigenvalues[*a]));
+    let largest = order.first().map_or(0.0, |first| eigenvalues[*first].max(0.0).sqrt());
+    let placement = Placement::of(&rows);
+    let direction = |position: usize| {
+        let mut weights = vec![0.0; samples];
+        if let Some(index) = order.get(position) {
+            let singular = eigenvalues[*index].max(0.0).sqrt();
+            if singular > RANK_TOLERANCE * largest {
+                weights = eigenvectors.column(*index).iter().map(|u| u / singular).collect();
+            }
+        }
+        let v = placement.tensor(weights, [1, samples]).matmul(rows.clone());
+        let signs = stream.at(position as u64).sign_tensor([samples, 1], &placement);
+        signs.matmul(v).reshape(shape)
+    };
+    (0..count).map(direction).collect()
+}

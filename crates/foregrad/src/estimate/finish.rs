@@ -1,0 +1,157 @@
+//! From measured scalars to the update: guesses times coefficients, in activity space pulled back through the block.
+
+use std::rc::Rc;
+
+use burn::tensor::Tensor;
+
+use super::combine::Gram;
+use super::engine::{Directions, Engine};
+use super::prepared::{Prepared, Slot};
+use super::stage::{Stage, Window};
+use super::{Granularity, Memory, Scalars, Space};
+use crate::layers::{AnySaved, Phase, Wanted};
+use crate::ops;
+use crate::vector::ParamVector;
+
+/// What is kept of a block between its guess and its scalars.
+pub struct Kept {
+    block: usize,
+    slots: Vec<Slot>,
+    grams: Vec<Gram>,
+    /// Shape of the block's output, to redraw random directions.
+    shape: Option<[usize; 4]>,
+    /// The directions; none where they are redrawn, or where `theta` replaces them.
+    directions: Option<Directions>,
+    /// Granularity `batch`: the guesses' cotangents in the parameters.
+    theta: Vec<ParamVector>,
+    /// Activity space, `recompute`: the block's input.
+    x: Option<Tensor<4>>,
+    /// Activity space, `keep`: the block's saved values.
+    saved: Option<Rc<Vec<AnySaved>>>,
+}
+
+impl Kept {
+    /// The inner products of the directions of the block's first slot.
+    pub fn gram(&self) -> Option<&Gram> {
+        self.grams.first()
+    }
+
+    /// The block's slots.
+    pub fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+}
+
+impl<'a> Engine<'a> {
+    /// Keeps of a measured guess no more than its update needs.
+    pub fn keep(&self, prepared: Prepared, stage: Option<&Stage<'a>>) -> Kept {
+        let Prepared { block, slots, directions, grams } = prepared;
+        let mut kept = Kept {
+            block,
+            slots,
+            grams,
+            shape: stage.map(|stage| stage.shape),
+            directions: None,
+            theta: Vec::new(),
+            x: None,
+            saved: None,
+        };
+        let is_batch = self.config.granularity() == Granularity::Batch;
+        match (directions, stage) {
+            (Directions::Activity(tensors), Some(stage)) if is_batch => {
+                let maps = self.view.blocks[block];
+                let pulled = |bar| maps.cotangent(&stage.saved, bar, Wanted::PARAMETERS).theta_bar;
+                kept.theta = tensors.into_iter().map(pulled).collect();
+            }
+            (directions, stage) => {
+                kept.directions = (!self.config.guess.is_random()).then_some(directions);
+                if let (Space::Activity, Some(stage)) = (self.config.space, stage) {
+                    match self.config.memory {
+                        Memory::Recompute => kept.x = Some(stage.x.clone()),
+                        Memory::Keep => kept.saved = Some(stage.saved.clone()),
+                    }
+                }
+            }
+        }
+        kept
+    }
+
+    /// Adds the update of one slot in weight space from its scalars, one a direction.
+    pub fn finish_weight(&mut self, kept: &Kept, slot: usize, b: &[f64]) {
+        let coefficients = self.coefficients(b, kept.grams.get(slot));
+        self.record(&kept.slots[slot].name, b.iter().map(|b| vec![*b]).collect());
+        self.add_weight(kept, slot, &coefficients);
+    }
+
+    /// Adds `sum_d c_d G_d` of one slot in weight space.
+    pub fn add_weight(&mut self, kept: &Kept, slot: usize, coefficients: &[f64]) {
+        let redrawn;
+        let directions = match &kept.directions {
+            Some(directions) => directions,
+            None => {
+                redrawn = self.redraw(None, kept.block);
+                &redrawn
+            }
+        };
+        let Directions::Weight(vectors) = directions else { panic!("weight space has weight directions") };
+        let parts: Vec<_> = vectors.iter().map(|vector| kept.slots[slot].part(vector)).collect();
+        let update = combination(&parts, coefficients);
+        self.output.update.extend(self.view.globalised(kept.block, update));
+    }
+
+    /// Adds the update of a block in activity space from its scalars, `[k][n]` (or `[k][1]` for granularity `batch`).
+    pub fn finish_activity(&mut self, kept: &Kept, window: &Window<'a>, b: Vec<Vec<f64>>) {
+        let block = kept.block;
+        let width = b[0].len();
+        let per_unit: Vec<Vec<f64>> = (0..width)
+            .map(|unit| {
+                let b: Vec<f64> = b.iter().map(|b| b[unit]).collect();
+                self.coefficients(&b, kept.grams.get(unit))
+            })
+            .collect();
+        self.record(&kept.slots[0].name, b);
+        let update = if kept.theta.is_empty() {
+            let y_bar = self.weighted_guess(kept, &per_unit);
+            let saved = self.saved_again(kept, window);
+            self.view.blocks[block].cotangent(&saved, y_bar, Wanted::PARAMETERS).theta_bar
+        } else {
+            combination(&kept.theta, &per_unit[0])
+        };
+        self.output.update.extend(self.view.globalised(block, update));
+    }
+
+    /// `sum_d c_di G_di`, a cotangent at the block's output.
+    fn weighted_guess(&self, kept: &Kept, coefficients: &[Vec<f64>]) -> Tensor<4> {
+        let directions = kept.directions.clone().unwrap_or_else(|| self.redraw(kept.shape, kept.block));
+        let Directions::Activity(tensors) = directions else { panic!("activity space has activity directions") };
+        let scaled = tensors.into_iter().enumerate().map(|(direction, tensor)| {
+            let factors: Vec<f64> = coefficients.iter().map(|sample| sample[direction]).collect();
+            ops::scale_rows(tensor, &factors)
+        });
+        scaled.reduce(|sum, part| sum + part).expect("at least one direction")
+    }
+
+    /// A block's saved values: still there, kept, or computed again from its input.
+    fn saved_again(&self, kept: &Kept, window: &Window<'a>) -> Rc<Vec<AnySaved>> {
+        if let Some(stage) = window.get(kept.block) {
+            return stage.saved.clone();
+        }
+        if let Some(saved) = &kept.saved {
+            return saved.clone();
+        }
+        let x = kept.x.clone().expect("activity space keeps a block's input or its saved values");
+        self.view.blocks[kept.block].forward(x, Phase::Train).1.into()
+    }
+
+    /// Notes a slot's scalars.
+    pub fn record(&mut self, slot: &str, values: Vec<Vec<f64>>) {
+        self.output.scalars.push(Scalars { slot: slot.to_string(), values });
+    }
+}
+
+/// `sum_d c_d v_d`.
+fn combination(vectors: &[ParamVector], coefficients: &[f64]) -> ParamVector {
+    let mut pairs = vectors.iter().zip(coefficients);
+    let Some((first, coefficient)) = pairs.next() else { return ParamVector::default() };
+    pairs.fold(first.scaled(*coefficient), |sum, (vector, coefficient)| sum.axpy(*coefficient, vector))
+}

@@ -1,0 +1,186 @@
+//! Oracle mode: the same step with every target by reverse mode, so that its scalars are exact.
+//!
+//! Source: `paper.md`, equations 4 and 5, as the paper's own code computes them.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::Tensor;
+
+use super::engine::{Directions, Engine};
+use super::finish::Kept;
+use super::guess::Origin;
+use super::merged::{Merged, finish_mixture, finish_network};
+use super::mix::{self, MixedSlot};
+use super::prepared::Prepared;
+use super::stage::Window;
+use super::{Granularity, Space, StepOutput};
+use crate::layers::Wanted;
+use crate::ops;
+use crate::vector::ParamVector;
+
+/// A step by reverse mode.
+pub struct Oracle<'a> {
+    engine: Engine<'a>,
+    window: Window<'a>,
+    /// Blocks whose scalars are combined at the end (network granularity, mixing).
+    kept: BTreeMap<usize, Kept>,
+    /// The network's single slot: its inner products, one a direction.
+    network: Vec<f64>,
+    /// A mixture: every slot's exact scalars and signs.
+    mixed: BTreeMap<usize, Vec<(MixedSlot, Vec<f64>)>>,
+}
+
+/// The gradient that a block's guess is measured against.
+struct Target {
+    theta_bar: ParamVector,
+    y_bar: Option<Tensor<4>>,
+}
+
+impl<'a> Oracle<'a> {
+    /// One whole step.
+    pub fn run(engine: Engine<'a>) -> StepOutput {
+        let mut oracle = Self {
+            engine,
+            window: Window::default(),
+            kept: BTreeMap::new(),
+            network: Vec::new(),
+            mixed: BTreeMap::new(),
+        };
+        let mut x = oracle.engine.input.images.clone();
+        for block in 0..oracle.engine.plan.depth {
+            let (stage, y) = oracle.engine.stage(block, x, true);
+            oracle.window.push(stage);
+            x = y;
+        }
+        let last = oracle.engine.plan.depth - 1;
+        (0..=last).for_each(|loss| oracle.walk_back(loss));
+        if oracle.engine.plan.estimates_classifier() {
+            oracle.classifier();
+        }
+        oracle.end();
+        oracle.engine.output
+    }
+
+    /// The gradient of one loss, back to every block whose target it is.
+    fn walk_back(&mut self, loss: usize) {
+        let blocks = self.engine.plan.estimated.min(self.engine.plan.depth);
+        let aimed: Vec<usize> = (0..blocks).filter(|block| self.engine.plan.target_loss[*block] == loss).collect();
+        let Some(first) = aimed.first().copied() else { return };
+        let mut y_bar = self.window.stage(loss).loss_bar.clone().expect("the gradient of a target's loss");
+        for block in (first..=loss).rev() {
+            let is_aimed = aimed.contains(&block);
+            let weight = self.engine.config.space == Space::Weight || self.is_exact();
+            let wanted = Wanted { input: block > first, parameters: is_aimed && weight };
+            let saved = self.window.stage(block).saved.clone();
+            let part = self.engine.view.blocks[block].cotangent(&saved, y_bar.clone(), wanted);
+            if is_aimed {
+                self.measure(block, Target { theta_bar: part.theta_bar, y_bar: Some(y_bar.clone()) });
+            }
+            if let Some(x_bar) = part.x_bar {
+                y_bar = x_bar;
+            }
+        }
+    }
+
+    fn is_exact(&self) -> bool {
+        matches!(self.engine.config.guess.origin(), Origin::Target)
+    }
+
+    fn classifier(&mut self) {
+        let depth = self.engine.plan.depth;
+        let (loss, saved) = self.window.stage(depth - 1).loss.as_ref().expect("the classifier's loss");
+        let theta_bar = loss.maps().cotangent(saved, Wanted::PARAMETERS).theta_bar;
+        self.measure(depth, Target { theta_bar, y_bar: None });
+    }
+
+    /// A block's scalars and, unless they are combined at the end, its update.
+    fn measure(&mut self, block: usize, target: Target) {
+        if self.engine.input.collect_guesses {
+            self.collect_target(block, &target);
+        }
+        if self.is_exact() {
+            let norm = target.theta_bar.norm();
+            self.engine.record(&format!("block.{block}"), vec![vec![norm]]);
+            let update = self.engine.view.globalised(block, target.theta_bar);
+            return self.engine.output.update.extend(update);
+        }
+        let prepared = self.engine.prepare(&self.window, block);
+        let products = self.products(&prepared, &target);
+        let signs = self.engine.config.mix.is_some().then(|| self.engine.mixed_slots(&prepared));
+        let kept = self.engine.keep(prepared, self.window.get(block));
+        if let Some(signs) = signs {
+            let scalars = products.into_iter().map(|slot| slot.into_iter().next().unwrap_or_default());
+            self.mixed.insert(block, signs.into_iter().zip(scalars).collect());
+            self.kept.insert(block, kept);
+        } else if self.engine.config.granularity() == Granularity::Network {
+            self.network.resize(self.engine.config.directions, 0.0);
+            self.network.iter_mut().zip(&products[0]).for_each(|(sum, b)| *sum += b[0]);
+            self.kept.insert(block, kept);
+        } else {
+            self.finish(&kept, products);
+        }
+    }
+
+    fn finish(&mut self, kept: &Kept, mut products: Vec<Vec<Vec<f64>>>) {
+        match self.engine.config.space {
+            Space::Activity => self.engine.finish_activity(kept, &self.window, products.remove(0)),
+            Space::Weight => {
+                for (slot, b) in products.iter().enumerate() {
+                    let b: Vec<f64> = b.iter().map(|b| b[0]).collect();
+                    self.engine.finish_weight(kept, slot, &b);
+                }
+            }
+        }
+    }
+
+    /// `<target, guess>`: per slot, direction and unit (sample, or one).
+    fn products(&self, prepared: &Prepared, target: &Target) -> Vec<Vec<Vec<f64>>> {
+        match &prepared.directions {
+            Directions::Weight(vectors) => prepared
+                .slots
+                .iter()
+                .map(|slot| {
+                    let aim = slot.part(&target.theta_bar);
+                    vectors.iter().map(|vector| vec![aim.dot(vector)]).collect()
+                })
+                .collect(),
+            Directions::Activity(tensors) => {
+                let y_bar = target.y_bar.as_ref().expect("a block has an output");
+                let sample = self.engine.config.granularity() == Granularity::Sample;
+                let product = |tensor: &Tensor<4>| {
+                    if sample { ops::row_dots(y_bar, tensor) } else { vec![ops::dot(y_bar, tensor)] }
+                };
+                vec![tensors.iter().map(product).collect()]
+            }
+        }
+    }
+
+    fn collect_target(&mut self, block: usize, target: &Target) {
+        let view = self.engine.view;
+        self.engine.output.targets.extend(view.globalised(block, target.theta_bar.clone()));
+        if let (Space::Activity, Some(y_bar)) = (self.engine.config.space, &target.y_bar) {
+            self.engine.output.targets.insert(format!("block.{block}"), y_bar.clone());
+        }
+    }
+
+    fn end(&mut self) {
+        if self.engine.config.mix.is_some() {
+            return self.end_mixture();
+        }
+        if Merged::new(self.engine.config).is_some() && !self.is_exact() {
+            finish_network(&mut self.engine, &self.kept, &self.network);
+        }
+    }
+
+    fn end_mixture(&mut self) {
+        let tangents = self.engine.config.mix.unwrap_or(0);
+        let (signs, scalars): (Vec<_>, Vec<_>) = self.mixed.values().flatten().cloned().unzip();
+        let derivatives = mix::mixed(&scalars, &signs, tangents);
+        let slots = self
+            .mixed
+            .iter()
+            .map(|(block, slots)| (*block, slots.iter().map(|(signs, _)| signs.clone()).collect()))
+            .collect();
+        finish_mixture(&mut self.engine, &self.window, &self.kept, &slots, &derivatives);
+    }
+}

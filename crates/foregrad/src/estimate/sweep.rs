@@ -1,0 +1,263 @@
+//! Forward mode: one pass through the network that carries tangents along and pushes new ones as guesses become known.
+//!
+//! No activation outlives its block in weight space (or the guess horizon's blocks), and nothing travels backward between
+//! blocks. Source: `paper.md`, Table 1; Baydin et al. (2022) for the merged tangent.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::Tensor;
+
+use super::combine::Gram;
+use super::engine::{Directions, Engine};
+use super::finish::Kept;
+use super::guess::Origin;
+use super::merged::Merged;
+use super::prepared::Prepared;
+use super::stage::{Stage, Window, through};
+use super::{Granularity, Space, StepOutput};
+use crate::layers::Wanted;
+use crate::ops;
+use crate::vector::ParamVector;
+
+/// The tangents of one slot on their way to the loss that measures them.
+struct Flight {
+    block: usize,
+    slot: usize,
+    closes: usize,
+    /// Stacked by direction; `None` is zero.
+    y_dot: Option<Tensor<4>>,
+}
+
+/// A forward sweep.
+pub struct Sweep<'a> {
+    engine: Engine<'a>,
+    window: Window<'a>,
+    flights: Vec<Flight>,
+    merged: Option<Merged>,
+    kept: BTreeMap<usize, Kept>,
+}
+
+impl<'a> Sweep<'a> {
+    /// One whole step.
+    pub fn run(engine: Engine<'a>) -> StepOutput {
+        let merged = Merged::new(engine.config);
+        let mut sweep = Self { engine, window: Window::default(), flights: Vec::new(), merged, kept: BTreeMap::new() };
+        let mut x = sweep.engine.input.images.clone();
+        for block in 0..sweep.engine.plan.depth {
+            let (stage, y) = sweep.engine.stage(block, x, false);
+            sweep.window.push(stage);
+            sweep.advance(block);
+            sweep.window.keep_last(sweep.engine.plan.lag);
+            x = y;
+        }
+        sweep.engine.output
+    }
+
+    /// Everything that happens at a block once its forward map has run.
+    fn advance(&mut self, block: usize) {
+        let ready: Vec<usize> = self.engine.plan.ready_at(block).collect();
+        if matches!(self.engine.config.guess.origin(), Origin::Target) {
+            return ready.into_iter().for_each(|guessed| self.take_exactly(guessed));
+        }
+        let prepared: Vec<Prepared> =
+            ready.into_iter().map(|guessed| self.engine.prepare(&self.window, guessed)).collect();
+        self.pass_flights(block);
+        if let Some(merged) = &mut self.merged {
+            merged.pass(&self.engine, &self.window, block, &prepared);
+        }
+        for prepared in prepared {
+            self.enter(block, prepared);
+        }
+        self.close(block);
+        if block + 1 == self.engine.plan.depth {
+            self.end(block);
+        }
+    }
+
+    /// The local target's own gradient: no projection, no tangent.
+    fn take_exactly(&mut self, block: usize) {
+        let stage = self.window.stage(block);
+        let y_bar = stage.guess_bars[0].clone();
+        let theta_bar = self.engine.view.blocks[block].cotangent(&stage.saved, y_bar, Wanted::PARAMETERS).theta_bar;
+        self.engine.output.update.extend(self.engine.view.globalised(block, theta_bar));
+    }
+
+    /// All tangents in flight through a block, stacked as far as `tangents_at_once` allows.
+    fn pass_flights(&mut self, block: usize) {
+        let (engine, stage) = (&self.engine, self.window.stage(block));
+        let samples = stage.shape[0];
+        let at_once = engine.config.tangents_at_once;
+        for batch in batches(&mut self.flights, samples, at_once) {
+            let live: Vec<_> = batch.iter_mut().filter(|flight| flight.y_dot.is_some()).collect();
+            let tangents: Vec<_> = live.iter().filter_map(|flight| flight.y_dot.clone()).collect();
+            let counts: Vec<_> = tangents.iter().map(|tangent| tangent.dims()[0]).collect();
+            if tangents.is_empty() {
+                continue;
+            }
+            let stacked = if tangents.len() == 1 { tangents[0].clone() } else { Tensor::cat(tangents, 0) };
+            let moved = through(engine.view, stage, block, Some(stacked), &[], at_once);
+            let mut start = 0;
+            for (flight, count) in live.into_iter().zip(counts) {
+                flight.y_dot = moved.as_ref().map(|moved| moved.clone().narrow(0, start, count));
+                start += count;
+            }
+        }
+    }
+
+    /// Puts a block's guesses on their way, as far as the current block, or measures them at once if their loss is nearer.
+    fn enter(&mut self, block: usize, prepared: Prepared) {
+        let guessed = prepared.block;
+        if self.merged.is_none() {
+            let closes = self.engine.plan.target_loss[guessed];
+            let to = closes.min(block);
+            for slot in 0..prepared.slots.len() {
+                let y_dot = self.push(&prepared, slot, to);
+                self.flights.push(Flight { block: guessed, slot, closes, y_dot });
+            }
+        }
+        let kept = self.engine.keep(prepared, self.window.get(guessed));
+        self.kept.insert(guessed, kept);
+        self.close_up_to(block);
+    }
+
+    /// The stacked tangents of one slot at the output of block `to`.
+    fn push(&self, prepared: &Prepared, slot: usize, to: usize) -> Option<Tensor<4>> {
+        let (engine, from) = (&self.engine, prepared.block);
+        let at_once = engine.config.tangents_at_once;
+        let start = match &prepared.directions {
+            Directions::Activity(tensors) => Some(Tensor::cat(tensors.clone(), 0)),
+            Directions::Weight(vectors) => {
+                let parts: Vec<_> = vectors.iter().map(|vector| prepared.slots[slot].part(vector)).collect();
+                through(engine.view, self.window.stage(from), from, None, &parts, at_once)
+            }
+        };
+        self.window.push_forward(engine.view, start, from, to, at_once)
+    }
+
+    /// Measures the flights whose loss lies before the current block (a guess that looks further than its target).
+    fn close_up_to(&mut self, block: usize) {
+        let near: Vec<usize> = (0..block).filter(|loss| self.flights.iter().any(|f| f.closes == *loss)).collect();
+        near.into_iter().for_each(|loss| self.close(loss));
+    }
+
+    /// Measures the flights that end at a block's loss, and turns blocks whose slots are all measured into updates.
+    fn close(&mut self, block: usize) {
+        let (arrived, flying) = std::mem::take(&mut self.flights).into_iter().partition(|f| f.closes == block);
+        self.flights = flying;
+        let arrived: Vec<Flight> = arrived;
+        for flight in arrived {
+            let derivatives = self.measure(self.window.stage(block), &flight);
+            let kept = &self.kept[&flight.block];
+            match self.engine.config.space {
+                Space::Weight => self.engine.finish_weight(kept, flight.slot, &totals(&derivatives)),
+                Space::Activity => {
+                    let per_unit = self.units(derivatives);
+                    self.engine.finish_activity(kept, &self.window, per_unit);
+                }
+            }
+            if !self.flights.iter().any(|other| other.block == flight.block) && flight.slot + 1 == kept_slots(kept) {
+                self.kept.remove(&flight.block);
+            }
+        }
+    }
+
+    /// The derivatives of a flight's loss along its tangents.
+    fn measure(&self, stage: &Stage, flight: &Flight) -> Vec<Vec<f64>> {
+        let count = self.engine.config.directions;
+        let samples = stage.shape[0];
+        let Some(y_dot) = &flight.y_dot else { return vec![vec![0.0; samples]; count] };
+        let (loss, saved) = stage.loss.as_ref().expect("a target's loss was evaluated");
+        if self.engine.config.granularity() == Granularity::Sample && !loss.maps().is_separable() {
+            // A loss that is no sum over samples, at its own block: a sample's part of the gradient is known outright.
+            let y_bar = loss.maps().cotangent(saved, Wanted::INPUT).input();
+            return y_dot.clone().split(samples, 0).iter().map(|y_dot| ops::row_dots(&y_bar, y_dot)).collect();
+        }
+        stage.derivatives(Some(y_dot.clone()), &[])
+    }
+
+    /// Derivatives per unit of the granularity: samples, or their sum.
+    fn units(&self, derivatives: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
+        match self.engine.config.granularity() {
+            Granularity::Sample => derivatives,
+            _ => totals(&derivatives).into_iter().map(|total| vec![total]).collect(),
+        }
+    }
+
+    /// The classifier's own slots, and everything that was merged.
+    fn end(&mut self, last: usize) {
+        let classifier = self.engine.plan.estimates_classifier().then(|| {
+            let depth = self.engine.plan.depth;
+            self.engine.prepare(&self.window, depth)
+        });
+        if let Some(merged) = self.merged.take() {
+            return self.end_merged(merged, last, classifier);
+        }
+        let Some(prepared) = classifier else { return };
+        let Directions::Weight(vectors) = &prepared.directions else { return };
+        let parts = |slot: usize| vectors.iter().map(|vector| prepared.slots[slot].part(vector)).collect();
+        let measured: Vec<_> = (0..prepared.slots.len())
+            .map(|slot| {
+                let parts: Vec<ParamVector> = parts(slot);
+                totals(&self.window.stage(last).derivatives(None, &parts))
+            })
+            .collect();
+        let kept = self.engine.keep(prepared, None);
+        for (slot, b) in measured.iter().enumerate() {
+            self.engine.finish_weight(&kept, slot, b);
+        }
+    }
+
+    fn end_merged(&mut self, merged: Merged, last: usize, classifier: Option<Prepared>) {
+        let theta = match &classifier {
+            Some(Prepared { directions: Directions::Weight(vectors), .. }) => vectors.clone(),
+            _ => Vec::new(),
+        };
+        let derivatives = merged.measure(&self.engine, self.window.stage(last), &theta);
+        if let Some(prepared) = classifier {
+            let kept = self.engine.keep(prepared, None);
+            self.kept.insert(self.engine.plan.depth, kept);
+        }
+        merged.finish(&mut self.engine, &self.window, &self.kept, derivatives);
+    }
+}
+
+/// Sums over samples.
+pub fn totals(derivatives: &[Vec<f64>]) -> Vec<f64> {
+    derivatives.iter().map(|samples| samples.iter().sum()).collect()
+}
+
+/// The inner products of the network's single slot, summed over its blocks.
+pub fn whole_gram(kept: &BTreeMap<usize, Kept>) -> Option<Gram> {
+    let mut grams = kept.values().filter_map(Kept::gram);
+    let first = grams.next()?.clone();
+    Some(grams.fold(first, |mut sum, gram| {
+        sum.add(gram);
+        sum
+    }))
+}
+
+fn kept_slots(kept: &Kept) -> usize {
+    kept.slots().len()
+}
+
+/// Consecutive flights whose tangents together are no more than `at_once` (0: all of them).
+fn batches(flights: &mut [Flight], samples: usize, at_once: usize) -> Vec<&mut [Flight]> {
+    let mut batches = Vec::new();
+    let mut rest = flights;
+    while !rest.is_empty() {
+        let mut total = 0;
+        let mut length = 0;
+        for flight in rest.iter() {
+            let count = flight.y_dot.as_ref().map_or(0, |y_dot| y_dot.dims()[0] / samples);
+            if length > 0 && at_once > 0 && total + count > at_once {
+                break;
+            }
+            total += count;
+            length += 1;
+        }
+        let (batch, after) = rest.split_at_mut(length);
+        batches.push(batch);
+        rest = after;
+    }
+    batches
+}

@@ -1,0 +1,89 @@
+//! A small network and batch in f64, shared by the estimators' tests.
+#![allow(dead_code, reason = "every test binary uses a part of it")]
+
+use burn::tensor::{DType, Device, Tensor};
+use foregrad::estimate::{self, EstimatorConfig, EstimatorState, StepInput, StepOutput};
+use foregrad::losses::Labels;
+use foregrad::models::{HeadKind, ModelConfig, Network, Norm};
+use foregrad::rng::{Placement, Stream};
+use foregrad::vector::ParamVector;
+
+/// A network with a batch.
+pub struct Case {
+    pub network: Network,
+    pub images: Tensor<4>,
+    pub labels: Labels,
+    pub momentum: ParamVector,
+}
+
+/// The placement of derivative tests.
+pub fn double() -> Placement {
+    Placement { device: Device::flex(), dtype: DType::F64 }
+}
+
+impl Case {
+    /// A narrow network of a model on odd images.
+    pub fn new(model: &str, norm: Norm, head_norm: Norm, aux: HeadKind) -> Self {
+        let config = ModelConfig { name: model.into(), width: 0.05, norm, head_norm, aux, ..Default::default() };
+        Self::with(&config, [2, 9, 11], 5)
+    }
+
+    /// A network of a configuration, and `samples` random images.
+    pub fn with(config: &ModelConfig, image: [usize; 3], samples: usize) -> Self {
+        let placement = double();
+        let network = config.init(image, 3, 7, &placement).expect("a model");
+        let [channels, height, width] = image;
+        let images = Stream::new(1, "images").normal_tensor([samples, channels, height, width], &placement);
+        let labels = Labels { indices: (0..samples).map(|sample| sample % 3).collect(), classes: 3 };
+        let momentum = network
+            .parameters()
+            .filled_like(|path, shape| Stream::new(2, "momentum").named(path).normal(shape.iter().product()));
+        Self { network, images, labels, momentum }
+    }
+
+    /// The number of blocks.
+    pub fn depth(&self) -> usize {
+        self.network.depth()
+    }
+
+    /// The batch as a step's input.
+    pub fn input(&self) -> StepInput<'_> {
+        let momentum = Some(&self.momentum);
+        StepInput { momentum, ..StepInput::new(self.images.clone(), &self.labels, 3, 4) }
+    }
+
+    /// One step.
+    pub fn step(&self, config: &EstimatorConfig) -> StepOutput {
+        estimate::step(config, &self.network, &self.input(), &EstimatorState::default()).expect("a valid estimator")
+    }
+
+    /// The exact gradient of the network's loss.
+    pub fn gradient(&self) -> ParamVector {
+        let guess = "exact".parse().expect("a guess");
+        self.step(&EstimatorConfig { guess, mode: estimate::Mode::Oracle, ..Default::default() }).update
+    }
+}
+
+/// The largest relative difference of two steps' scalars and updates.
+pub fn largest_deviation(a: &StepOutput, b: &StepOutput) -> f64 {
+    let mut largest = relative(&a.update, &b.update);
+    let mut sorted = [a, b].map(|output| output.scalars.clone());
+    sorted.iter_mut().for_each(|scalars| scalars.sort_by(|a, b| a.slot.cmp(&b.slot)));
+    let [a, b] = sorted;
+    assert_eq!(a.len(), b.len(), "the numbers of slots differ");
+    for (a, b) in a.iter().zip(&b) {
+        assert_eq!(a.slot, b.slot);
+        let size: f64 = b.values.iter().flatten().map(|b| b * b).sum::<f64>().sqrt();
+        let difference = a.values.iter().flatten().zip(b.values.iter().flatten()).map(|(a, b)| (a - b).powi(2));
+        let difference: f64 = difference.sum::<f64>().sqrt();
+        largest = if size > 0.0 { largest.max(difference / size) } else { largest.max(difference) };
+    }
+    largest
+}
+
+/// `|a - b| / |b|`, with the same paths in both.
+pub fn relative(a: &ParamVector, b: &ParamVector) -> f64 {
+    let paths = |vector: &ParamVector| vector.paths().map(str::to_string).collect::<Vec<_>>();
+    assert_eq!(paths(a), paths(b), "the paths differ");
+    a.clone().axpy(-1.0, b).norm() / b.norm()
+}
