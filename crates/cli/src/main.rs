@@ -1,3 +1,89 @@
 //! The `foregrad` binary: arguments, dispatch, exit codes; no algorithm.
+//!
+//! Exit codes: 0 done, 1 the run or check failed, 2 bad usage or input, 130 interrupted.
+#![forbid(unsafe_code)]
 
-fn main() {}
+mod args;
+mod commands;
+mod device;
+mod progress;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Train neural networks with forward gradients.
+///
+/// The gradient is known only through directional derivatives, taken along guessed directions by forward-mode
+/// differentiation.
+#[derive(Parser)]
+#[command(name = "foregrad", version, max_term_width = 110, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  foregrad train                                        a narrow net on drawn glyphs, local guesses, forward mode
+  foregrad train --dataset cifar10 --data-dir DATA --model resnet18-8b --width 0.25 --space activity
+  foregrad train --guess gaussian --directions 4 --lr 0.005
+  foregrad train --guess exact --mode oracle            end-to-end training, for comparison
+  foregrad check                                        the derivative identities of every part
+  foregrad data list                                    what there is to train on";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train one run, or go on with one
+    Train(commands::train::Arguments),
+    /// Check the derivative identities of every layer, head, model and estimator
+    Check(commands::check::Arguments),
+    /// Score a checkpoint or file of weights on a data set
+    Eval(commands::eval::Arguments),
+    /// Compute one step's update from given weights and batch, as safetensors
+    Step(commands::step::Arguments),
+    /// Write fresh weights to start from
+    Init(commands::init::Arguments),
+    /// List, verify and preview data sets
+    Data(commands::data::Arguments),
+}
+
+/// How a command ended, if not by an error.
+pub enum Ending {
+    /// All went well.
+    Done,
+    /// Something that was checked did not hold.
+    Failed,
+    /// The user stopped it.
+    Interrupted,
+}
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .init();
+    let ending = match Cli::parse().command {
+        Command::Train(arguments) => commands::train::run(arguments),
+        Command::Check(arguments) => commands::check::run(arguments),
+        Command::Eval(arguments) => commands::eval::run(arguments),
+        Command::Step(arguments) => commands::step::run(arguments),
+        Command::Init(arguments) => commands::init::run(arguments),
+        Command::Data(arguments) => commands::data::run(arguments),
+    };
+    match ending {
+        Ok(Ending::Done) => ExitCode::SUCCESS,
+        Ok(Ending::Failed) => ExitCode::from(1),
+        Ok(Ending::Interrupted) => ExitCode::from(130),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+/// 1 for a run that failed, 2 for usage or input that can be mended.
+fn exit_code(error: &anyhow::Error) -> u8 {
+    let usage = error.downcast_ref::<foregrad::Error>().is_none_or(foregrad::Error::is_usage);
+    if usage { 2 } else { 1 }
+}

@@ -27,6 +27,7 @@ pub mod losses;
 pub mod models;
 pub mod ops;
 pub mod rng;
+pub mod train;
 pub mod vector;
 
 pub use error::{Error, Result};

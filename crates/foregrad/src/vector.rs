@@ -21,6 +21,15 @@ impl ParamTensor {
         Self { values: tensor.flatten(0, D - 1), shape }
     }
 
+    /// Takes elements in a row, and the shape they have.
+    ///
+    /// # Panics
+    /// If the shape holds another number of elements.
+    pub fn shaped(values: Tensor<1>, shape: &[usize]) -> Self {
+        assert_eq!(values.dims()[0], shape.iter().product::<usize>(), "elements for shape {shape:?}");
+        Self { values, shape: shape.to_vec() }
+    }
+
     /// The elements in a row.
     pub fn values(&self) -> Tensor<1> {
         self.values.clone()

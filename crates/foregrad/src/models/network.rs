@@ -175,6 +175,11 @@ impl Network {
         self.gather(Layer::parameters, LossHead::parameters)
     }
 
+    /// The trainable parameters of one block, by the network's paths.
+    pub fn block_parameters(&self, block: usize) -> ParamVector {
+        self.blocks[block].parameters().prefixed(&self.prefixes[block])
+    }
+
     /// All moving averages by path.
     pub fn averages(&self) -> ParamVector {
         self.gather(Layer::averages, Head::averages)

@@ -1,0 +1,332 @@
+//! Flags that several commands share, and how they change a run's settings.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use foregrad::estimate::{EstimatorConfig, GUESSES, HORIZONS};
+use foregrad::layers::StatisticsTangent;
+use foregrad::models::{HEADS, HeadKind, MODELS, ModelConfig, Norm};
+use foregrad::train::{RunConfig, SCHEDULES};
+
+/// A list of names with what each is, for a flag's help.
+macro_rules! names_help {
+    ($intro:literal, $list:expr, $name:expr, $about:expr) => {{
+        let lines: Vec<String> =
+            $list.iter().map(|entry| format!("  {:<14} {}", $name(entry), $about(entry))).collect();
+        format!("{}:\n{}", $intro, lines.join("\n"))
+    }};
+}
+
+/// Which images.
+#[derive(Args, Clone, Default)]
+#[command(next_help_heading = "Data")]
+pub struct DataFlags {
+    #[arg(long, value_name = "NAME", help = names_help!("Data set", foregrad::data::DATASETS, |e: &foregrad::data::Entry| e.name, |e: &foregrad::data::Entry| e.about))]
+    dataset: Option<String>,
+    /// Folder (or archive) of the data set's files
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// At most this many training images (generated sets make as many)
+    #[arg(long, value_name = "N")]
+    train_limit: Option<usize>,
+    /// At most this many test images
+    #[arg(long, value_name = "N")]
+    test_limit: Option<usize>,
+    /// Images held back from the training set, drawn by the seed
+    #[arg(long, value_name = "N")]
+    validation: Option<usize>,
+    /// No random crops and flips
+    #[arg(long)]
+    no_augment: bool,
+}
+
+/// Which network.
+#[derive(Args, Clone, Default)]
+#[command(next_help_heading = "Network")]
+pub struct ModelFlags {
+    #[arg(long, value_name = "NAME", help = names_help!("Network", MODELS, |e: &(&'static str, &'static str)| e.0, |e: &(&'static str, &'static str)| e.1))]
+    model: Option<String>,
+    /// Factor on the channels of trunk and heads
+    #[arg(long, value_name = "W")]
+    width: Option<f64>,
+    /// Normalisation of the trunk: batch or group
+    #[arg(long, value_name = "NAME")]
+    norm: Option<String>,
+    /// No average pools in `small-net`
+    #[arg(long)]
+    no_pool: bool,
+    /// Residual blocks a stage of `resnet18-8b` (2 is ResNet-18)
+    #[arg(long, value_name = "N")]
+    blocks_per_stage: Option<usize>,
+    /// A normalisation before the classifier's pool, as in the paper's code
+    #[arg(long)]
+    classifier_norm: bool,
+    #[arg(long, value_name = "NAME", help = names_help!("Auxiliary heads", HEADS, |e: &(&'static str, HeadKind, &'static str)| e.0, |e: &(&'static str, HeadKind, &'static str)| e.2))]
+    aux: Option<String>,
+    /// Normalisation of the heads: batch or group
+    #[arg(long, value_name = "NAME")]
+    head_norm: Option<String>,
+    /// Label smoothing of every cross-entropy
+    #[arg(long, value_name = "S")]
+    label_smoothing: Option<f64>,
+}
+
+/// How the gradient is estimated.
+#[derive(Args, Clone, Default)]
+#[command(next_help_heading = "Gradient estimate")]
+pub struct EstimatorFlags {
+    #[arg(long, value_name = "H", help = names_help!("Whose loss the target is the gradient of, or a number of blocks", HORIZONS, |e: &(&'static str, foregrad::estimate::Horizon, &'static str)| e.0, |e: &(&'static str, foregrad::estimate::Horizon, &'static str)| e.2))]
+    target: Option<String>,
+    #[arg(long, value_name = "NAME", help = names_help!("Direction the target is measured along", GUESSES, |e: &&'static foregrad::estimate::guess::Support| e.name, |e: &&'static foregrad::estimate::guess::Support| e.about))]
+    guess: Option<String>,
+    /// Where target and guess live: weight or activity
+    #[arg(long, value_name = "NAME")]
+    space: Option<String>,
+    /// What one scalar covers: tensor, block, network (weight); sample, batch (activity)
+    #[arg(long, value_name = "NAME")]
+    granularity: Option<String>,
+    /// How many blocks further on the guess's loss stands
+    #[arg(long, value_name = "R")]
+    guess_horizon: Option<String>,
+    /// Tangents that carry every slot's guess with random signs, or `off`
+    #[arg(long, value_name = "M")]
+    mix: Option<String>,
+    /// Whether mixing subtracts running means: on or off
+    #[arg(long, value_name = "on|off")]
+    mix_baseline: Option<String>,
+    /// Directions a slot
+    #[arg(long, value_name = "K")]
+    directions: Option<usize>,
+    /// How several directions are combined: mean or projection
+    #[arg(long, value_name = "NAME")]
+    combination: Option<String>,
+    /// forward: directional derivatives; oracle: exact targets by reverse mode
+    #[arg(long, value_name = "NAME")]
+    mode: Option<String>,
+    /// Tangents that go through a block in one call (0: all)
+    #[arg(long, value_name = "N")]
+    tangents_at_once: Option<usize>,
+    /// Activity space: recompute a block's saved values, or keep them
+    #[arg(long, value_name = "NAME")]
+    memory: Option<String>,
+    /// Whether heads learn from their own loss: auto, yes or no
+    #[arg(long, value_name = "NAME")]
+    train_heads: Option<String>,
+    /// What the last block and the classifier learn from: exact or estimated
+    #[arg(long, value_name = "NAME")]
+    last_block: Option<String>,
+    /// Whether tangents go through batch norm's statistics: coupled or detached
+    #[arg(long, value_name = "NAME")]
+    batch_norm_tangent: Option<String>,
+}
+
+/// How parameters are moved.
+#[derive(Args, Clone, Default)]
+#[command(next_help_heading = "Training")]
+pub struct TrainingFlags {
+    /// Passes over the training images
+    #[arg(long, value_name = "N")]
+    epochs: Option<u64>,
+    /// Images a step
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
+    /// sgd, adam or adamw
+    #[arg(long, value_name = "NAME")]
+    optimizer: Option<String>,
+    /// Learning rate
+    #[arg(long, value_name = "R")]
+    lr: Option<f64>,
+    /// SGD's momentum
+    #[arg(long, value_name = "M")]
+    momentum: Option<f64>,
+    /// SGD looks ahead along its buffer
+    #[arg(long)]
+    nesterov: bool,
+    /// Pull of the parameters towards 0
+    #[arg(long, value_name = "W")]
+    weight_decay: Option<f64>,
+    /// Largest norm of the whole gradient (0: any)
+    #[arg(long, value_name = "NORM")]
+    clip: Option<f64>,
+    #[arg(long, value_name = "NAME", help = names_help!("Learning rate over time", SCHEDULES, |e: &(&'static str, foregrad::train::ScheduleKind, &'static str)| e.0, |e: &(&'static str, foregrad::train::ScheduleKind, &'static str)| e.2))]
+    schedule: Option<String>,
+    /// Epochs between two steps of `--schedule step`
+    #[arg(long, value_name = "N")]
+    schedule_every: Option<u64>,
+    /// Factor of a step or a plateau
+    #[arg(long, value_name = "G")]
+    gamma: Option<f64>,
+    /// Epochs without improvement that make a plateau
+    #[arg(long, value_name = "N")]
+    patience: Option<u64>,
+    /// Epochs of a straight line up from 0
+    #[arg(long, value_name = "N")]
+    warm_up: Option<f64>,
+    /// Steps between two probes of alignment and deviation (0: none)
+    #[arg(long, value_name = "N")]
+    probe_every: Option<u64>,
+    /// Epochs between two checkpoints (0: only at the end)
+    #[arg(long, value_name = "N")]
+    checkpoint_every: Option<u64>,
+    /// Checkpoints to keep
+    #[arg(long, value_name = "N")]
+    keep_checkpoints: Option<usize>,
+}
+
+/// The machine.
+#[derive(Args, Clone, Default)]
+#[command(next_help_heading = "Machine")]
+pub struct MachineFlags {
+    /// Names every random draw
+    #[arg(long, value_name = "S")]
+    pub seed: Option<u64>,
+    /// Worker threads (0: one a core)
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// cpu, cuda[:N], wgpu, vulkan, metal or rocm
+    #[arg(long, value_name = "NAME")]
+    pub device: Option<String>,
+}
+
+/// Sets a value if the flag was given.
+fn set<T>(value: &mut T, flag: Option<T>) {
+    if let Some(flag) = flag {
+        *value = flag;
+    }
+}
+
+/// Sets a value from a flag's text if it was given.
+fn parse<T: FromStr<Err = foregrad::Error>>(value: &mut T, flag: &Option<String>) -> Result<()> {
+    if let Some(text) = flag {
+        *value = text.parse()?;
+    }
+    Ok(())
+}
+
+fn norm(value: &mut Norm, flag: &Option<String>) -> Result<()> {
+    match flag.as_deref() {
+        None => {}
+        Some("batch") => *value = Norm::Batch,
+        Some("group") => *value = Norm::Group,
+        Some(other) => return Err(foregrad::Error::unknown_name("normalisation", other, &["batch", "group"]).into()),
+    }
+    Ok(())
+}
+
+fn on_off(value: &mut bool, flag: &Option<String>) -> Result<()> {
+    match flag.as_deref() {
+        None => {}
+        Some("on") => *value = true,
+        Some("off") => *value = false,
+        Some(other) => return Err(foregrad::Error::unknown_name("switch", other, &["on", "off"]).into()),
+    }
+    Ok(())
+}
+
+impl DataFlags {
+    /// Changes a run's data.
+    pub fn apply(&self, config: &mut RunConfig) {
+        let data = &mut config.data;
+        set(&mut data.dataset, self.dataset.clone());
+        data.dir = self.data_dir.clone().or(data.dir.take());
+        data.train_limit = self.train_limit.or(data.train_limit);
+        data.test_limit = self.test_limit.or(data.test_limit);
+        set(&mut data.validation, self.validation);
+        if self.no_augment {
+            data.augment = Some(false);
+        }
+    }
+}
+
+impl ModelFlags {
+    /// Changes a network.
+    pub fn apply(&self, model: &mut ModelConfig) -> Result<()> {
+        set(&mut model.name, self.model.clone());
+        set(&mut model.width, self.width);
+        norm(&mut model.norm, &self.norm)?;
+        norm(&mut model.head_norm, &self.head_norm)?;
+        model.pool &= !self.no_pool;
+        model.classifier_norm |= self.classifier_norm;
+        set(&mut model.blocks_per_stage, self.blocks_per_stage);
+        set(&mut model.label_smoothing, self.label_smoothing);
+        if let Some(aux) = &self.aux {
+            model.aux = HeadKind::named(aux)?;
+        }
+        Ok(())
+    }
+}
+
+impl EstimatorFlags {
+    /// Changes an estimator.
+    pub fn apply(&self, estimator: &mut EstimatorConfig) -> Result<()> {
+        parse(&mut estimator.target, &self.target)?;
+        parse(&mut estimator.guess, &self.guess)?;
+        parse(&mut estimator.space, &self.space)?;
+        parse(&mut estimator.guess_horizon, &self.guess_horizon)?;
+        parse(&mut estimator.combination, &self.combination)?;
+        parse(&mut estimator.mode, &self.mode)?;
+        parse(&mut estimator.memory, &self.memory)?;
+        parse(&mut estimator.train_heads, &self.train_heads)?;
+        parse(&mut estimator.last_block, &self.last_block)?;
+        on_off(&mut estimator.mix_baseline, &self.mix_baseline)?;
+        set(&mut estimator.directions, self.directions);
+        set(&mut estimator.tangents_at_once, self.tangents_at_once);
+        if let Some(granularity) = &self.granularity {
+            estimator.granularity = Some(granularity.parse()?);
+        }
+        match self.mix.as_deref() {
+            None => {}
+            Some("off") => estimator.mix = None,
+            Some(count) => {
+                let count = count.parse().with_context(|| format!("--mix is `{count}`; expected a number or `off`"))?;
+                estimator.mix = Some(count);
+            }
+        }
+        match self.batch_norm_tangent.as_deref() {
+            None => {}
+            Some("coupled") => estimator.batch_norm_tangent = StatisticsTangent::Coupled,
+            Some("detached") => estimator.batch_norm_tangent = StatisticsTangent::Detached,
+            Some(other) => {
+                let names = ["coupled", "detached"];
+                return Err(foregrad::Error::unknown_name("batch-norm tangent", other, &names).into());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl TrainingFlags {
+    /// Changes a run's training.
+    pub fn apply(&self, config: &mut RunConfig) -> Result<()> {
+        set(&mut config.epochs, self.epochs);
+        set(&mut config.batch, self.batch);
+        set(&mut config.probe_every, self.probe_every);
+        set(&mut config.checkpoint_every, self.checkpoint_every);
+        set(&mut config.keep_checkpoints, self.keep_checkpoints);
+        let optimizer = &mut config.optimizer;
+        parse(&mut optimizer.kind, &self.optimizer)?;
+        set(&mut optimizer.rate, self.lr);
+        set(&mut optimizer.momentum, self.momentum);
+        optimizer.nesterov |= self.nesterov;
+        set(&mut optimizer.weight_decay, self.weight_decay);
+        set(&mut optimizer.clip, self.clip);
+        let schedule = &mut config.schedule;
+        parse(&mut schedule.kind, &self.schedule)?;
+        set(&mut schedule.every, self.schedule_every);
+        set(&mut schedule.gamma, self.gamma);
+        set(&mut schedule.patience, self.patience);
+        set(&mut schedule.warm_up, self.warm_up);
+        Ok(())
+    }
+}
+
+impl MachineFlags {
+    /// Changes a run's machine.
+    pub fn apply(&self, config: &mut RunConfig) {
+        set(&mut config.seed, self.seed);
+        set(&mut config.threads, self.threads);
+        set(&mut config.device, self.device.clone());
+    }
+}

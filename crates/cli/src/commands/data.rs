@@ -1,0 +1,111 @@
+//! `foregrad data`.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use foregrad::data::{self, DATASETS, FileStatus, LoadOptions};
+
+use crate::{Ending, table};
+
+/// The arguments of `data`.
+#[derive(Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// List the data sets
+    List {
+        /// JSON on standard output
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check that a data set's files are there and whole
+    Verify {
+        #[command(flatten)]
+        source: Source,
+        /// JSON on standard output
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write a contact sheet, one row a class
+    Preview {
+        #[command(flatten)]
+        source: Source,
+        /// PNG file to write
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Images a class
+        #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u16).range(1..=64))]
+        columns: u16,
+    },
+}
+
+#[derive(Args)]
+struct Source {
+    /// Data set
+    #[arg(long, value_name = "NAME")]
+    dataset: String,
+    /// Folder (or archive) of its files
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// The seed of generated images
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    seed: u64,
+}
+
+impl Source {
+    fn options(&self) -> LoadOptions {
+        LoadOptions { dir: self.data_dir.clone(), seed: self.seed, ..Default::default() }
+    }
+}
+
+/// Runs the command.
+pub fn run(arguments: Arguments) -> Result<Ending> {
+    match arguments.command {
+        Command::List { json } => list(json),
+        Command::Verify { source, json } => return verify(&source, json),
+        Command::Preview { source, out, columns } => {
+            let splits = data::load(&source.dataset, &source.options())?;
+            data::write_preview(&splits.train, usize::from(columns), &out)?;
+            eprintln!("{} training images; the first of each class are in {}", splits.train.len(), out.display());
+        }
+    }
+    Ok(Ending::Done)
+}
+
+fn list(json: bool) {
+    if json {
+        let entries: Vec<_> =
+            DATASETS.iter().map(|entry| serde_json::json!({ "name": entry.name, "about": entry.about })).collect();
+        return println!("{}", serde_json::Value::from(entries));
+    }
+    let rows: Vec<_> = DATASETS.iter().map(|entry| format!("{:<16} {}", entry.name, entry.about)).collect();
+    println!("{}", rows.join("\n"));
+}
+
+fn verify(source: &Source, json: bool) -> Result<Ending> {
+    let reports = data::verify(&source.dataset, &source.options())?;
+    if json {
+        println!("{}", serde_json::to_string(&reports)?);
+    } else if reports.is_empty() {
+        println!("`{}` is generated: it has no files", source.dataset);
+    } else {
+        let row = |report: &data::FileReport| {
+            let status = match (report.status, &report.expected) {
+                (FileStatus::Verified, _) => "verified".to_string(),
+                (FileStatus::Present, _) => "whole (no published digest)".to_string(),
+                (FileStatus::Missing, _) => "missing".to_string(),
+                (FileStatus::Differs, expected) => format!("expected {}", expected.as_deref().unwrap_or("another")),
+            };
+            vec![report.path.display().to_string(), report.bytes.to_string(), report.md5.clone(), status]
+        };
+        let rows: Vec<_> = reports.iter().map(row).collect();
+        println!("{}", table::render(&["file", "bytes", "md5", "status"], &rows));
+    }
+    let bad = |report: &data::FileReport| matches!(report.status, FileStatus::Differs | FileStatus::Missing);
+    Ok(if reports.iter().any(bad) { Ending::Failed } else { Ending::Done })
+}

@@ -1,0 +1,78 @@
+//! `foregrad eval`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Result;
+use burn::tensor::DType;
+use clap::Args;
+use foregrad::data;
+use foregrad::train::{Checkpoint, RunConfig, Tally, evaluate, weights};
+
+use crate::args::{DataFlags, MachineFlags, ModelFlags};
+use crate::{Ending, device, table};
+
+/// The arguments of `eval`.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  foregrad eval --weights runs/first/checkpoint-00000312.safetensors
+  foregrad eval --weights resnet18.safetensors --model resnet18-8b --dataset cifar10 --data-dir DATA")]
+pub struct Arguments {
+    /// A checkpoint (which knows its data set and model), or a file of weights
+    #[arg(long, value_name = "FILE")]
+    weights: PathBuf,
+    /// JSON on standard output
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    data: DataFlags,
+    #[command(flatten)]
+    model: ModelFlags,
+    #[command(flatten)]
+    machine: MachineFlags,
+}
+
+/// Runs the command.
+pub fn run(arguments: Arguments) -> Result<Ending> {
+    let device_name = arguments.machine.device.clone().unwrap_or("cpu".into());
+    let placement = device::placement(&device_name, DType::F32)?;
+    device::set_threads(arguments.machine.threads.unwrap_or(0));
+    let (tensors, metadata) = weights::load(&arguments.weights, &placement)?;
+    let is_checkpoint = metadata.contains_key("foregrad-checkpoint");
+    let (mut config, tensors) = if is_checkpoint {
+        let checkpoint = Checkpoint::load(&arguments.weights, &placement)?;
+        (checkpoint.config, checkpoint.state)
+    } else {
+        (RunConfig::default(), tensors)
+    };
+    arguments.data.apply(&mut config);
+    arguments.model.apply(&mut config.model)?;
+    arguments.machine.apply(&mut config);
+    let splits = data::load(&config.data.dataset, &config.data.load_options(config.seed))?;
+    let test = Arc::new(splits.test);
+    let mut network = config.model.init(test.shape, test.classes.len(), config.seed, &placement)?;
+    weights::assign(&mut network, &tensors, &arguments.weights)?;
+    let has_head = |block: usize| tensors.paths().any(|path| path.starts_with(&format!("heads.{block}.")));
+    let heads: Vec<bool> = (0..network.heads.len()).map(has_head).collect();
+    let tallies = evaluate(&network, &test, &heads, &placement)?;
+    print(&tallies, arguments.json);
+    Ok(Ending::Done)
+}
+
+fn print(tallies: &[Tally], json: bool) {
+    let scores: Vec<_> = tallies.iter().map(Tally::score).collect();
+    if json {
+        return println!("{}", serde_json::to_string(&scores).expect("scores are plain values"));
+    }
+    let last = scores.len() - 1;
+    let rows: Vec<Vec<String>> = scores
+        .iter()
+        .enumerate()
+        .filter_map(|(block, score)| {
+            let score = (*score)?;
+            let name = if block == last { "network".to_string() } else { format!("head {block}") };
+            Some(vec![name, format!("{:.4}", score.loss), format!("{:.2} %", 100.0 * score.accuracy)])
+        })
+        .collect();
+    println!("{}", table::render(&["loss of", "test loss", "test acc."], &rows));
+}

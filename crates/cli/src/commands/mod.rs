@@ -1,0 +1,8 @@
+//! The subcommands, one a file.
+
+pub mod check;
+pub mod data;
+pub mod eval;
+pub mod init;
+pub mod step;
+pub mod train;

@@ -1,0 +1,176 @@
+//! `foregrad step`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use burn::tensor::DType;
+use clap::{Args, ValueEnum};
+use foregrad::estimate::{self, EstimatorState, StepInput, StepOutput};
+use foregrad::losses::Labels;
+use foregrad::rng::Placement;
+use foregrad::train::{Checkpoint, RunConfig, weights};
+use foregrad::vector::ParamVector;
+use foregrad::{Error, estimate::EstimatorConfig};
+
+use crate::args::{EstimatorFlags, MachineFlags, ModelFlags};
+use crate::{Ending, device};
+
+/// Floating-point types of a step.
+#[derive(Clone, Copy, ValueEnum)]
+enum Dtype {
+    F32,
+    F64,
+}
+
+/// The arguments of `step`.
+#[derive(Args)]
+#[command(after_help = "Names in the output:
+  update/PATH          the gradient estimate of the mean loss, without weight decay
+  guess/D/PATH         the guess of direction D in weight space; guess/D/block.J in activity space
+  scalar/SLOT          <target, guess>, [directions, samples] or [directions, 1]
+  loss/head.J, loss/network
+
+Example:
+  foregrad init --model resnet18-8b --out w.safetensors
+  foregrad step --model resnet18-8b --weights w.safetensors --batch b.safetensors --out u.safetensors --dtype f64")]
+pub struct Arguments {
+    /// Weights (safetensors with PyTorch's names) or a checkpoint
+    #[arg(long, value_name = "FILE")]
+    weights: PathBuf,
+    /// `images` (f32, normalised, NCHW) and `labels` (i64)
+    #[arg(long, value_name = "FILE")]
+    batch: PathBuf,
+    /// File to write
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Guesses to use, named as in the output
+    #[arg(long, value_name = "FILE")]
+    guess_file: Option<PathBuf>,
+    /// Floating-point type of the computation
+    #[arg(long, value_enum, default_value = "f32")]
+    dtype: Dtype,
+    /// Classes [default: the classifier's]
+    #[arg(long, value_name = "N")]
+    classes: Option<usize>,
+    /// Number of the step: names its random draws
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    step: u64,
+    #[command(flatten)]
+    model: ModelFlags,
+    #[command(flatten)]
+    estimator: EstimatorFlags,
+    #[command(flatten)]
+    machine: MachineFlags,
+}
+
+/// Runs the command.
+pub fn run(arguments: Arguments) -> Result<Ending> {
+    let dtype = match arguments.dtype {
+        Dtype::F32 => DType::F32,
+        Dtype::F64 => DType::F64,
+    };
+    device::set_threads(arguments.machine.threads.unwrap_or(0));
+    let placement = device::placement(arguments.machine.device.as_deref().unwrap_or("cpu"), dtype)?;
+    let (tensors, metadata) = weights::load(&arguments.weights, &placement)?;
+    let is_checkpoint = metadata.contains_key("foregrad-checkpoint");
+    let (mut config, tensors, state, momentum) = if is_checkpoint {
+        let checkpoint = Checkpoint::load(&arguments.weights, &placement)?;
+        let state = checkpoint.estimator_state();
+        (checkpoint.config, checkpoint.state, state, checkpoint.optimizer.scoped("buffer"))
+    } else {
+        (RunConfig::default(), tensors, EstimatorState::default(), ParamVector::default())
+    };
+    arguments.model.apply(&mut config.model)?;
+    arguments.estimator.apply(&mut config.estimator)?;
+    let (images, labels) = read_batch(&arguments, &tensors, &placement)?;
+    let [_, channels, height, width] = images.dims();
+    let mut network = config.model.init([channels, height, width], labels.classes, config.seed, &placement)?;
+    weights::assign(&mut network, &tensors, &arguments.weights)?;
+    network.set_statistics_tangent(config.estimator.batch_norm_tangent);
+    let given = arguments.guess_file.as_deref().map(|file| read_guesses(file, &placement)).transpose()?;
+    let seed = arguments.machine.seed.unwrap_or(config.seed);
+    let input = StepInput {
+        momentum: Some(&momentum),
+        given: given.as_ref(),
+        collect_guesses: true,
+        ..StepInput::new(images, &labels, seed, arguments.step)
+    };
+    let output = estimate::step(&config.estimator, &network, &input, &state)?;
+    weights::save(&arguments.out, &named(&output, &placement), described(&config.estimator))?;
+    let update = output.update.norm();
+    eprintln!("the update (norm {update:.6e}, {} tensors) is in {}", output.update.len(), arguments.out.display());
+    Ok(Ending::Done)
+}
+
+/// Images and labels, checked against each other and against the classifier.
+fn read_batch(
+    arguments: &Arguments,
+    weights: &ParamVector,
+    placement: &Placement,
+) -> Result<(burn::tensor::Tensor<4>, Labels)> {
+    let path = &arguments.batch;
+    let (tensors, _) = weights::load(path, placement)?;
+    let wanted = "`images` of shape [n, channels, height, width]";
+    let entry = tensors.entry("images").ok_or_else(|| Error::bad_file(path, wanted, "no `images`"))?;
+    if entry.shape().len() != 4 || entry.shape().contains(&0) {
+        return Err(Error::bad_file(path, wanted, format!("shape {:?}", entry.shape())).into());
+    }
+    let images = entry.tensor::<4>();
+    let of_classifier = weights.entry("fc.bias").and_then(|bias| bias.shape().first().copied());
+    let classes = arguments.classes.or(of_classifier).unwrap_or(10);
+    let found = weights::load_integers(path, "labels")?;
+    if found.len() != images.dims()[0] {
+        let expected = format!("{} labels, one an image", images.dims()[0]);
+        return Err(Error::bad_file(path, expected, found.len().to_string()).into());
+    }
+    if let Some(label) = found.iter().find(|label| !(0..classes as i64).contains(label)) {
+        return Err(Error::bad_file(path, format!("labels from 0 to {}", classes - 1), label.to_string()).into());
+    }
+    let indices = found.into_iter().map(|label| label as usize).collect();
+    Ok((images, Labels { indices, classes }))
+}
+
+/// `guess/D/PATH` of a file as `D.PATH`.
+fn read_guesses(path: &Path, placement: &Placement) -> Result<ParamVector> {
+    let (tensors, _) = weights::load(path, placement)?;
+    let mut guesses = ParamVector::default();
+    for (name, entry) in tensors.iter() {
+        if let Some((direction, inner)) = name.strip_prefix("guess/").and_then(|rest| rest.split_once('/')) {
+            guesses.insert_entry(format!("{direction}.{inner}"), entry.clone());
+        }
+    }
+    if guesses.is_empty() {
+        return Err(Error::bad_file(path, "tensors named guess/D/PATH", "none").into());
+    }
+    Ok(guesses)
+}
+
+/// Everything a step gives, under the names of the output file.
+fn named(output: &StepOutput, placement: &Placement) -> ParamVector {
+    let mut named = ParamVector::default();
+    for (path, entry) in output.update.iter() {
+        named.insert_entry(format!("update/{path}"), entry.clone());
+    }
+    for (path, entry) in output.guesses.iter() {
+        let (direction, inner) = path.split_once('.').unwrap_or(("0", path));
+        named.insert_entry(format!("guess/{direction}/{inner}"), entry.clone());
+    }
+    for scalars in &output.scalars {
+        let shape = [scalars.values.len(), scalars.values[0].len()];
+        let values = scalars.values.iter().flatten().copied().collect();
+        named.insert::<2>(format!("scalar/{}", scalars.slot), placement.tensor(values, shape));
+    }
+    let last = output.evaluations.len() - 1;
+    for (block, evaluation) in output.evaluations.iter().enumerate() {
+        if let Some(evaluation) = evaluation {
+            let name = if block == last { "loss/network".into() } else { format!("loss/head.{block}") };
+            named.insert::<1>(name, placement.tensor(vec![evaluation.loss], [1]));
+        }
+    }
+    named
+}
+
+fn described(config: &EstimatorConfig) -> weights::Metadata {
+    let text = serde_json::to_string(config).expect("settings are plain values");
+    weights::Metadata::from([("estimator".to_string(), text)])
+}

@@ -1,0 +1,115 @@
+//! Checkpoints: everything a run needs to go on to the same bits.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::weights::{self, Metadata};
+use super::{Plateau, RunConfig, Tally};
+use crate::estimate::EstimatorState;
+use crate::rng::Placement;
+use crate::vector::ParamVector;
+use crate::{Error, Result};
+
+/// The version of the files written now.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// Where a run stands.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Position {
+    /// The epoch under way, from 0.
+    pub epoch: u64,
+    /// Batches of it that are done.
+    pub batch: usize,
+    /// Optimiser steps done.
+    pub step: u64,
+    /// The epoch's training scores so far.
+    pub tallies: Vec<Tally>,
+    /// Zero guesses of the epoch so far.
+    pub zero_guesses: usize,
+    /// Seconds of training in the epoch so far.
+    pub seconds: f64,
+    /// The plateau schedule's state.
+    pub plateau: Plateau,
+    /// Mixing's baselines.
+    pub baselines: BTreeMap<String, f64>,
+    /// Steps that Adam's moments have seen.
+    pub ages: BTreeMap<String, usize>,
+}
+
+/// A checkpoint in memory.
+#[derive(Debug, Clone)]
+pub struct Checkpoint {
+    /// The run's settings.
+    pub config: RunConfig,
+    /// Where the run stands.
+    pub position: Position,
+    /// Parameters and moving averages.
+    pub state: ParamVector,
+    /// The optimiser's tensors.
+    pub optimizer: ParamVector,
+}
+
+impl Checkpoint {
+    /// Mixing's state.
+    pub fn estimator_state(&self) -> EstimatorState {
+        EstimatorState { baselines: self.position.baselines.clone() }
+    }
+
+    /// Writes the checkpoint, whole or not at all.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let mut tensors = self.state.clone();
+        tensors.extend(self.optimizer.clone().prefixed("optimizer"));
+        let position = serde_json::to_string(&self.position).expect("a position is plain values");
+        let metadata = Metadata::from([
+            ("foregrad-checkpoint".to_string(), FORMAT_VERSION.to_string()),
+            ("config".to_string(), self.config.to_toml()),
+            ("position".to_string(), position),
+        ]);
+        weights::save(path, &tensors, metadata)
+    }
+
+    /// Reads a checkpoint.
+    ///
+    /// # Errors
+    /// A damaged file, a file of weights that is no checkpoint, a checkpoint of another version.
+    pub fn load(path: &Path, placement: &Placement) -> Result<Self> {
+        let (tensors, metadata) = weights::load(path, placement)?;
+        let text = |key: &str| {
+            metadata.get(key).ok_or_else(|| Error::bad_file(path, "a checkpoint of a run", "weights alone"))
+        };
+        let version = text("foregrad-checkpoint")?;
+        if *version != FORMAT_VERSION.to_string() {
+            let expected = format!("a checkpoint of format {FORMAT_VERSION}");
+            return Err(Error::bad_file(path, expected, format!("format {version}")));
+        }
+        let damaged = |what: &str, error: String| Error::bad_file(path, what, error);
+        let config = RunConfig::from_toml(text("config")?).map_err(|error| damaged("a run's settings", error))?;
+        let position =
+            serde_json::from_str(text("position")?).map_err(|error| damaged("a run's position", error.to_string()))?;
+        let optimizer = tensors.scoped("optimizer");
+        let state = tensors.filtered(|name| !name.starts_with("optimizer."));
+        Ok(Self { config, position, state, optimizer })
+    }
+}
+
+/// The checkpoints of a folder, oldest first.
+pub fn list(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let is_checkpoint = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.starts_with("checkpoint-") && name.ends_with(".safetensors")
+    };
+    let mut found: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(is_checkpoint).collect();
+    found.sort();
+    found
+}
+
+/// The file of a step's checkpoint.
+pub fn path_of(folder: &Path, step: u64) -> PathBuf {
+    folder.join(format!("checkpoint-{step:08}.safetensors"))
+}

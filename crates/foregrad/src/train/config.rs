@@ -1,0 +1,166 @@
+//! A run's settings: complete, so that a file of them reruns the run.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{OptimizerConfig, ScheduleConfig};
+use crate::data::{self, LoadOptions};
+use crate::estimate::EstimatorConfig;
+use crate::models::ModelConfig;
+use crate::{Error, Result};
+
+/// Which images.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DataConfig {
+    /// A name of [`data::DATASETS`].
+    pub dataset: String,
+    /// The folder of its files.
+    pub dir: Option<PathBuf>,
+    /// At most this many training images.
+    pub train_limit: Option<usize>,
+    /// At most this many test images.
+    pub test_limit: Option<usize>,
+    /// Images held back from the training set.
+    pub validation: usize,
+    /// Whether training images are cropped and flipped; by default as the data set says.
+    pub augment: Option<bool>,
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        let dataset = "glyphs".into();
+        Self { dataset, dir: None, train_limit: None, test_limit: None, validation: 0, augment: None }
+    }
+}
+
+impl DataConfig {
+    /// What to load, under a seed.
+    pub fn load_options(&self, seed: u64) -> LoadOptions {
+        let Self { dir, train_limit, test_limit, validation, .. } = self.clone();
+        LoadOptions { dir, train_limit, test_limit, validation, seed }
+    }
+
+    /// Whether training images are moved.
+    ///
+    /// # Errors
+    /// An unknown data set.
+    pub fn augments(&self) -> Result<bool> {
+        Ok(self.augment.unwrap_or(data::entry(&self.dataset)?.augment))
+    }
+}
+
+/// All settings of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RunConfig {
+    /// Passes over the training images.
+    pub epochs: u64,
+    /// Images a step.
+    pub batch: usize,
+    /// Names every random stream of the run.
+    pub seed: u64,
+    /// Worker threads; 0 is one a core.
+    pub threads: usize,
+    /// The device: `cpu`, `cuda:0`, `wgpu`, ...
+    pub device: String,
+    /// Steps between two probes; 0 is none.
+    pub probe_every: u64,
+    /// Epochs between two checkpoints; 0 is only at the end.
+    pub checkpoint_every: u64,
+    /// Checkpoints to keep.
+    pub keep_checkpoints: usize,
+    /// Which images.
+    pub data: DataConfig,
+    /// The network.
+    pub model: ModelConfig,
+    /// The gradient's estimate.
+    pub estimator: EstimatorConfig,
+    /// The update rule.
+    pub optimizer: OptimizerConfig,
+    /// The learning rate over time.
+    pub schedule: ScheduleConfig,
+}
+
+impl Default for RunConfig {
+    fn default() -> Self {
+        Self {
+            epochs: 4,
+            batch: 128,
+            seed: 0,
+            threads: 0,
+            device: "cpu".into(),
+            probe_every: 0,
+            checkpoint_every: 1,
+            keep_checkpoints: 2,
+            data: DataConfig::default(),
+            model: ModelConfig { width: 0.25, ..Default::default() },
+            estimator: EstimatorConfig::default(),
+            optimizer: OptimizerConfig::default(),
+            schedule: ScheduleConfig::default(),
+        }
+    }
+}
+
+impl RunConfig {
+    /// Reads a file of settings; what it leaves out has its default.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or that holds anything else.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+        Self::from_toml(&text).map_err(|found| Error::bad_file(path, "a run's settings", found))
+    }
+
+    /// Settings from text, or what is wrong with it.
+    pub fn from_toml(text: &str) -> std::result::Result<Self, String> {
+        toml::from_str(text).map_err(|error| error.to_string().trim().to_string())
+    }
+
+    /// The settings as text, all of them.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("settings are plain values")
+    }
+
+    /// Refuses settings outside their ranges, before anything is loaded.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] and what the parts refuse.
+    pub fn validate(&self) -> Result<()> {
+        let at_least_one = [("--epochs", self.epochs), ("--batch", self.batch as u64)];
+        if let Some((name, _)) = at_least_one.iter().find(|(_, value)| *value == 0) {
+            return Err(Error::out_of_range(*name, 0, "at least 1"));
+        }
+        if self.keep_checkpoints == 0 {
+            return Err(Error::out_of_range("--keep-checkpoints", 0, "at least 1"));
+        }
+        self.optimizer.validate()?;
+        self.schedule.validate()?;
+        data::entry(&self.data.dataset).map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_survive_their_file() {
+        let mut config = RunConfig { epochs: 7, ..Default::default() };
+        config.data.dir = Some("somewhere".into());
+        config.estimator.mix = Some(2);
+        config.estimator.target = "3".parse().expect("a horizon");
+        assert_eq!(RunConfig::from_toml(&config.to_toml()).expect("settings"), config);
+        assert_eq!(RunConfig::from_toml("").expect("settings"), RunConfig::default());
+    }
+
+    #[test]
+    fn unknown_keys_and_values_are_refused() {
+        assert!(RunConfig::from_toml("epoch = 3").expect_err("a misspelt key").contains("epoch"));
+        let text = "[estimator]\nguess = \"gausian\"";
+        assert!(RunConfig::from_toml(text).expect_err("a misspelt guess").contains("did you mean `gaussian`"));
+        let zero = RunConfig { batch: 0, ..Default::default() };
+        assert!(zero.validate().expect_err("no images").to_string().contains("--batch is 0"));
+    }
+}

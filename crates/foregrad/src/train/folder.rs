@@ -1,0 +1,164 @@
+//! A run's folder: settings, metrics, events, checkpoints.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::checkpoint::{self, Checkpoint};
+use super::{EpochRecord, ProbeRecord, RunConfig, events::Events, weights};
+use crate::rng::Placement;
+use crate::{Error, Result};
+
+const METRICS: &str = "metrics.jsonl";
+const PROBES: &str = "probes.jsonl";
+const CONFIG: &str = "config.toml";
+
+/// A run's folder, open for writing.
+#[derive(Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+    metrics: File,
+    probes: File,
+    events: Events,
+}
+
+impl RunFolder {
+    /// Starts a run's folder; one that already holds a run is refused unless it may be overwritten.
+    ///
+    /// # Errors
+    /// A folder that holds a run, or that cannot be written.
+    pub fn create(path: &Path, config: &RunConfig, overwrite: bool) -> Result<Self> {
+        if path.join(CONFIG).exists() || !checkpoint::list(path).is_empty() {
+            if !overwrite {
+                let expected = "an empty or new folder (or `--resume` to go on, `--overwrite` to start again)";
+                return Err(Error::bad_file(path, expected, "a run"));
+            }
+            remove_run(path)?;
+        }
+        std::fs::create_dir_all(path).map_err(Error::io("create", path))?;
+        weights::write_atomically(&path.join(CONFIG), config.to_toml().as_bytes())?;
+        Self::open(path)
+    }
+
+    /// Opens the folder of a run that goes on after a number of whole epochs and of steps; later lines are cut off.
+    ///
+    /// # Errors
+    /// Files that cannot be read or written.
+    pub fn resume(path: &Path, epochs: u64, step: u64) -> Result<Self> {
+        cut(&path.join(METRICS), "epoch", epochs)?;
+        cut(&path.join(PROBES), "step", step)?;
+        Self::open(path)
+    }
+
+    fn open(path: &Path) -> Result<Self> {
+        let append = |name: &str| {
+            let file = path.join(name);
+            OpenOptions::new().create(true).append(true).open(&file).map_err(Error::io("write", file))
+        };
+        Ok(Self {
+            path: path.to_path_buf(),
+            metrics: append(METRICS)?,
+            probes: append(PROBES)?,
+            events: Events::create(path)?,
+        })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The settings of the run in a folder.
+    ///
+    /// # Errors
+    /// No run there, or damaged settings.
+    pub fn config(path: &Path) -> Result<RunConfig> {
+        RunConfig::read(&path.join(CONFIG))
+    }
+
+    /// Adds an epoch.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn epoch(&mut self, record: &EpochRecord) -> Result<()> {
+        append(&mut self.metrics, &self.path.join(METRICS), record)?;
+        self.events.epoch(record)
+    }
+
+    /// Adds a probe.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn probe(&mut self, record: &ProbeRecord) -> Result<()> {
+        append(&mut self.probes, &self.path.join(PROBES), record)?;
+        self.events.probe(record)
+    }
+
+    /// Writes a checkpoint and removes those beyond the number to keep, oldest first.
+    ///
+    /// # Errors
+    /// A file that cannot be written; older checkpoints are then left alone.
+    pub fn checkpoint(&self, checkpoint: &Checkpoint) -> Result<PathBuf> {
+        let path = checkpoint::path_of(&self.path, checkpoint.position.step);
+        checkpoint.save(&path)?;
+        let all = checkpoint::list(&self.path);
+        let surplus = all.len().saturating_sub(checkpoint.config.keep_checkpoints);
+        for old in &all[..surplus] {
+            std::fs::remove_file(old).map_err(Error::io("write", old))?;
+        }
+        Ok(path)
+    }
+
+    /// The newest checkpoint of a folder. A damaged one is not passed over in silence: the error names the one before it.
+    ///
+    /// # Errors
+    /// No checkpoint, or a damaged one.
+    pub fn newest(path: &Path, placement: &Placement) -> Result<Checkpoint> {
+        let all = checkpoint::list(path);
+        let Some(newest) = all.last() else {
+            return Err(Error::bad_file(path, "a run with a checkpoint", "no checkpoint"));
+        };
+        Checkpoint::load(newest, placement).map_err(|error| {
+            let before = all.iter().rev().skip(1).find(|older| Checkpoint::load(older, placement).is_ok());
+            match (error, before) {
+                (Error::BadFile { path, expected, found }, Some(before)) => {
+                    let advice = format!("{found}; the one before is whole: --resume={}", before.display());
+                    Error::bad_file(path, expected, advice)
+                }
+                (error, _) => error,
+            }
+        })
+    }
+
+    /// The newest checkpoint's file, to be named in messages.
+    pub fn newest_file(&self) -> Option<PathBuf> {
+        checkpoint::list(&self.path).pop()
+    }
+}
+
+/// Removes the files of a run, and nothing else.
+fn remove_run(path: &Path) -> Result<()> {
+    let mut files = checkpoint::list(path);
+    files.extend([CONFIG, METRICS, PROBES].map(|name| path.join(name)));
+    files.extend(Events::list(path));
+    for file in files.iter().filter(|file| file.exists()) {
+        std::fs::remove_file(file).map_err(Error::io("write", file))?;
+    }
+    Ok(())
+}
+
+/// Adds one line and hands it to the system at once.
+fn append(file: &mut File, path: &Path, record: &impl serde::Serialize) -> Result<()> {
+    let mut line = serde_json::to_vec(record).expect("a record is plain values");
+    line.push(b'\n');
+    file.write_all(&line).and_then(|()| file.flush()).map_err(Error::io("write", path))
+}
+
+/// Keeps the lines whose number under `key` is at most `last`.
+fn cut(path: &Path, key: &str, last: u64) -> Result<()> {
+    let Ok(text) = std::fs::read_to_string(path) else { return Ok(()) };
+    let number = |line: &str| serde_json::from_str::<serde_json::Value>(line).ok()?.get(key)?.as_u64();
+    let kept: String =
+        text.lines().filter(|line| number(line).is_some_and(|n| n <= last)).map(|line| format!("{line}\n")).collect();
+    weights::write_atomically(path, kept.as_bytes())
+}

@@ -1,0 +1,23 @@
+//! Training: optimisers, schedules, checkpoints, metrics and the loop around [`crate::estimate::step`].
+
+mod checkpoint;
+mod config;
+mod evaluate;
+mod events;
+mod folder;
+mod metrics;
+mod optimizer;
+mod probe;
+mod run;
+mod schedule;
+pub mod weights;
+
+pub use checkpoint::{Checkpoint, FORMAT_VERSION};
+pub use config::{DataConfig, RunConfig};
+pub use evaluate::evaluate;
+pub use folder::RunFolder;
+pub use metrics::{EpochRecord, Score, Tally, peak_memory};
+pub use optimizer::{Optimizer, OptimizerConfig, OptimizerKind, clip};
+pub use probe::{BlockProbe, ProbeRecord, probe};
+pub use run::{Observer, Outcome, Silent, StepReport, Trainer};
+pub use schedule::{Plateau, SCHEDULES, ScheduleConfig, ScheduleKind};

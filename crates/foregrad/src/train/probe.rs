@@ -1,0 +1,119 @@
+//! Probes: how good guess and estimate are, block by block, measured against the exact target on one mini-batch.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+use crate::estimate::{self, EstimatorConfig, EstimatorState, Guess, Mode, Space, StepInput, StepOutput};
+use crate::models::Network;
+use crate::ops;
+use crate::vector::ParamVector;
+
+/// One block's measurements.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BlockProbe {
+    /// The block, from 0.
+    pub block: usize,
+    /// Cosine between guess and target, in activity space the mean over samples (Eq. 6). None for the exact guess.
+    pub guess_alignment: Option<f64>,
+    /// Cosine between the block's update and the exact gradient of its target in the weights.
+    pub estimate_alignment: Option<f64>,
+    /// `|target|`, in the weights.
+    pub target_norm: f64,
+    /// `|guess|` of the first direction, in its own space.
+    pub guess_norm: Option<f64>,
+    /// `|estimate|`, in the weights.
+    pub estimate_norm: f64,
+    /// `|forward - oracle| / |oracle|` of the block's update: 0 where both are exact.
+    pub deviation: Option<f64>,
+}
+
+/// All blocks at one step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProbeRecord {
+    /// The optimiser step, from 0.
+    pub step: u64,
+    /// The estimated blocks, in order.
+    pub blocks: Vec<BlockProbe>,
+}
+
+/// Measures an estimator on a mini-batch: three more steps' work, of which nothing changes the run.
+///
+/// # Errors
+/// A combination without meaning.
+pub fn probe(
+    config: &EstimatorConfig,
+    network: &Network,
+    input: &StepInput<'_>,
+    state: &EstimatorState,
+) -> Result<ProbeRecord> {
+    let collecting = StepInput { collect_guesses: true, ..input.clone() };
+    let exact_guess: Guess = "exact".parse().expect("exact is a guess");
+    let run = |config: &EstimatorConfig| estimate::step(config, network, &collecting, state);
+    let granularity = Some(config.granularity());
+    let forward = run(&EstimatorConfig { mode: Mode::Forward, granularity, ..config.clone() })?;
+    let oracle = run(&EstimatorConfig { mode: Mode::Oracle, granularity, ..config.clone() })?;
+    let exact = run(&EstimatorConfig {
+        guess: exact_guess,
+        mode: Mode::Oracle,
+        granularity: None,
+        directions: 1,
+        mix: None,
+        guess_horizon: estimate::Horizon::LOCAL,
+        last_block: estimate::LastBlock::Exact,
+        ..config.clone()
+    })?;
+    let chosen = if config.mode == Mode::Forward { &forward } else { &oracle };
+    let block = |block| measure(block, network, config, chosen, [&forward, &oracle], &exact);
+    Ok(ProbeRecord { step: input.step, blocks: (0..network.depth() - 1).map(block).collect() })
+}
+
+fn measure(
+    block: usize,
+    network: &Network,
+    config: &EstimatorConfig,
+    chosen: &StepOutput,
+    [forward, oracle]: [&StepOutput; 2],
+    exact: &StepOutput,
+) -> BlockProbe {
+    let own = network.block_parameters(block);
+    let part = |vector: &ParamVector| vector.filtered(|path| own.entry(path).is_some());
+    let (target, estimate) = (part(&exact.update), part(&chosen.update));
+    let difference = part(&forward.update).axpy(-1.0, &part(&oracle.update)).norm();
+    let guess = chosen.guesses.scoped("0");
+    let (guess_alignment, guess_norm) = match config.space {
+        Space::Weight => {
+            let guess = part(&guess);
+            (cosine(&guess, &target), (!guess.is_empty()).then(|| guess.norm()))
+        }
+        Space::Activity => {
+            let name = format!("block.{block}");
+            let only = guess.filtered(|path| path == name);
+            let pair = guess.get::<4>(&name).zip(exact.targets.get::<4>(&name));
+            (pair.and_then(|(guess, target)| sample_cosine(&guess, &target)), (!only.is_empty()).then(|| only.norm()))
+        }
+    };
+    BlockProbe {
+        block,
+        guess_alignment,
+        estimate_alignment: cosine(&estimate, &target),
+        target_norm: target.norm(),
+        guess_norm,
+        estimate_norm: estimate.norm(),
+        deviation: ratio(difference, part(&oracle.update).norm()),
+    }
+}
+
+fn cosine(a: &ParamVector, b: &ParamVector) -> Option<f64> {
+    ratio(a.dot(b), a.norm() * b.norm())
+}
+
+/// The mean over samples of the cosine; samples with a zero guess or target count as 0.
+fn sample_cosine(a: &burn::tensor::Tensor<4>, b: &burn::tensor::Tensor<4>) -> Option<f64> {
+    let [aa, ab, bb] = [(a, a), (a, b), (b, b)].map(|(a, b)| ops::row_dots(a, b));
+    let cosines = ab.iter().zip(aa.iter().zip(&bb)).map(|(ab, (aa, bb))| ratio(*ab, (aa * bb).sqrt()).unwrap_or(0.0));
+    ratio(cosines.sum(), ab.len() as f64)
+}
+
+fn ratio(a: f64, b: f64) -> Option<f64> {
+    (b > 0.0).then(|| a / b)
+}
