@@ -1,9 +1,148 @@
 //! `foregrad check`.
+
 use anyhow::Result;
+use burn::tensor::{DType, Device};
+use clap::{Args, ValueEnum};
+use foregrad::check::{self, Entry, MapCounts};
+use foregrad::estimate::{EstimatorConfig, Horizon, LastBlock, Mode, Space, StepInput};
+use foregrad::losses::Labels;
+use foregrad::models::ModelConfig;
+use foregrad::rng::{Placement, Stream};
+use indicatif::ProgressBar;
+use serde::Serialize;
+
+use crate::{Ending, device, table};
+
+/// Floating-point types of the checks.
+#[derive(Clone, Copy, ValueEnum)]
+enum Dtype {
+    F32,
+    F64,
+}
+
 /// The arguments of `check`.
-#[derive(clap::Args)]
-pub struct Arguments {}
+#[derive(Args)]
+#[command(after_help = "Every entry is an identity with its worst error and its limit:
+  adjoint      <tangent, y_bar> = <x_dot, x_bar> + <theta_dot, theta_bar>
+  difference   tangent = central difference
+  stacked      several stacked directions = each by itself
+  agreement    forward mode = oracle
+
+Examples:
+  foregrad check
+  foregrad check --device cuda:0 --dtype f32      (a device without f64: weak limits)")]
+pub struct Arguments {
+    /// JSON on standard output
+    #[arg(long)]
+    json: bool,
+    /// No progress
+    #[arg(long)]
+    quiet: bool,
+    /// Only parts whose name contains this
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+    /// Floating-point type; single precision hardly tells right from wrong
+    #[arg(long, value_enum, default_value = "f64")]
+    dtype: Dtype,
+    /// Names every random draw
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    seed: u64,
+    /// cpu, cuda[:N], wgpu, vulkan, metal or rocm
+    #[arg(long, value_name = "NAME", default_value = "cpu")]
+    device: String,
+}
+
+#[derive(Serialize)]
+struct Report {
+    entries: Vec<Entry>,
+    maps: Vec<Counted>,
+}
+
+/// Which maps one step of a method calls.
+#[derive(Serialize)]
+struct Counted {
+    method: &'static str,
+    #[serde(flatten)]
+    counts: MapCounts,
+}
+
 /// Runs the command.
-pub fn run(_arguments: Arguments) -> Result<crate::Ending> {
-    Ok(crate::Ending::Done)
+pub fn run(arguments: Arguments) -> Result<Ending> {
+    let dtype = match arguments.dtype {
+        Dtype::F32 => DType::F32,
+        Dtype::F64 => DType::F64,
+    };
+    let placement = device::placement(&arguments.device, dtype)?;
+    let bar = if arguments.quiet { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
+    let mut entries = check::run_all(&placement, arguments.seed, |name| {
+        bar.set_message(name.to_string());
+        bar.tick();
+    });
+    bar.finish_and_clear();
+    if let Some(only) = &arguments.only {
+        entries.retain(|entry| entry.name.contains(only.as_str()));
+    }
+    let failed = entries.iter().filter(|entry| !entry.passed()).count();
+    let report = Report { entries, maps: count_maps()? };
+    if arguments.json {
+        println!("{}", serde_json::to_string(&report)?);
+    } else {
+        print(&report, failed);
+    }
+    Ok(if failed > 0 { Ending::Failed } else { Ending::Done })
+}
+
+fn print(report: &Report, failed: usize) {
+    let row = |entry: &Entry| {
+        let verdict = if entry.passed() { "ok" } else { "FAILED" };
+        let numbers = [format!("{:.1e}", entry.worst), format!("{:.0e}", entry.limit)];
+        let [worst, limit] = numbers;
+        vec![format!("{} {}", entry.group, entry.name), entry.identity.to_string(), worst, limit, verdict.to_string()]
+    };
+    let rows: Vec<_> = report.entries.iter().map(row).collect();
+    println!("{}\n", table::render(&["part", "identity", "worst", "limit", ""], &rows));
+    println!("Maps that one step calls on a network of six blocks (across: a cotangent crosses a block's border)");
+    let row = |counted: &Counted| {
+        let MapCounts { forward, tangent, cotangent_inside, cotangent_across, heads, classifier_cotangent } =
+            counted.counts;
+        let counts = [forward, tangent, cotangent_inside, cotangent_across, heads, classifier_cotangent];
+        std::iter::once(counted.method.to_string()).chain(counts.iter().map(usize::to_string)).collect()
+    };
+    let rows: Vec<Vec<String>> = report.maps.iter().map(row).collect();
+    let header = ["method", "forward", "tangent", "cotangent inside", "across", "heads", "classifier cotangent"];
+    println!("{}\n", table::render(&header, &rows));
+    println!("{} identities, {failed} failed", report.entries.len());
+}
+
+/// The methods of the paper's Table 1, counted on a narrow network.
+fn count_maps() -> Result<Vec<Counted>> {
+    let placement = Placement { device: Device::flex(), dtype: DType::F64 };
+    let network = ModelConfig { width: 0.05, ..Default::default() }.init([1, 9, 9], 3, 0, &placement)?;
+    let images = Stream::new(0, "check").named("maps").normal_tensor([4, 1, 9, 9], &placement);
+    let labels = Labels { indices: vec![0, 1, 2, 0], classes: 3 };
+    let input = StepInput::new(images, &labels, 0, 0);
+    let random = EstimatorConfig { guess: "gaussian".parse()?, ..Default::default() };
+    let local = EstimatorConfig::default();
+    let exact = EstimatorConfig { guess: "exact".parse()?, ..Default::default() };
+    let methods = [
+        (
+            "gaussian, network, last block estimated",
+            EstimatorConfig { last_block: LastBlock::Estimated, ..random.clone() },
+        ),
+        ("gaussian, network", random.clone()),
+        ("gaussian, activity", EstimatorConfig { space: Space::Activity, ..random }),
+        ("local guess, weight, network", local.clone()),
+        ("local guess, activity", EstimatorConfig { space: Space::Activity, ..local.clone() }),
+        (
+            "local guess, activity, mixed m = 1",
+            EstimatorConfig { space: Space::Activity, mix: Some(1), ..local.clone() },
+        ),
+        ("guess horizon 1, weight, network", EstimatorConfig { guess_horizon: Horizon::blocks(1), ..local }),
+        ("local learning", EstimatorConfig { target: Horizon::LOCAL, ..exact.clone() }),
+        ("end-to-end (oracle)", EstimatorConfig { mode: Mode::Oracle, ..exact }),
+    ];
+    let count = |(method, config): (&'static str, EstimatorConfig)| -> Result<Counted> {
+        Ok(Counted { method, counts: check::count_maps(&config, &network, &input)? })
+    };
+    methods.into_iter().map(count).collect()
 }

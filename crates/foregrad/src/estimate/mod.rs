@@ -20,7 +20,7 @@ mod target;
 mod view;
 
 pub use config::{Combination, EstimatorConfig, Granularity, LastBlock, Memory, Mode, Space, TrainHeads};
-pub use guess::{GUESSES, Guess};
+pub use guess::{GUESSES, Guess, Origin};
 pub use plan::Plan;
 pub use target::{HORIZONS, Horizon};
 pub use view::{Block, View};

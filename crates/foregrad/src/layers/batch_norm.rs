@@ -202,7 +202,8 @@ fn channel_sum(v: Tensor<4>) -> Tensor<4> {
 
 fn channel_mean(v: Tensor<4>) -> Tensor<4> {
     let [_, samples, _, pixels] = v.dims();
-    channel_sum(v) / (samples * pixels) as f64
+    // Multiplied, not divided: the derivative that Burn's autodiff takes of a division by a number is rounded to f32.
+    channel_sum(v) * (1.0 / (samples * pixels) as f64)
 }
 
 /// The number of samples, and height and width.

@@ -33,9 +33,9 @@ impl Layer for SpatialDeviation {
             return (x, Saved { slope: None });
         }
         let spread = (height * width - 1) as f64;
-        let mean = pixel_sum(x.clone()) / (height * width) as f64;
+        let mean = pixel_sum(x.clone()) * (1.0 / (height * width) as f64);
         let centred = x - mean;
-        let y = (pixel_sum(centred.clone().square()) / spread).sqrt();
+        let y = (pixel_sum(centred.clone().square()) * (1.0 / spread)).sqrt();
         let flat = y.clone().equal_elem(0.0);
         let inverse = (y.clone().mask_fill(flat.clone(), 1.0) * spread).recip().mask_fill(flat, 0.0);
         (y, Saved { slope: Some(centred * inverse) })

@@ -1,0 +1,77 @@
+//! Estimators: forward mode against the oracle, for every guess in every space where both are exact.
+
+use super::{Entry, Limits};
+use crate::estimate::{
+    self, EstimatorConfig, EstimatorState, GUESSES, Granularity, Horizon, Mode, Origin, Space, StepInput, StepOutput,
+};
+use crate::losses::Labels;
+use crate::models::{ModelConfig, Norm};
+use crate::rng::{Placement, Stream};
+
+/// An estimator to check.
+pub struct EstimatorExample {
+    /// Guess, space, granularity and target.
+    pub name: String,
+    /// The estimator.
+    pub config: EstimatorConfig,
+}
+
+/// Every guess, in every space and granularity it has.
+pub fn estimator_examples() -> Vec<EstimatorExample> {
+    let mut examples = Vec::new();
+    for support in GUESSES {
+        for space in support.spaces {
+            let granularities: &[Granularity] = match space {
+                Space::Weight => &[Granularity::Tensor, Granularity::Block, Granularity::Network],
+                Space::Activity => &[Granularity::Sample, Granularity::Batch],
+            };
+            for granularity in granularities {
+                let local_only = matches!(support.origin, Origin::Target);
+                let config = EstimatorConfig {
+                    guess: support.name.parse().expect("a guess of the list"),
+                    space: *space,
+                    granularity: Some(*granularity),
+                    target: if local_only { Horizon::LOCAL } else { Horizon::GLOBAL },
+                    directions: if support.several { 2 } else { 1 },
+                    ..Default::default()
+                };
+                if config.validate(6).is_ok() {
+                    let name = format!("{}, {space}, {granularity}, {} target", support.name, config.target);
+                    examples.push(EstimatorExample { name, config });
+                }
+            }
+        }
+    }
+    for (space, mix) in [(Space::Weight, 2), (Space::Activity, 2)] {
+        let config = EstimatorConfig { space, mix: Some(mix), ..Default::default() };
+        examples.push(EstimatorExample { name: format!("local, {space}, mixed m = {mix}"), config });
+    }
+    examples
+}
+
+impl EstimatorExample {
+    /// The deviation of forward mode from the oracle on a narrow network.
+    ///
+    /// Weight space is checked with batch norm, activity space with group norm: there samples stay apart.
+    pub fn check(&self, placement: &Placement, seed: u64) -> Entry {
+        let norm = if self.config.space == Space::Weight { Norm::Batch } else { Norm::Group };
+        let model = ModelConfig { width: 0.05, norm, head_norm: norm, ..Default::default() };
+        let network = model.init([2, 9, 11], 3, seed, placement).expect("a small network");
+        let images = Stream::new(seed, "check").named("images").normal_tensor([5, 2, 9, 11], placement);
+        let labels = Labels { indices: vec![0, 1, 2, 0, 1], classes: 3 };
+        let input = StepInput::new(images, &labels, seed, 0);
+        let run = |mode| {
+            let config = EstimatorConfig { mode, granularity: Some(self.config.granularity()), ..self.config.clone() };
+            estimate::step(&config, &network, &input, &EstimatorState::default()).expect("a valid estimator")
+        };
+        let worst = deviation(&run(Mode::Forward), &run(Mode::Oracle));
+        let limit = Limits::of(placement.dtype).agreement;
+        Entry { group: "estimator", name: self.name.clone(), identity: "agreement", worst, limit }
+    }
+}
+
+/// `|forward - oracle| / |oracle|` of the updates.
+fn deviation(forward: &StepOutput, oracle: &StepOutput) -> f64 {
+    let difference = forward.update.clone().axpy(-1.0, &oracle.update).norm() / oracle.update.norm();
+    if difference.is_finite() { difference } else { f64::INFINITY }
+}

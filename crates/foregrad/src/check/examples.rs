@@ -1,0 +1,139 @@
+//! What is checked: every layer, head and model, on small odd shapes.
+
+use crate::layers::{
+    AdaptiveAvgPool, AnyLayer, AvgPool, BatchNorm, Conv2dConfig, Flatten, Gelu, GroupNorm, Linear, MaxPool, Phase,
+    Relu, Residual, Sequential, SpatialDeviation,
+};
+use crate::losses::{AnyLoss, CrossEntropy, MeanSquaredError, Similarity};
+use crate::models::{HEADS, Head, HeadConfig, MODELS, ModelConfig, Network, Norm};
+use crate::rng::{Placement, Stream};
+
+/// A layer to check.
+pub struct LayerExample {
+    /// The layer's name in the list, and what is particular.
+    pub name: String,
+    /// The layer, alone in a chain.
+    pub block: Sequential,
+    /// Shape of the input.
+    pub input: [usize; 4],
+    /// Whether batch statistics are those of the batch.
+    pub phase: Phase,
+}
+
+/// A head to check.
+pub struct HeadExample {
+    /// The head's name in the list, and what is particular.
+    pub name: String,
+    /// The head.
+    pub head: Head,
+    /// Shape of the block's output.
+    pub input: [usize; 4],
+}
+
+/// A network to check.
+pub struct NetworkExample {
+    /// The model's name and normalisation.
+    pub name: String,
+    /// The network.
+    pub network: Network,
+    /// Shape of an image.
+    pub image: [usize; 3],
+}
+
+/// All layers.
+pub fn layer_examples(placement: &Placement) -> Vec<LayerExample> {
+    let mut examples = Vec::new();
+    let mut add = |name: &str, layer: AnyLayer, input| {
+        let block = Sequential::new().then(layer);
+        examples.push(LayerExample { name: name.to_string(), block, input, phase: Phase::Train });
+    };
+    let stream = Stream::new(0, "examples");
+    let conv = |config: Conv2dConfig| -> AnyLayer { config.init(stream, placement).into() };
+    add("conv2d 3x3", conv(Conv2dConfig::new([3, 4], 3)), [2, 3, 5, 7]);
+    add("conv2d 3x3, padding, bias", conv(Conv2dConfig::new([3, 4], 3).padding(1).bias()), [2, 3, 5, 7]);
+    add("conv2d 3x3, stride 2, padding", conv(Conv2dConfig::new([2, 5], 3).padding(1).stride(2)), [3, 2, 6, 7]);
+    add("conv2d 3x3, stride 2", conv(Conv2dConfig::new([2, 3], 3).stride(2)), [2, 2, 8, 6]);
+    add("conv2d 1x1, stride 2", conv(Conv2dConfig::new([3, 2], 1).stride(2)), [2, 3, 5, 6]);
+    add("conv2d 3x3, groups, bias", conv(Conv2dConfig::new([4, 6], 3).groups(2).padding(1).bias()), [2, 4, 5, 3]);
+    add("conv2d 3x3, groups, stride 2", conv(Conv2dConfig::new([4, 4], 3).groups(4).stride(2)), [2, 4, 7, 6]);
+    add("conv2d 7x7, stride 2", conv(Conv2dConfig::new([1, 2], 7).padding(3).stride(2)), [2, 1, 11, 9]);
+    add("batch_norm train", BatchNorm::new(3, 0.1, placement).into(), [3, 3, 2, 5]);
+    add("batch_norm features", BatchNorm::new(5, 0.1, placement).into(), [4, 5, 1, 1]);
+    add("group_norm", GroupNorm::new(6, 3, 0.1, placement).into(), [2, 6, 3, 2]);
+    add("group_norm, one group", GroupNorm::new(5, 4, 0.1, placement).into(), [2, 5, 3, 2]);
+    add("linear, bias", Linear::new([5, 3], true, stream, placement).into(), [4, 5, 1, 1]);
+    add("linear", Linear::new([2, 3], false, stream, placement).into(), [3, 2, 1, 1]);
+    add("relu", Relu.into(), [2, 3, 3, 5]);
+    add("gelu", Gelu.into(), [2, 3, 3, 5]);
+    add("max_pool 2x2", MaxPool::new(2, 2, 0).into(), [2, 3, 6, 4]);
+    add("max_pool 3x3, stride 2, padding", MaxPool::new(3, 2, 1).into(), [2, 2, 7, 5]);
+    add("avg_pool 2x2", AvgPool::new(2, 2).into(), [2, 3, 6, 4]);
+    add("avg_pool 2x2, odd image", AvgPool::new(2, 2).into(), [2, 2, 7, 5]);
+    add("adaptive_avg_pool, uneven", AdaptiveAvgPool::new(2).into(), [2, 3, 5, 3]);
+    add("adaptive_avg_pool, more bins than pixels", AdaptiveAvgPool::new(2).into(), [2, 3, 1, 1]);
+    add("spatial_deviation", SpatialDeviation.into(), [2, 3, 3, 4]);
+    add("spatial_deviation of 1x1", SpatialDeviation.into(), [2, 3, 1, 1]);
+    add("flatten", Flatten.into(), [2, 3, 2, 5]);
+    let body = || Sequential::new().with("conv", conv(Conv2dConfig::new([3, 3], 3).padding(1)));
+    add("residual, identity shortcut", Residual::new(body(), Sequential::new()).into(), [2, 3, 4, 5]);
+    let shortcut = Sequential::new().with("downsample.0", conv(Conv2dConfig::new([3, 3], 1)));
+    add("residual, convolution shortcut", Residual::new(body(), shortcut).into(), [2, 3, 4, 5]);
+    let eval = Sequential::new().then(BatchNorm::new(3, 0.1, placement));
+    examples.push(LayerExample {
+        name: "batch_norm eval".into(),
+        block: eval,
+        input: [3, 3, 2, 5],
+        phase: Phase::Eval,
+    });
+    examples
+}
+
+/// All heads with both normalisations, and all losses by themselves.
+pub fn head_examples(placement: &Placement) -> Vec<HeadExample> {
+    let mut examples = Vec::new();
+    let stream = Stream::new(0, "examples");
+    for (name, kind, _) in HEADS {
+        for norm in [Norm::Batch, Norm::Group] {
+            let input = [6, 4, 5, 6];
+            let config = HeadConfig {
+                kind: *kind,
+                norm,
+                hidden: 7,
+                channels: 3,
+                input: [input[1], input[2], input[3]],
+                classes: 3,
+                smoothing: 0.1,
+            };
+            let name = format!("{name}, {} norm", if norm == Norm::Batch { "batch" } else { "group" });
+            examples.push(HeadExample { name, head: config.init(stream, placement), input });
+        }
+    }
+    let losses = [
+        ("cross-entropy", AnyLoss::CrossEntropy(CrossEntropy { smoothing: 0.0 })),
+        ("cross-entropy, smoothing", AnyLoss::CrossEntropy(CrossEntropy { smoothing: 0.1 })),
+        ("mean squared error", AnyLoss::MeanSquaredError(MeanSquaredError)),
+        ("similarity matching", AnyLoss::Similarity(Similarity)),
+    ];
+    for (name, loss) in losses {
+        let net = Sequential::new().then(Flatten).then(Linear::new([6, 3], true, stream, placement));
+        let name = format!("{name} (loss)");
+        examples.push(HeadExample { name, head: Head::with_loss(net, loss), input: [5, 2, 3, 1] });
+    }
+    examples
+}
+
+/// All models with both normalisations.
+pub fn network_examples(placement: &Placement) -> Vec<NetworkExample> {
+    let mut examples = Vec::new();
+    for (name, _) in MODELS {
+        for norm in [Norm::Batch, Norm::Group] {
+            let config =
+                ModelConfig { name: name.to_string(), width: 0.05, norm, head_norm: norm, ..Default::default() };
+            let image = [2, 9, 11];
+            let network = config.init(image, 3, 1, placement).expect("a model of the list");
+            let norm = if norm == Norm::Batch { "batch" } else { "group" };
+            examples.push(NetworkExample { name: format!("{name}, {norm} norm"), network, image });
+        }
+    }
+    examples
+}

@@ -1,0 +1,144 @@
+//! The identities of a layer, or of any chain of layers.
+
+use burn::tensor::Tensor;
+
+use super::{Entry, Limits};
+use crate::estimate::Block;
+use crate::layers::{Phase, Wanted};
+use crate::ops;
+use crate::rng::{Placement, Stream};
+use crate::vector::ParamVector;
+
+/// Draws before a check gives up finding a direction along which no rectifier or maximum switches.
+const DRAWS: u64 = 40;
+
+/// Directions that are checked stacked.
+const DIRECTIONS: u64 = 3;
+
+/// Checks a layer's identities on an input of a shape.
+pub fn check_layer(
+    name: &str,
+    block: &mut Block,
+    input: [usize; 4],
+    phase: Phase,
+    placement: &Placement,
+    seed: u64,
+) -> Vec<Entry> {
+    let limits = Limits::of(placement.dtype);
+    let stream = Stream::new(seed, "check").named(name);
+    let entry = |identity, worst, limit| Entry { group: "layer", name: name.to_string(), identity, worst, limit };
+    let check = LayerCheck { input, phase, placement, stream };
+    vec![
+        entry("adjoint", check.adjoint(block), limits.adjoint),
+        entry("difference", check.difference(block, limits), limits.difference),
+        entry("stacked", check.stacked(block), limits.agreement.min(limits.adjoint * 10.0)),
+    ]
+}
+
+struct LayerCheck<'a> {
+    input: [usize; 4],
+    phase: Phase,
+    placement: &'a Placement,
+    stream: Stream,
+}
+
+/// A random direction in the space of some parameters.
+pub(super) fn direction(like: &ParamVector, stream: Stream) -> ParamVector {
+    like.filled_like(|path, shape| stream.named(path).normal(shape.iter().product()))
+}
+
+fn norm(tensor: &Tensor<4>) -> f64 {
+    ops::dot(tensor, tensor).sqrt()
+}
+
+/// `|a - b| / |b|`; infinite if `a` is not finite, `|a|` if `b` is 0.
+pub(super) fn relative(a: &Tensor<4>, b: &Tensor<4>) -> f64 {
+    let difference = norm(&(a.clone() - b.clone()));
+    let size = norm(b);
+    let error = if size > 0.0 { difference / size } else { difference };
+    if error.is_finite() { error } else { f64::INFINITY }
+}
+
+impl LayerCheck<'_> {
+    fn normal(&self, name: &str, shape: [usize; 4]) -> Tensor<4> {
+        self.stream.named(name).normal_tensor(shape, self.placement)
+    }
+
+    /// The worst gap with input and parameters moved together, each alone, and with parts of the cotangent left out.
+    fn adjoint(&self, block: &Block) -> f64 {
+        let (y, saved) = block.forward(self.normal("x", self.input), self.phase);
+        let y_bar = self.normal("y_bar", y.dims());
+        let x_dot = self.normal("x_dot", self.input);
+        let theta_dot = direction(&block.parameters(), self.stream.named("theta_dot"));
+        let both = block.cotangent(&saved, y_bar.clone(), Wanted::BOTH);
+        let alone = block.cotangent(&saved, y_bar.clone(), Wanted::PARAMETERS);
+        let mut worst: f64 = if alone.x_bar.is_some() { f64::INFINITY } else { 0.0 };
+        let x_bar = both.x_bar.clone().expect("the input's cotangent was asked for");
+        worst = worst.max(relative(&block.cotangent(&saved, y_bar.clone(), Wanted::INPUT).input(), &x_bar));
+        worst = worst.max(alone.theta_bar.axpy(-1.0, &both.theta_bar).norm());
+        let moves = [(true, true), (true, false), (false, true)];
+        for (moves_input, moves_parameters) in moves {
+            let x_dot = moves_input.then(|| x_dot.clone());
+            let theta_dot = if moves_parameters { vec![theta_dot.clone()] } else { Vec::new() };
+            let Some(y_dot) = block.tangent(&saved, x_dot.clone(), &theta_dot) else { continue };
+            let along_x =
+                x_dot.as_ref().map_or([0.0; 2], |x_dot| [ops::dot(x_dot, &x_bar), norm(x_dot) * norm(&x_bar)]);
+            let along_theta = theta_dot.first().map_or([0.0; 2], |theta_dot| {
+                [theta_dot.dot(&both.theta_bar), theta_dot.norm() * both.theta_bar.norm()]
+            });
+            let size = norm(&y_dot) * norm(&y_bar) + along_x[1] + along_theta[1];
+            let gap = (ops::dot(&y_dot, &y_bar) - along_x[0] - along_theta[0]).abs() / size;
+            worst = if gap.is_finite() { worst.max(gap) } else { f64::INFINITY };
+        }
+        worst
+    }
+
+    /// The error of the tangent against a central difference. A draw whose quotients at `h` and `h / 2` differ has a
+    /// rectifier or maximum that switches in between, and is drawn again; a wrong tangent differs from both.
+    fn difference(&self, block: &mut Block, limits: Limits) -> f64 {
+        let theta = block.parameters();
+        let x = self.normal("x", self.input);
+        let mut best = f64::INFINITY;
+        for draw in 0..DRAWS {
+            let stream = self.stream.named("difference").at(draw);
+            let x_dot: Tensor<4> = stream.normal_tensor(self.input, self.placement);
+            let theta_dot = direction(&theta, stream);
+            let saved = block.forward(x.clone(), self.phase).1;
+            let Some(y_dot) = block.tangent(&saved, Some(x_dot.clone()), std::slice::from_ref(&theta_dot)) else {
+                return f64::INFINITY;
+            };
+            let mut at = |h: f64| {
+                block.assign(&theta.clone().axpy(h, &theta_dot));
+                let y = block.forward(x.clone() + x_dot.clone() * h, self.phase).0;
+                block.assign(&theta);
+                y
+            };
+            let mut quotient = |h: f64| (at(h) - at(-h)) / (2.0 * h);
+            let (whole, half) = (quotient(limits.step), quotient(limits.step / 2.0));
+            if relative(&whole, &half) < limits.difference {
+                return relative(&y_dot, &whole);
+            }
+            best = best.min(relative(&whole, &half));
+        }
+        best
+    }
+
+    /// The error of stacked directions against each by itself.
+    fn stacked(&self, block: &Block) -> f64 {
+        let saved = block.forward(self.normal("x", self.input), self.phase).1;
+        let theta = block.parameters();
+        let x_dots: Vec<Tensor<4>> = (0..DIRECTIONS)
+            .map(|k| self.stream.named("stacked").at(k).normal_tensor(self.input, self.placement))
+            .collect();
+        let theta_dots: Vec<_> = (0..DIRECTIONS).map(|k| direction(&theta, self.stream.named("stack").at(k))).collect();
+        let together = block.tangent(&saved, Some(Tensor::cat(x_dots.clone(), 0)), &theta_dots);
+        let single = x_dots
+            .into_iter()
+            .zip(&theta_dots)
+            .filter_map(|(x_dot, theta_dot)| block.tangent(&saved, Some(x_dot), std::slice::from_ref(theta_dot)));
+        match together {
+            Some(together) => relative(&together, &Tensor::cat(single.collect(), 0)),
+            None => f64::INFINITY,
+        }
+    }
+}

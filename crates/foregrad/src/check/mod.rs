@@ -1,0 +1,134 @@
+//! Derivative checks: what proves that the three maps of every part belong together.
+//!
+//! ```text
+//! adjoint     <tangent(x_dot, theta_dot), y_bar> = <x_dot, x_bar> + <theta_dot, theta_bar>
+//! difference  tangent = (f(+h) - f(-h)) / 2h, in one random direction of input and parameters
+//! stacked     several stacked directions = each by itself
+//! agreement   forward mode's scalars and updates = the oracle's
+//! ```
+//! Small odd shapes in `f64` tell right from wrong by nine orders of magnitude; `f32` hardly does, so its limits are weak.
+
+mod estimators;
+mod examples;
+mod head;
+mod layer;
+mod maps;
+mod network;
+
+use serde::Serialize;
+
+pub use estimators::{EstimatorExample, estimator_examples};
+pub use examples::{HeadExample, LayerExample, NetworkExample, head_examples, layer_examples, network_examples};
+pub use head::check_head;
+pub use layer::check_layer;
+pub use maps::{MapCounts, count_maps};
+pub use network::check_network;
+
+use burn::tensor::DType;
+
+use crate::rng::Placement;
+
+/// How far two sides of an identity may lie apart, relative to their sizes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limits {
+    /// Adjoint gap, over `|y_dot||y_bar| + |x_dot||x_bar| + |theta_dot||theta_bar|`.
+    pub adjoint: f64,
+    /// Central difference, over `|y_dot|`.
+    pub difference: f64,
+    /// Step of the central difference.
+    pub step: f64,
+    /// Stacked directions against single ones, and forward mode against the oracle.
+    pub agreement: f64,
+}
+
+impl Limits {
+    /// The limits of a floating-point type: about 5,000 roundings for an identity, and what `step` leaves for a difference.
+    pub fn of(dtype: DType) -> Self {
+        match dtype {
+            DType::F64 => Self { adjoint: 1e-12, difference: 1e-7, step: 1e-6, agreement: 1e-10 },
+            _ => Self { adjoint: 1e-4, difference: 3e-2, step: 2e-3, agreement: 1e-2 },
+        }
+    }
+}
+
+/// One identity of one part: the worst error seen and its limit.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Entry {
+    /// `layer`, `head`, `network` or `estimator`.
+    pub group: &'static str,
+    /// The part.
+    pub name: String,
+    /// `adjoint`, `difference`, `stacked` or `agreement`.
+    pub identity: &'static str,
+    /// The worst error seen; not a number fails.
+    pub worst: f64,
+    /// What it must stay below.
+    pub limit: f64,
+}
+
+impl Entry {
+    /// Whether the identity holds.
+    pub fn passed(&self) -> bool {
+        self.worst < self.limit
+    }
+}
+
+/// Checks everything that is listed: layers, heads, networks, estimators.
+pub fn run_all(placement: &Placement, seed: u64, mut progress: impl FnMut(&str)) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for mut example in layer_examples(placement) {
+        progress(&example.name);
+        entries.extend(check_layer(&example.name, &mut example.block, example.input, example.phase, placement, seed));
+    }
+    for mut example in head_examples(placement) {
+        progress(&example.name);
+        entries.extend(check_head(&example.name, &mut example.head, example.input, placement, seed));
+    }
+    for mut example in network_examples(placement) {
+        progress(&example.name);
+        entries.extend(check_network(&example.name, &mut example.network, example.image, placement, seed));
+    }
+    for example in estimator_examples() {
+        progress(&example.name);
+        entries.push(example.check(placement, seed));
+    }
+    entries
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::LAYERS;
+    use crate::models::{HEADS, MODELS};
+    use burn::tensor::Device;
+
+    #[test]
+    fn everything_listed_passes_in_double_precision() {
+        let placement = Placement { device: Device::flex(), dtype: DType::F64 };
+        let entries = run_all(&placement, 1, |_| {});
+        let failed: Vec<_> = entries.iter().filter(|entry| !entry.passed()).collect();
+        assert!(failed.is_empty(), "{failed:#?}");
+        assert!(entries.len() > 150, "only {} identities were checked", entries.len());
+    }
+
+    #[test]
+    fn every_listed_part_has_an_example() {
+        let placement = Placement { device: Device::flex(), dtype: DType::F64 };
+        let layers: Vec<_> = layer_examples(&placement).into_iter().map(|example| example.name).collect();
+        for (name, _) in LAYERS {
+            assert!(layers.iter().any(|example| example.starts_with(name)), "the layer {name} has no example");
+        }
+        let heads: Vec<_> = head_examples(&placement).into_iter().map(|example| example.name).collect();
+        for (name, ..) in HEADS {
+            assert!(heads.iter().any(|example| example.starts_with(name)), "the head {name} has no example");
+        }
+        let networks: Vec<_> = network_examples(&placement).into_iter().map(|example| example.name).collect();
+        for (name, _) in MODELS {
+            assert!(networks.iter().any(|example| example.starts_with(name)), "the model {name} has no example");
+        }
+        let estimators: Vec<_> = estimator_examples().into_iter().map(|example| example.name).collect();
+        for support in crate::estimate::GUESSES {
+            assert!(estimators.iter().any(|example| example.contains(support.name)), "{} has no example", support.name);
+        }
+    }
+}

@@ -1,0 +1,113 @@
+#!/usr/bin/env python3
+"""Runs every method of the README's table and prints the table.
+
+    python3 scripts/recorded_runs.py --binary target/release/foregrad --data DIR --out runs/recorded
+
+DIR holds `cifar-10-batches-bin` and `fashion-mnist`. A run that is done is not run again, so an interrupted recording
+goes on where it stopped. One line a run goes to `OUT/rows.jsonl`; `--table` only prints the table of those rows.
+"""
+
+import argparse
+import json
+import pathlib
+import subprocess
+import sys
+import time
+
+# Name, flags; the learning rates are the paper's for each kind of guess.
+METHODS = [
+    ("end-to-end (backprop)", "--guess exact --mode oracle"),
+    ("local learning", "--guess exact --target local"),
+    ("local guess, weight, network", "--guess local --granularity network"),
+    ("local guess, weight, block", "--guess local --granularity block"),
+    ("local guess, weight, tensor (oracle)", "--guess local --granularity tensor --mode oracle"),
+    ("local guess, activity", "--guess local --space activity"),
+    ("local guess, weight, mixed m = 1", "--guess local --mix 1"),
+    ("local guess, activity, mixed m = 1", "--guess local --space activity --mix 1"),
+    ("guess horizon 1, weight, network", "--guess local --guess-horizon 1"),
+    ("guess horizon 2, weight, network", "--guess local --guess-horizon 2"),
+    ("intermediate target, weight, block", "--guess local --target intermediate"),
+    ("ntk, weight, network", "--guess ntk"),
+    ("ntk, activity", "--guess ntk --space activity"),
+    ("gaussian, weight, network", "--guess gaussian --lr 0.005"),
+    ("gaussian, activity", "--guess gaussian --space activity --lr 0.01"),
+    ("rademacher, weight, network", "--guess rademacher --lr 0.005"),
+    ("rademacher, activity", "--guess rademacher --space activity --lr 0.01"),
+]
+
+SMALL = "--model small-net --width 0.25 --schedule cosine"
+DATASETS = {
+    "cifar10": "--dataset cifar10 --model resnet18-8b --width 0.125 --schedule cosine --train-limit 20000 --test-limit 4000 --epochs 1",
+    "glyphs": f"--dataset glyphs {SMALL} --train-limit 4000 --test-limit 2000 --epochs 5",
+    "fashion-mnist": f"--dataset fashion-mnist {SMALL} --train-limit 6000 --test-limit 4000 --epochs 3",
+}
+ORDER = [("cifar10", 0), ("glyphs", 0), ("glyphs", 1), ("fashion-mnist", 0), ("fashion-mnist", 1), ("cifar10", 1)]
+
+
+def folder_of(dataset, data):
+    return {"cifar10": f"--data-dir {data}", "fashion-mnist": f"--data-dir {data}/fashion-mnist"}.get(dataset, "")
+
+
+def record(arguments, rows):
+    done = {(row["dataset"], row["method"], row["seed"]) for row in read(rows)}
+    for dataset, seed in ORDER:
+        for number, (method, flags) in enumerate(METHODS):
+            if (dataset, method, seed) in done:
+                continue
+            out = arguments.out / f"{dataset}-{number:02}-{seed}"
+            command = f"train {DATASETS[dataset]} {flags} --seed {seed}"
+            full = f"{arguments.binary} {command} {folder_of(dataset, arguments.data)} --out {out} --overwrite --quiet --json"
+            began = time.time()
+            result = subprocess.run(full.split(), capture_output=True, text=True)
+            row = {"dataset": dataset, "method": method, "seed": seed, "command": f"foregrad {command}"}
+            if result.returncode == 0:
+                epochs = [json.loads(line) for line in result.stdout.splitlines()]
+                row["accuracy"] = 100 * epochs[-1]["test"][-1]["accuracy"]
+                row["train_seconds"] = sum(epoch["seconds"] for epoch in epochs)
+                row["peak_mib"] = epochs[-1]["peak_memory"] / 2**20
+            else:
+                row["error"] = result.stderr.strip().splitlines()[-1]
+            row["wall_seconds"] = time.time() - began
+            with rows.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+            print(json.dumps(row), file=sys.stderr)
+
+
+def read(rows):
+    return [json.loads(line) for line in rows.read_text().splitlines()] if rows.exists() else []
+
+
+def table(rows):
+    names = list(DATASETS)
+    print("| method | " + " | ".join(f"{name}: % | s | MiB" for name in names) + " |")
+    print("|---" * (1 + 3 * len(names)) + "|")
+    for method, _ in METHODS:
+        cells = []
+        for dataset in names:
+            found = [row for row in rows if row["method"] == method and row["dataset"] == dataset]
+            good = [row for row in found if "accuracy" in row]
+            if not good:
+                cells += ["failed" if found else "-", "-", "-"]
+                continue
+            accuracy = " ".join(f"{row['accuracy']:.1f}" for row in sorted(good, key=lambda row: row["seed"]))
+            mean = lambda key: sum(row[key] for row in good) / len(good)
+            cells += [accuracy, f"{mean('train_seconds'):.0f}", f"{mean('peak_mib'):.0f}"]
+        print(f"| {method} | " + " | ".join(cells) + " |")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--binary", default="target/release/foregrad")
+    parser.add_argument("--data", type=pathlib.Path, default=pathlib.Path("data"))
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/recorded"))
+    parser.add_argument("--table", action="store_true")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    rows = arguments.out / "rows.jsonl"
+    if not arguments.table:
+        record(arguments, rows)
+    table(read(rows))
+
+
+if __name__ == "__main__":
+    main()
