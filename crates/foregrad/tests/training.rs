@@ -1,0 +1,209 @@
+//! Whole runs: they learn, resume to the same bits, and fail without losing what is done.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use burn::tensor::{DType, Device};
+use foregrad::Error;
+use foregrad::estimate::{EstimatorConfig, GUESSES, Horizon, Mode, Origin, Space};
+use foregrad::rng::Placement;
+use foregrad::train::{Observer, Outcome, RunConfig, RunFolder, Silent, StepReport, Trainer, weights};
+
+fn cpu() -> Placement {
+    Placement { device: Device::flex(), dtype: DType::F32 }
+}
+
+/// A run of a few seconds.
+fn tiny() -> RunConfig {
+    let mut config = RunConfig { epochs: 2, batch: 16, checkpoint_every: 1, ..Default::default() };
+    config.data.train_limit = Some(80);
+    config.data.test_limit = Some(20);
+    config.model.width = 0.05;
+    config
+}
+
+fn run(config: &RunConfig, folder: &Path) -> Vec<u8> {
+    let mut trainer = Trainer::start(config, cpu(), folder, false).expect("a run");
+    trainer.run(&AtomicBool::new(false), &mut Silent).expect("a whole run");
+    newest(folder)
+}
+
+/// The bytes of the newest checkpoint.
+fn newest(folder: &Path) -> Vec<u8> {
+    std::fs::read(checkpoints(folder).pop().expect("a checkpoint")).expect("bytes")
+}
+
+fn checkpoints(folder: &Path) -> Vec<std::path::PathBuf> {
+    let names = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let mut found: Vec<_> = names.filter(|path| path.extension().is_some_and(|end| end == "safetensors")).collect();
+    found.sort();
+    found
+}
+
+/// The tensors of a checkpoint, without the seconds that its text holds.
+fn tensors(folder: &Path) -> Vec<(String, Vec<u32>)> {
+    let path = checkpoints(folder).pop().expect("a checkpoint");
+    let (tensors, _) = weights::load(&path, &cpu()).expect("a checkpoint");
+    let bits =
+        |values: burn::tensor::Tensor<1>| -> Vec<u32> { values.into_data().iter::<f32>().map(f32::to_bits).collect() };
+    tensors.iter().map(|(path, entry)| (path.to_string(), bits(entry.values()))).collect()
+}
+
+/// Asks to stop after a number of steps.
+struct StopAfter<'a>(u64, &'a AtomicBool);
+
+impl Observer for StopAfter<'_> {
+    fn step(&mut self, report: &StepReport) {
+        self.1.store(report.steps[0] >= self.0, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_stopped_run_resumes_to_the_same_bits() {
+    let dir = tempfile::tempdir().expect("a folder");
+    for (name, change) in [
+        ("sgd, mixing", (|config: &mut RunConfig| config.estimator.mix = Some(1)) as fn(&mut RunConfig)),
+        ("adam", |config| config.optimizer.kind = foregrad::train::OptimizerKind::Adam),
+        ("momentum guess", |config| {
+            config.estimator.guess = "momentum".parse().expect("a guess");
+            config.estimator.directions = 2;
+            config.optimizer.rate = 0.01;
+        }),
+    ] {
+        let mut config = tiny();
+        change(&mut config);
+        config.schedule.kind = foregrad::train::ScheduleKind::Cosine;
+        let (whole, parts) = (dir.path().join(format!("{name} whole")), dir.path().join(format!("{name} parts")));
+        run(&config, &whole);
+        // Stopped in the middle of each epoch, so that both kinds of position are resumed from.
+        let mut trainer = Trainer::start(&config, cpu(), &parts, false).expect("a run");
+        for stop_at in [2, 7] {
+            let stop = AtomicBool::new(false);
+            let outcome = trainer.run(&stop, &mut StopAfter(stop_at, &stop)).expect("a part");
+            assert!(matches!(outcome, Outcome::Stopped(_)), "{name}: {outcome:?}");
+            trainer = Trainer::resume(&parts, None, cpu()).expect("a run to resume");
+        }
+        trainer.run(&AtomicBool::new(false), &mut Silent).expect("the rest");
+        assert_eq!(tensors(&whole), tensors(&parts), "{name}");
+        let scores = |folder: &Path| {
+            let text = std::fs::read_to_string(folder.join("metrics.jsonl")).expect("metrics");
+            let line = |line: &str| {
+                let mut value: serde_json::Value = serde_json::from_str(line).expect("a record");
+                for key in ["seconds", "images_per_second", "peak_memory"] {
+                    value[key].take();
+                }
+                value
+            };
+            text.lines().map(line).collect::<Vec<_>>()
+        };
+        assert_eq!(scores(&whole), scores(&parts), "{name}");
+    }
+}
+
+#[test]
+fn metrics_are_cut_back_to_the_checkpoint() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let folder = dir.path().join("run");
+    run(&RunConfig { keep_checkpoints: 2, ..tiny() }, &folder);
+    assert_eq!(checkpoints(&folder).len(), 2);
+    let first = checkpoints(&folder)[0].clone();
+    Trainer::resume(&folder, Some(&first), cpu()).expect("the first epoch's checkpoint");
+    let lines = std::fs::read_to_string(folder.join("metrics.jsonl")).expect("metrics").lines().count();
+    assert_eq!(lines, 1, "the second epoch's line is cut");
+}
+
+#[test]
+fn every_guess_trains_in_every_space_it_has() {
+    let dir = tempfile::tempdir().expect("a folder");
+    for support in GUESSES {
+        for space in support.spaces {
+            let mut config = RunConfig { epochs: 1, ..tiny() };
+            config.data.train_limit = Some(32);
+            config.optimizer.rate = 0.001;
+            config.probe_every = 2;
+            config.estimator = EstimatorConfig {
+                guess: support.name.parse().expect("a guess"),
+                space: *space,
+                directions: support.least_directions,
+                target: if matches!(support.origin, Origin::Target) { Horizon::LOCAL } else { Horizon::GLOBAL },
+                ..Default::default()
+            };
+            let folder = dir.path().join(format!("{}-{space}", support.name));
+            run(&config, &folder);
+            let probes = std::fs::read_to_string(folder.join("probes.jsonl")).expect("probes");
+            let probe: serde_json::Value = serde_json::from_str(probes.lines().next().expect("a probe")).expect("json");
+            let blocks = probe["blocks"].as_array().expect("blocks");
+            assert_eq!(blocks.len(), 5, "{} {space}", support.name);
+            if *space == Space::Weight && !matches!(support.origin, Origin::Target) {
+                let deviation = blocks[0]["deviation"].as_f64().expect("a deviation");
+                assert!(deviation < 0.05, "{} {space}: forward and oracle differ by {deviation}", support.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn local_guesses_learn_and_beat_chance() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut config = RunConfig { epochs: 6, batch: 32, ..tiny() };
+    config.data.train_limit = Some(640);
+    config.data.test_limit = Some(200);
+    config.model.width = 0.1;
+    let mut trainer = Trainer::start(&config, cpu(), &dir.path().join("run"), false).expect("a run");
+    let outcome = trainer.run(&AtomicBool::new(false), &mut Silent).expect("a whole run");
+    let Outcome::Done(record) = outcome else { panic!("{outcome:?}") };
+    let accuracy = record.test.last().copied().flatten().expect("a score").accuracy;
+    assert!(accuracy > 0.2, "test accuracy {accuracy}, chance is 0.1");
+}
+
+#[test]
+fn a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut config = RunConfig { epochs: 40, ..tiny() };
+    config.estimator =
+        EstimatorConfig { guess: "exact".parse().expect("a guess"), mode: Mode::Oracle, ..Default::default() };
+    config.optimizer.rate = 1e30;
+    config.schedule.warm_up = 400.0;
+    let folder = dir.path().join("run");
+    let mut trainer = Trainer::start(&config, cpu(), &folder, false).expect("a run");
+    let error = trainer.run(&AtomicBool::new(false), &mut Silent).expect_err("it diverges");
+    assert!(matches!(error, Error::NotFinite { .. }) && !error.is_usage(), "{error}");
+    assert!(error.to_string().contains("--lr"), "{error}");
+}
+
+#[test]
+fn folders_and_checkpoints_are_guarded() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let folder = dir.path().join("run");
+    run(&tiny(), &folder);
+    let refused = Trainer::start(&tiny(), cpu(), &folder, false).err().expect("a run is there").to_string();
+    assert!(refused.contains("--resume") && refused.contains("--overwrite"), "{refused}");
+    let newest = checkpoints(&folder).pop().expect("a checkpoint");
+    let bytes = std::fs::read(&newest).expect("bytes");
+    std::fs::write(&newest, &bytes[..bytes.len() / 2]).expect("damage");
+    let error = RunFolder::newest(&folder, &cpu()).expect_err("it is damaged").to_string();
+    let before = checkpoints(&folder)[0].display().to_string();
+    assert!(error.contains("damaged") && error.contains(&before), "{error}");
+    std::fs::write(&newest, bytes).expect("repaired");
+    // A checkpoint of another model, put where this run's should be.
+    let other = dir.path().join("other");
+    let mut config = tiny();
+    config.model.width = 0.1;
+    run(&config, &other);
+    let mut network = tiny().model.init([1, 28, 28], 10, 0, &cpu()).expect("a network");
+    let (state, _) = weights::load(&checkpoints(&other)[0], &cpu()).expect("weights");
+    let state = state.filtered(|path| !path.starts_with("optimizer."));
+    let error = weights::assign(&mut network, &state, &other).expect_err("another width").to_string();
+    assert!(error.contains("of shape") && error.contains("more differences"), "{error}");
+    Trainer::start(&tiny(), cpu(), &folder, true).expect("it may be overwritten");
+    assert!(checkpoints(&folder).is_empty());
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_a_failed_run() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("file");
+    std::fs::write(&file, "in the way").expect("a file");
+    let error = Trainer::start(&tiny(), cpu(), &file.join("run"), false).err().expect("no folder can be made there");
+    assert!(!error.is_usage(), "{error}");
+}
