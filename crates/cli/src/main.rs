@@ -35,17 +35,17 @@ const EXAMPLES: &str = "Examples:
 #[derive(Subcommand)]
 enum Command {
     /// Train one run, or go on with one
-    Train(commands::train::Arguments),
+    Train(Box<commands::train::Arguments>),
     /// Check the derivative identities of every layer, head, model and estimator
-    Check(commands::check::Arguments),
+    Check(Box<commands::check::Arguments>),
     /// Score a checkpoint or file of weights on a data set
-    Eval(commands::eval::Arguments),
+    Eval(Box<commands::eval::Arguments>),
     /// Compute one step's update from given weights and batch, as safetensors
-    Step(commands::step::Arguments),
+    Step(Box<commands::step::Arguments>),
     /// Write fresh weights to start from
-    Init(commands::init::Arguments),
+    Init(Box<commands::init::Arguments>),
     /// List, verify and preview data sets
-    Data(commands::data::Arguments),
+    Data(Box<commands::data::Arguments>),
 }
 
 /// How a command ended, if not by an error.
@@ -64,12 +64,12 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .init();
     let ending = match Cli::parse().command {
-        Command::Train(arguments) => commands::train::run(arguments),
-        Command::Check(arguments) => commands::check::run(arguments),
-        Command::Eval(arguments) => commands::eval::run(arguments),
-        Command::Step(arguments) => commands::step::run(arguments),
-        Command::Init(arguments) => commands::init::run(arguments),
-        Command::Data(arguments) => commands::data::run(arguments),
+        Command::Train(arguments) => commands::train::run(*arguments),
+        Command::Check(arguments) => commands::check::run(*arguments),
+        Command::Eval(arguments) => commands::eval::run(*arguments),
+        Command::Step(arguments) => commands::step::run(*arguments),
+        Command::Init(arguments) => commands::init::run(*arguments),
+        Command::Data(arguments) => commands::data::run(*arguments),
     };
     match ending {
         Ok(Ending::Done) => ExitCode::SUCCESS,

@@ -78,6 +78,7 @@ impl Error {
             .iter()
             .map(|candidate| (strsim::jaro_winkler(name, candidate), *candidate))
             .filter(|(similarity, _)| *similarity > 0.7)
+            .rev() // of equally near names the first
             .max_by(|a, b| a.0.total_cmp(&b.0))
             .map(|(_, candidate)| candidate.to_string());
         Error::UnknownName { kind, name: name.into(), nearest, available: available.join(", ") }

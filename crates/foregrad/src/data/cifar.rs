@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn damaged_files_are_named_with_what_was_expected_and_found() {
         let dir = folder();
-        std::fs::write(dir.path().join("b.bin"), records(3, 2)[1..].to_vec()).expect("a file");
+        std::fs::write(dir.path().join("b.bin"), &records(3, 2)[1..]).expect("a file");
         let error = load(&options(dir.path()), &TINY).expect_err("a short file").to_string();
         assert!(error.contains("b.bin: expected 6146 bytes, found 6145"), "{error}");
         let mut bad = records(3, 2);

@@ -154,7 +154,7 @@ macro_rules! layers {
         /// What [`AnyLayer`]'s forward map keeps.
         #[derive(Debug)]
         pub enum AnySaved {
-            $(#[doc = $about] $name(<$name as Layer>::Saved),)*
+            $(#[doc = $about] $name(Box<<$name as Layer>::Saved>),)*
         }
 
         $(impl From<$name> for AnyLayer {
@@ -173,7 +173,7 @@ macro_rules! layers {
                 match self {
                     $(AnyLayer::$name(layer) => {
                         let (y, saved) = layer.forward(x, phase);
-                        (y, AnySaved::$name(saved))
+                        (y, AnySaved::$name(Box::new(saved)))
                     })*
                 }
             }

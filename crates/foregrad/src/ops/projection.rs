@@ -9,8 +9,7 @@ use crate::rng::Placement;
 /// `<a, b>` over all elements, in `f64` and in a fixed order of addition on the CPU.
 pub fn dot<const D: usize>(a: &Tensor<D>, b: &Tensor<D>) -> f64 {
     assert_eq!(a.dims(), b.dims(), "dot: shapes differ");
-    on_slices(a, b, |a, b| kernels::dot(a, b), |a, b| kernels::dot(a, b))
-        .unwrap_or_else(|| host(a.clone().mul(b.clone()).sum())[0])
+    on_slices(a, b, kernels::dot, kernels::dot).unwrap_or_else(|| host(a.clone().mul(b.clone()).sum())[0])
 }
 
 /// `<a_i, b_i>` for every index `i` of the first axis.

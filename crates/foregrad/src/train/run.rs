@@ -135,7 +135,8 @@ impl Trainer {
             }
             let record = self.close_epoch()?;
             observer.epoch(&record);
-            let due = self.config.checkpoint_every > 0 && self.position.epoch % self.config.checkpoint_every == 0;
+            let due =
+                self.config.checkpoint_every > 0 && self.position.epoch.is_multiple_of(self.config.checkpoint_every);
             if due || self.position.epoch == self.config.epochs {
                 self.save()?;
             }
@@ -158,7 +159,7 @@ impl Trainer {
             let mut input = StepInput::new(images, &labels, self.config.seed, self.position.step);
             let buffer = self.optimizer.buffer().clone();
             input.momentum = Some(&buffer);
-            if self.config.probe_every > 0 && self.position.step % self.config.probe_every == 0 {
+            if self.config.probe_every > 0 && self.position.step.is_multiple_of(self.config.probe_every) {
                 let record = probe(&self.config.estimator, &self.network, &input, &self.state)?;
                 self.folder.probe(&record)?;
                 observer.probe(&record);

@@ -1,0 +1,169 @@
+//! The binary as its users meet it: exit codes, standard output, standard error.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// A tiny run's flags.
+const TINY: &str = "--width 0.05 --train-limit 64 --test-limit 20 --batch 16 --epochs 1 --quiet";
+
+fn foregrad(dir: &Path, arguments: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_foregrad"));
+    command.current_dir(dir).args(arguments.split_whitespace()).output().expect("the binary runs")
+}
+
+fn dir() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+/// Standard error of a command that must end with a code.
+fn fails(dir: &Path, arguments: &str, code: i32) -> String {
+    let output = foregrad(dir, arguments);
+    let text = String::from_utf8_lossy(&output.stderr).to_string();
+    assert_eq!(output.status.code(), Some(code), "`{arguments}`: {text}");
+    assert!(text.starts_with("error: "), "`{arguments}`: {text}");
+    assert!(!text.contains("panicked"), "`{arguments}`: {text}");
+    text
+}
+
+/// Standard output of a command that must succeed.
+fn succeeds(dir: &Path, arguments: &str) -> String {
+    let output = foregrad(dir, arguments);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "`{arguments}`: {text}");
+    String::from_utf8_lossy(&output.stdout).to_string()
+}
+
+#[test]
+fn bad_usage_is_said_with_exit_code_2() {
+    let dir = dir();
+    let cases = [
+        ("train --dataset glyph", "did you mean `glyphs`"),
+        ("train --guess gausian", "did you mean `gaussian`"),
+        ("train --model resnet18", "did you mean `resnet18-8b`"),
+        ("train --aux cnnn", "did you mean `cnn`"),
+        ("train --batch 0", "--batch is 0; expected at least 1"),
+        ("train --epochs 0", "--epochs is 0"),
+        ("train --epochs -3", "unexpected argument"),
+        ("train --width 0", "--width is 0"),
+        ("train --lr nan", "--lr is NaN"),
+        ("train --directions 0", "--directions is 0"),
+        ("train --train-limit 20 --batch 64", "at most the 20 training images"),
+        ("train --train-limit 0", "--train-limit is 0"),
+        ("train --guess exact --target global", "--mode oracle"),
+        ("train --guess low-rank --space activity", "--space weight"),
+        ("train --guess local --directions 3", "one direction"),
+        ("train --granularity sample", "--granularity tensor, block or network"),
+        ("train --granularity network --target local", "--granularity block, or --target global"),
+        ("train --mix 2 --target local", "--target global"),
+        ("train --guess-horizon 1 --guess gaussian", "--guess-horizon 0"),
+        ("train --last-block estimated", "--last-block exact"),
+        ("train --dataset cifar10", "--data-dir"),
+        ("train --dataset mnist --data-dir nowhere", "looked for"),
+        ("train --device cuda:x", "cuda:0"),
+        ("train --device tpu", "unknown device"),
+        ("train --config missing.toml", "missing.toml"),
+        ("train --resume --out nothing", "nothing"),
+        ("eval --weights none.safetensors", "none.safetensors"),
+        ("init --out w.safetensors --image 3x32", "--image"),
+        ("data preview --dataset glyphs --out none/x.png --columns 0", "0 is not in"),
+    ];
+    for (arguments, expected) in cases {
+        let text = fails(dir.path(), arguments, 2);
+        assert!(text.contains(expected), "`{arguments}`: {text}");
+    }
+}
+
+#[test]
+fn a_run_is_scored_resumed_and_guarded() {
+    let dir = dir();
+    let text = succeeds(dir.path(), &format!("train {TINY} --out run"));
+    assert!(text.contains("network") && text.contains("test acc."), "{text}");
+    assert!(dir.path().join("run/config.toml").exists());
+    let text = fails(dir.path(), &format!("train {TINY} --out run"), 2);
+    assert!(text.contains("--overwrite"), "{text}");
+    fails(dir.path(), "train --resume --out run --lr 0.1", 2);
+    let text = fails(dir.path(), "train --resume --out run", 2);
+    assert!(text.contains("complete"), "{text}");
+    let json = succeeds(dir.path(), "eval --weights run/checkpoint-00000004.safetensors --json");
+    let scores: serde_json::Value = serde_json::from_str(&json).expect("json");
+    assert_eq!(scores.as_array().map(Vec::len), Some(6));
+    let again = succeeds(dir.path(), "train --config run/config.toml --out again --quiet --json");
+    let record: serde_json::Value = serde_json::from_str(&again).expect("json");
+    let first = std::fs::read_to_string(dir.path().join("run/metrics.jsonl")).expect("metrics");
+    let first: serde_json::Value = serde_json::from_str(&first).expect("json");
+    assert_eq!(record["test"], first["test"], "the folder's settings rerun the run");
+    assert_eq!(scores[5]["accuracy"], first["test"][5]["accuracy"]);
+}
+
+#[test]
+fn writing_where_it_cannot_be_written_fails_with_exit_code_1() {
+    let dir = dir();
+    std::fs::write(dir.path().join("file"), "in the way").expect("a file");
+    fails(dir.path(), &format!("train {TINY} --out file/run"), 1);
+    fails(dir.path(), "init --width 0.05 --out file/w.safetensors", 1);
+    fails(dir.path(), "data preview --dataset glyphs --out none/x.png", 1);
+}
+
+#[test]
+fn a_diverging_run_fails_with_exit_code_1() {
+    let dir = dir();
+    let text = fails(dir.path(), &format!("train {TINY} --guess exact --mode oracle --lr 1e30 --out run"), 1);
+    assert!(text.contains("not finite"), "{text}");
+}
+
+#[test]
+fn lists_previews_and_help_are_there() {
+    let dir = dir();
+    assert!(succeeds(dir.path(), "data list").contains("fashion-mnist"));
+    assert!(succeeds(dir.path(), "data verify --dataset glyphs").contains("no files"));
+    succeeds(dir.path(), "data preview --dataset glyphs-colour --out sheet.png --columns 3");
+    assert!(dir.path().join("sheet.png").exists());
+    let help = succeeds(dir.path(), "train --help");
+    for name in ["rademacher", "resnet18-16b", "predsim", "one-cycle", "intermediate", "Examples"] {
+        assert!(help.contains(name), "help does not mention {name}");
+    }
+}
+
+#[test]
+fn a_step_gives_names_that_another_implementation_can_compare() {
+    let dir = dir();
+    succeeds(dir.path(), "init --model resnet18-8b --width 0.05 --image 1x9x9 --classes 3 --out w.safetensors");
+    write_batch(&dir.path().join("b.safetensors"), &[0, 2]);
+    let step = "step --model resnet18-8b --width 0.05 --weights w.safetensors --batch b.safetensors --dtype f64";
+    succeeds(dir.path(), &format!("{step} --guess gaussian --granularity block --out u.safetensors"));
+    let first = std::fs::read(dir.path().join("u.safetensors")).expect("an update");
+    let file = safetensors::SafeTensors::deserialize(&first).expect("safetensors");
+    for name in
+        ["update/layer1.0.conv1.weight", "guess/0/conv1.weight", "scalar/block.0", "loss/network", "update/fc.bias"]
+    {
+        assert!(file.tensor(name).is_ok(), "no {name} among {:?}", file.names());
+    }
+    // The guesses of one step, given to the next: the same update.
+    succeeds(
+        dir.path(),
+        &format!("{step} --guess gaussian --granularity block --seed 9 --guess-file u.safetensors --out v.safetensors"),
+    );
+    let second = std::fs::read(dir.path().join("v.safetensors")).expect("an update");
+    let second = safetensors::SafeTensors::deserialize(&second).expect("safetensors");
+    let of = |file: &safetensors::SafeTensors| file.tensor("update/conv1.weight").expect("an update").data().to_vec();
+    assert_eq!(of(&file), of(&second));
+    write_batch(&dir.path().join("b.safetensors"), &[0, 3]);
+    assert!(fails(dir.path(), &format!("{step} --out u.safetensors"), 2).contains("labels from 0 to 2"));
+    let other =
+        "step --model resnet18-8b --width 0.1 --weights w.safetensors --batch b.safetensors --out x.safetensors";
+    assert!(fails(dir.path(), other, 2).contains("labels from 0 to 2"));
+    write_batch(&dir.path().join("b.safetensors"), &[0, 1]);
+    assert!(fails(dir.path(), other, 2).contains("of shape"));
+}
+
+/// A batch of two 9x9 images.
+fn write_batch(path: &Path, labels: &[i64]) {
+    use safetensors::tensor::{Dtype, TensorView};
+    let images: Vec<u8> = (0..162).flat_map(|i| ((i as f32 * 0.37).sin()).to_le_bytes()).collect();
+    let labels: Vec<u8> = labels.iter().flat_map(|label| label.to_le_bytes()).collect();
+    let views = [
+        ("images", TensorView::new(Dtype::F32, vec![2, 1, 9, 9], &images).expect("images")),
+        ("labels", TensorView::new(Dtype::I64, vec![2], &labels).expect("labels")),
+    ];
+    std::fs::write(path, safetensors::serialize(views, None).expect("bytes")).expect("a file");
+}
