@@ -185,7 +185,7 @@ pub struct MachineFlags {
     /// Worker threads (0: one a core)
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
-    /// cpu, cuda[:N], wgpu, vulkan, metal or rocm
+    /// cpu, cuda, cuda:N, wgpu, vulkan, metal or rocm
     #[arg(long, value_name = "NAME")]
     pub device: Option<String>,
 }

@@ -9,35 +9,44 @@ pub fn placement(name: &str, dtype: DType) -> Result<Placement> {
     Ok(Placement { device: device(name)?, dtype })
 }
 
+/// Devices that need a cargo feature of the same name.
+const GPUS: [&str; 5] = ["cuda", "rocm", "wgpu", "vulkan", "metal"];
+
 fn device(name: &str) -> Result<Device> {
-    let (kind, index) = name.split_once(':').unwrap_or((name, "0"));
-    let Ok(index) = index.parse::<usize>() else {
+    let (kind, number) = match name.split_once(':') {
+        Some((kind, number)) => (kind, Some(number)),
+        None => (name, None),
+    };
+    let Ok(number) = number.map(str::parse::<usize>).transpose() else {
         bail!("the device `{name}` has no number after its colon; expected for instance `{kind}:0`");
     };
-    let _ = index;
-    match kind {
-        "cpu" => Ok(Device::flex()),
+    match (kind, number) {
+        ("cpu", None) => Ok(Device::flex()),
         #[cfg(feature = "cuda")]
-        "cuda" => Ok(Device::cuda(index)),
+        ("cuda", number) => Ok(Device::cuda(number.unwrap_or(0))),
         #[cfg(feature = "rocm")]
-        "rocm" => Ok(Device::rocm(index)),
+        ("rocm", number) => Ok(Device::rocm(number.unwrap_or(0))),
         #[cfg(feature = "wgpu")]
-        "wgpu" => Ok(Device::wgpu(burn::tensor::DeviceKind::DiscreteGpu(index))),
+        ("wgpu", number) => Ok(Device::wgpu(graphics(number))),
         #[cfg(feature = "vulkan")]
-        "vulkan" => Ok(Device::vulkan(burn::tensor::DeviceKind::DiscreteGpu(index))),
+        ("vulkan", number) => Ok(Device::vulkan(graphics(number))),
         #[cfg(feature = "metal")]
-        "metal" => Ok(Device::metal(burn::tensor::DeviceKind::DefaultDevice)),
-        "cuda" | "rocm" | "wgpu" | "vulkan" | "metal" => bail!(
-            "this binary was built without `{kind}`; build it with `cargo build --release --features {kind}`, or use \
+        ("metal", number) => Ok(Device::metal(graphics(number))),
+        (gpu, _) if GPUS.contains(&gpu) => bail!(
+            "this binary was built without `{gpu}`; build it with `cargo build --release --features {gpu}`, or use \
              `--device cpu`"
         ),
-        other => Err(foregrad::Error::unknown_name(
-            "device",
-            other,
-            &["cpu", "cuda", "cuda:N", "wgpu", "vulkan", "metal", "rocm"],
-        )
-        .into()),
+        _ => {
+            let names = ["cpu", "cuda", "cuda:N", "wgpu", "vulkan", "metal", "rocm"];
+            Err(foregrad::Error::unknown_name("device", name, &names).into())
+        }
     }
+}
+
+/// The discrete GPU of a number, or the best there is.
+#[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal"))]
+fn graphics(number: Option<usize>) -> burn::tensor::DeviceKind {
+    number.map_or(burn::tensor::DeviceKind::DefaultDevice, burn::tensor::DeviceKind::DiscreteGpu)
 }
 
 /// Limits the worker threads; 0 is one a core.

@@ -59,10 +59,6 @@ pub enum Ending {
 }
 
 fn main() -> ExitCode {
-    tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
-        .with_writer(std::io::stderr)
-        .init();
     let ending = match Cli::parse().command {
         Command::Train(arguments) => commands::train::run(*arguments),
         Command::Check(arguments) => commands::check::run(*arguments),

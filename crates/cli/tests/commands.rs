@@ -156,6 +156,32 @@ fn a_step_gives_names_that_another_implementation_can_compare() {
     assert!(fails(dir.path(), other, 2).contains("of shape"));
 }
 
+/// Ctrl-C, as a terminal sends it: a checkpoint, exit code 130, and a run that goes on to its end.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_ends_cleanly_and_resumes() {
+    let dir = dir();
+    let arguments = "train --width 0.05 --train-limit 640 --test-limit 20 --batch 16 --epochs 30 --quiet --out run";
+    let mut child = Command::new(env!("CARGO_BIN_EXE_foregrad"))
+        .current_dir(dir.path())
+        .args(arguments.split_whitespace())
+        .spawn()
+        .expect("the binary runs");
+    // The first checkpoint shows that the run is under way.
+    let has_checkpoint = || {
+        let names = std::fs::read_dir(dir.path().join("run")).into_iter().flatten().flatten();
+        names.map(|entry| entry.file_name()).any(|name| name.to_string_lossy().starts_with("checkpoint-"))
+    };
+    while !has_checkpoint() && child.try_wait().expect("a child").is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill");
+    assert_eq!(child.wait().expect("an end").code(), Some(130));
+    succeeds(dir.path(), "train --resume --out run --quiet");
+    let lines = std::fs::read_to_string(dir.path().join("run/metrics.jsonl")).expect("metrics");
+    assert_eq!(lines.lines().count(), 30);
+}
+
 /// A batch of two 9x9 images.
 fn write_batch(path: &Path, labels: &[i64]) {
     use safetensors::tensor::{Dtype, TensorView};

@@ -47,7 +47,7 @@ pub struct Arguments {
     /// Names every random draw
     #[arg(long, value_name = "S", default_value_t = 0)]
     seed: u64,
-    /// cpu, cuda[:N], wgpu, vulkan, metal or rocm
+    /// cpu, cuda, cuda:N, wgpu, vulkan, metal or rocm
     #[arg(long, value_name = "NAME", default_value = "cpu")]
     device: String,
 }

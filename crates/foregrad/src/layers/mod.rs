@@ -5,7 +5,7 @@
 //! tangent   (saved, x_dot, theta_dot) -> y_dot            J_x x_dot + J_theta theta_dot
 //! cotangent (saved, y_bar)            -> x_bar, theta_bar  J_x^T y_bar, J_theta^T y_bar
 //! ```
-//! Activations are rank 4, `[n, c, h, w]`; features are `[n, c, 1, 1]`. To add a layer: one file, one line in [`layers!`] below.
+//! Activations are rank 4, `[n, c, h, w]`; features are `[n, c, 1, 1]`. To add a layer: one file, one line in the `layers!` list below.
 
 use std::fmt::Debug;
 

@@ -58,6 +58,13 @@ pub enum Outcome {
     Stopped(PathBuf),
 }
 
+/// The images of a run, shared with the threads that make batches of them.
+struct Data {
+    train: Arc<data::Dataset>,
+    validation: Arc<data::Dataset>,
+    test: Arc<data::Dataset>,
+}
+
 /// A run.
 pub struct Trainer {
     config: RunConfig,
@@ -67,8 +74,7 @@ pub struct Trainer {
     state: EstimatorState,
     position: Position,
     plan: Plan,
-    splits: Splits,
-    train: Arc<data::Dataset>,
+    data: Data,
     folder: RunFolder,
     last: Option<EpochRecord>,
 }
@@ -79,13 +85,12 @@ impl Trainer {
     /// # Errors
     /// Settings that mean nothing, data that cannot be loaded, a folder that holds a run or cannot be written.
     pub fn start(config: &RunConfig, placement: Placement, folder: &Path, overwrite: bool) -> Result<Self> {
-        let (network, splits, plan) = prepare(config, &placement)?;
+        let (network, data, plan) = prepare(config, &placement)?;
         let folder = RunFolder::create(folder, config, overwrite)?;
         let position = Position { tallies: vec![Tally::default(); network.depth()], ..Default::default() };
         let optimizer = Optimizer::new(&config.optimizer);
-        let train = Arc::new(splits.train.clone());
         let (config, state) = (config.clone(), EstimatorState::default());
-        Ok(Self { config, placement, network, optimizer, state, position, plan, splits, train, folder, last: None })
+        Ok(Self { config, placement, network, optimizer, state, position, plan, data, folder, last: None })
     }
 
     /// Goes on with the run in a folder, from its newest checkpoint or a given one, to the same bits.
@@ -98,15 +103,14 @@ impl Trainer {
             None => RunFolder::newest(folder, &placement)?,
         };
         let config = checkpoint.config.clone();
-        let (mut network, splits, plan) = prepare(&config, &placement)?;
+        let (mut network, data, plan) = prepare(&config, &placement)?;
         weights::assign(&mut network, &checkpoint.state, from.unwrap_or(folder))?;
         let mut optimizer = Optimizer::new(&config.optimizer);
         optimizer.restore(&checkpoint.optimizer, &checkpoint.position.ages);
         let state = checkpoint.estimator_state();
         let position = checkpoint.position;
         let folder = RunFolder::resume(folder, position.epoch, position.step)?;
-        let train = Arc::new(splits.train.clone());
-        Ok(Self { config, placement, network, optimizer, state, position, plan, splits, train, folder, last: None })
+        Ok(Self { config, placement, network, optimizer, state, position, plan, data, folder, last: None })
     }
 
     /// The network as it is now.
@@ -121,7 +125,7 @@ impl Trainer {
 
     /// Steps of one epoch.
     pub fn steps_per_epoch(&self) -> usize {
-        self.train.len() / self.config.batch
+        self.data.train.len() / self.config.batch
     }
 
     /// Goes on to the end, or until it is asked to stop.
@@ -153,9 +157,9 @@ impl Trainer {
         let order = Order::Shuffled { seed: self.config.seed, epoch: self.position.epoch };
         let augment = self.config.data.augments()?;
         let options = BatchOptions { size: self.config.batch, order, augment, skip: self.position.batch };
-        for batch in Batches::new(self.train.clone(), options)? {
+        for batch in Batches::new(self.data.train.clone(), options)? {
             let began = Instant::now();
-            let (images, labels) = on_device(batch, self.train.classes.len(), &self.placement);
+            let (images, labels) = on_device(batch, self.data.train.classes.len(), &self.placement);
             let mut input = StepInput::new(images, &labels, self.config.seed, self.position.step);
             let buffer = self.optimizer.buffer().clone();
             input.momentum = Some(&buffer);
@@ -219,14 +223,13 @@ impl Trainer {
     fn close_epoch(&mut self) -> Result<EpochRecord> {
         let rate = self.rate();
         let scores = |tallies: Vec<Tally>| tallies.iter().map(Tally::score).collect::<Vec<Option<Score>>>();
-        let score = |set: &data::Dataset| -> Result<Vec<Option<Score>>> {
+        let score = |set: &Arc<data::Dataset>| -> Result<Vec<Option<Score>>> {
             if set.is_empty() {
                 return Ok(Vec::new());
             }
-            let set = Arc::new(set.clone());
-            Ok(scores(evaluate(&self.network, &set, &self.plan.trains, &self.placement)?))
+            Ok(scores(evaluate(&self.network, set, &self.plan.trains, &self.placement)?))
         };
-        let (test, validation) = (score(&self.splits.test)?, score(&self.splits.validation)?);
+        let (test, validation) = (score(&self.data.test)?, score(&self.data.validation)?);
         let seconds = self.position.seconds;
         let images = (self.position.batch * self.config.batch) as f64;
         let record = EpochRecord {
@@ -267,7 +270,7 @@ impl Trainer {
 }
 
 /// Network, data and plan of a run whose settings have been found to mean something.
-fn prepare(config: &RunConfig, placement: &Placement) -> Result<(Network, Splits, Plan)> {
+fn prepare(config: &RunConfig, placement: &Placement) -> Result<(Network, Data, Plan)> {
     config.validate()?;
     let splits = data::load(&config.data.dataset, &config.data.load_options(config.seed))?;
     if config.batch > splits.train.len() {
@@ -280,7 +283,9 @@ fn prepare(config: &RunConfig, placement: &Placement) -> Result<(Network, Splits
     config.estimator.validate(network.depth())?;
     config.estimator.validate_losses(&estimate::View::new(&network))?;
     let plan = Plan::new(&config.estimator, network.depth());
-    Ok((network, splits, plan))
+    let Splits { train, validation, test } = splits;
+    let [train, validation, test] = [train, validation, test].map(Arc::new);
+    Ok((network, Data { train, validation, test }, plan))
 }
 
 /// Moving averages after a batch: `0.9 average + 0.1 statistic`.
