@@ -39,7 +39,7 @@ SMALL = "--model small-net --width 0.25 --schedule cosine"
 DATASETS = {
     "cifar10": "--dataset cifar10 --model resnet18-8b --width 0.125 --schedule cosine --train-limit 20000 --test-limit 4000 --epochs 1",
     "glyphs": f"--dataset glyphs {SMALL} --train-limit 4000 --test-limit 2000 --epochs 5",
-    "fashion-mnist": f"--dataset fashion-mnist {SMALL} --train-limit 6000 --test-limit 4000 --epochs 3",
+    "fashion-mnist": f"--dataset fashion-mnist {SMALL} --train-limit 5000 --test-limit 4000 --epochs 2",
 }
 ORDER = [("cifar10", 0), ("glyphs", 0), ("glyphs", 1), ("fashion-mnist", 0), ("fashion-mnist", 1), ("cifar10", 1)]
 

@@ -99,7 +99,7 @@ pub fn head_examples(placement: &Placement) -> Vec<HeadExample> {
                 kind: *kind,
                 norm,
                 hidden: 7,
-                channels: 3,
+                channels: 4,
                 input: [input[1], input[2], input[3]],
                 classes: 3,
                 smoothing: 0.1,
@@ -128,7 +128,7 @@ pub fn network_examples(placement: &Placement) -> Vec<NetworkExample> {
     for (name, _) in MODELS {
         for norm in [Norm::Batch, Norm::Group] {
             let config =
-                ModelConfig { name: name.to_string(), width: 0.05, norm, head_norm: norm, ..Default::default() };
+                ModelConfig { name: name.to_string(), width: 0.1, norm, head_norm: norm, ..Default::default() };
             let image = [2, 9, 11];
             let network = config.init(image, 3, 1, placement).expect("a model of the list");
             let norm = if norm == Norm::Batch { "batch" } else { "group" };

@@ -39,14 +39,17 @@ pub struct Limits {
     pub step: f64,
     /// Stacked directions against single ones, and forward mode against the oracle.
     pub agreement: f64,
+    /// Whether differences are taken through chains of layers too: in `f32` the step is so long that rectifiers switch on
+    /// the way, whatever the direction.
+    pub through_chains: bool,
 }
 
 impl Limits {
     /// The limits of a floating-point type: about 5,000 roundings for an identity, and what `step` leaves for a difference.
     pub fn of(dtype: DType) -> Self {
         match dtype {
-            DType::F64 => Self { adjoint: 1e-12, difference: 1e-7, step: 1e-6, agreement: 1e-10 },
-            _ => Self { adjoint: 1e-4, difference: 3e-2, step: 2e-3, agreement: 1e-2 },
+            DType::F64 => Self { adjoint: 1e-12, difference: 1e-7, step: 1e-6, agreement: 1e-10, through_chains: true },
+            _ => Self { adjoint: 1e-4, difference: 3e-2, step: 2e-3, agreement: 1e-2, through_chains: false },
         }
     }
 }

@@ -6,6 +6,9 @@ use crate::rng::Placement;
 /// Groups of a group norm, or the largest number below that divides the channels.
 const GROUPS: usize = 8;
 
+/// Channels that a group has at least: on 1x1 maps a group of one would always be normalised to 0, one of two to +-1.
+const GROUP_SIZE: usize = 4;
+
 /// Biases of the paper's code; batch norm's shift counts as one.
 pub const BIAS: f64 = 0.01;
 
@@ -25,7 +28,10 @@ impl Norm {
     pub fn layer(self, channels: usize, placement: &Placement) -> AnyLayer {
         match self {
             Norm::Batch => BatchNorm::new(channels, BIAS, placement).into(),
-            Norm::Group => GroupNorm::new(channels, GROUPS, BIAS, placement).into(),
+            Norm::Group => {
+                let groups = GROUPS.min(channels / GROUP_SIZE).max(1);
+                GroupNorm::new(channels, groups, BIAS, placement).into()
+            }
         }
     }
 }
