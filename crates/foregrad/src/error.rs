@@ -50,7 +50,7 @@ pub enum Error {
         found: String,
     },
     /// A file or folder that could not be read or written.
-    #[error("could not {action} {}: {source}", path.display())]
+    #[error("could not {action} {}", path.display())]
     Io {
         /// What was tried: "read", "write", "create".
         action: &'static str,

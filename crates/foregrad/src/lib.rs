@@ -23,6 +23,7 @@ pub mod check;
 pub mod data;
 pub mod error;
 pub mod estimate;
+pub mod files;
 pub mod layers;
 pub mod losses;
 pub mod models;

@@ -5,7 +5,7 @@ use std::path::Path;
 use image::{ImageFormat, RgbImage};
 
 use super::Dataset;
-use crate::{Error, Result};
+use crate::{Result, files};
 
 /// Side of a picture element on the sheet, and the gap between images.
 const SCALE: usize = 2;
@@ -27,12 +27,9 @@ pub fn write_preview(set: &Dataset, columns: usize, path: &Path) -> Result<()> {
             place(&mut sheet, set, index, [GAP + class * cell_height, GAP + column * cell_width]);
         }
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let file = tempfile::NamedTempFile::new_in(folder).map_err(Error::io("write", path))?;
-    let failed = |error: image::ImageError| Error::io("write", path)(std::io::Error::other(error));
-    sheet.write_to(&mut std::io::BufWriter::new(file.as_file()), ImageFormat::Png).map_err(failed)?;
-    file.persist(path).map_err(|error| Error::io("write", path)(error.error))?;
-    Ok(())
+    let mut png = std::io::Cursor::new(Vec::new());
+    sheet.write_to(&mut png, ImageFormat::Png).expect("a picture in memory");
+    files::write_atomically(path, png.get_ref())
 }
 
 fn place(sheet: &mut RgbImage, set: &Dataset, index: usize, [top, left]: [usize; 2]) {

@@ -5,7 +5,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::checkpoint::{self, Checkpoint};
-use super::{EpochRecord, ProbeRecord, RunConfig, events::Events, weights};
+use super::{EpochRecord, ProbeRecord, RunConfig, events::Events};
+use crate::files;
 use crate::rng::Placement;
 use crate::{Error, Result};
 
@@ -36,7 +37,7 @@ impl RunFolder {
             remove_run(path)?;
         }
         std::fs::create_dir_all(path).map_err(Error::io("create", path))?;
-        weights::write_atomically(&path.join(CONFIG), config.to_toml().as_bytes())?;
+        files::write_atomically(&path.join(CONFIG), config.to_toml().as_bytes())?;
         Self::open(path)
     }
 
@@ -160,5 +161,5 @@ fn cut(path: &Path, key: &str, last: u64) -> Result<()> {
     let number = |line: &str| serde_json::from_str::<serde_json::Value>(line).ok()?.get(key)?.as_u64();
     let kept: String =
         text.lines().filter(|line| number(line).is_some_and(|n| n <= last)).map(|line| format!("{line}\n")).collect();
-    weights::write_atomically(path, kept.as_bytes())
+    files::write_atomically(path, kept.as_bytes())
 }

@@ -1,5 +1,7 @@
 //! Probes: how good guess and estimate are, block by block, measured against the exact target on one mini-batch.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -25,6 +27,8 @@ pub struct BlockProbe {
     pub estimate_norm: f64,
     /// `|forward - oracle| / |oracle|` of the block's update: 0 where both are exact.
     pub deviation: Option<f64>,
+    /// `|forward - oracle| / |oracle|` of the scalars of the block's slots; none for the exact guess and for `network`.
+    pub scalar_deviation: Option<f64>,
 }
 
 /// All blocks at one step.
@@ -100,7 +104,22 @@ fn measure(
         guess_norm,
         estimate_norm: estimate.norm(),
         deviation: ratio(difference, part(&oracle.update).norm()),
+        scalar_deviation: scalar_deviation([forward, oracle], |slot| {
+            slot == format!("block.{block}") || own.entry(slot).is_some()
+        }),
     }
+}
+
+fn scalar_deviation(outputs: [&StepOutput; 2], is_own: impl Fn(&str) -> bool) -> Option<f64> {
+    let values = |output: &StepOutput| -> BTreeMap<String, Vec<f64>> {
+        let own = output.scalars.iter().filter(|scalars| is_own(&scalars.slot));
+        own.map(|scalars| (scalars.slot.clone(), scalars.values.concat())).collect()
+    };
+    let [forward, oracle] = outputs.map(values);
+    let pairs = forward.values().flatten().zip(oracle.values().flatten());
+    let (difference, size) =
+        pairs.fold((0.0, 0.0), |(d, s), (forward, oracle)| (d + (forward - oracle).powi(2), s + oracle * oracle));
+    ratio(difference.sqrt(), size.sqrt())
 }
 
 fn cosine(a: &ParamVector, b: &ParamVector) -> Option<f64> {

@@ -7,6 +7,7 @@ use burn::tensor::{DType, Tensor};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
+use crate::files;
 use crate::models::Network;
 use crate::ops;
 use crate::rng::Placement;
@@ -33,21 +34,7 @@ pub fn save(path: &Path, tensors: &ParamVector, metadata: Metadata) -> Result<()
         (name.as_str(), view)
     });
     let bytes = safetensors::serialize(views, Some(metadata)).expect("tensors with names of their own");
-    write_atomically(path, &bytes)
-}
-
-/// Writes a file whole or not at all.
-///
-/// # Errors
-/// A file that cannot be written.
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    use std::io::Write;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(Error::io("write", path))?;
-    file.write_all(bytes).map_err(Error::io("write", path))?;
-    file.as_file().sync_all().map_err(Error::io("write", path))?;
-    file.persist(path).map_err(|error| Error::io("write", path)(error.error))?;
-    Ok(())
+    files::write_atomically(path, &bytes)
 }
 
 fn encode(entry: &ParamTensor) -> (Dtype, Vec<u8>) {
