@@ -216,7 +216,8 @@ impl EstimatorConfig {
     /// # Errors
     /// [`Error::Meaningless`].
     pub fn validate_losses(&self, view: &super::View<'_>) -> Result<()> {
-        if self.granularity() != Granularity::Sample || self.mode == Mode::Oracle {
+        let exact = matches!(self.guess.origin(), super::guess::Origin::Target);
+        if self.granularity() != Granularity::Sample || exact {
             return Ok(());
         }
         let plan = super::Plan::new(self, view.depth());

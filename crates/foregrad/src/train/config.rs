@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{OptimizerConfig, ScheduleConfig};
+use super::{OptimizerConfig, OptimizerKind, ScheduleConfig};
 use crate::data::{self, LoadOptions};
-use crate::estimate::EstimatorConfig;
+use crate::estimate::{EstimatorConfig, Origin};
 use crate::models::ModelConfig;
 use crate::{Error, Result};
 
@@ -137,6 +137,11 @@ impl RunConfig {
         }
         self.optimizer.validate()?;
         self.schedule.validate()?;
+        let has_buffer = self.optimizer.kind == OptimizerKind::Sgd && self.optimizer.momentum > 0.0;
+        if matches!(self.estimator.guess.origin(), Origin::Buffer) && !has_buffer {
+            let reason = "the guess `momentum` is the buffer of SGD with momentum, which this optimiser lacks";
+            return Err(Error::meaningless(reason, "--optimizer sgd --momentum 0.9"));
+        }
         data::entry(&self.data.dataset).map(|_| ())
     }
 }
@@ -162,5 +167,9 @@ mod tests {
         assert!(RunConfig::from_toml(text).expect_err("a misspelt guess").contains("did you mean `gaussian`"));
         let zero = RunConfig { batch: 0, ..Default::default() };
         assert!(zero.validate().expect_err("no images").to_string().contains("--batch is 0"));
+        let mut bufferless = RunConfig::default();
+        bufferless.estimator.guess = "momentum".parse().expect("a guess");
+        bufferless.optimizer.kind = OptimizerKind::Adam;
+        assert!(bufferless.validate().expect_err("no buffer").to_string().contains("--optimizer sgd"));
     }
 }

@@ -1,0 +1,75 @@
+//! The whole grid: every combination either runs, finite and complete, or is refused with a reason and a way out.
+
+mod common;
+
+use common::Case;
+use foregrad::Error;
+use foregrad::estimate::{
+    self, Combination, EstimatorConfig, EstimatorState, GUESSES, Granularity, Horizon, Mode, Space, View,
+};
+use foregrad::models::HeadKind;
+
+/// Every combination of the axes.
+fn grid() -> Vec<EstimatorConfig> {
+    let mut all = vec![];
+    for support in GUESSES {
+        let base = EstimatorConfig { guess: support.name.parse().expect("a guess"), ..Default::default() };
+        all.push(base);
+    }
+    let widen = |all: Vec<EstimatorConfig>, change: &dyn Fn(&EstimatorConfig) -> Vec<EstimatorConfig>| {
+        all.iter().flat_map(change).collect::<Vec<_>>()
+    };
+    all = widen(all, &|c| [Space::Weight, Space::Activity].map(|space| EstimatorConfig { space, ..c.clone() }).into());
+    let granularities = [
+        None,
+        Some(Granularity::Tensor),
+        Some(Granularity::Block),
+        Some(Granularity::Network),
+        Some(Granularity::Sample),
+        Some(Granularity::Batch),
+    ];
+    all = widen(all, &|c| granularities.map(|granularity| EstimatorConfig { granularity, ..c.clone() }).into());
+    let targets = [Horizon::LOCAL, Horizon::blocks(1), Horizon::GLOBAL];
+    all = widen(all, &|c| targets.map(|target| EstimatorConfig { target, ..c.clone() }).into());
+    all = widen(all, &|c| [Mode::Forward, Mode::Oracle].map(|mode| EstimatorConfig { mode, ..c.clone() }).into());
+    all = widen(all, &|c| [1, 2].map(|directions| EstimatorConfig { directions, ..c.clone() }).into());
+    all = widen(all, &|c| [None, Some(1)].map(|mix| EstimatorConfig { mix, ..c.clone() }).into());
+    let horizons = [Horizon::LOCAL, Horizon::blocks(1)];
+    all = widen(all, &|c| horizons.map(|guess_horizon| EstimatorConfig { guess_horizon, ..c.clone() }).into());
+    let combinations = [Combination::Mean, Combination::Projection];
+    widen(all, &|c| combinations.map(|combination| EstimatorConfig { combination, ..c.clone() }).into())
+}
+
+fn check(case: &Case, config: &EstimatorConfig) -> bool {
+    match estimate::step(config, &case.network, &case.input(), &EstimatorState::default()) {
+        Ok(output) => {
+            assert!(output.update.is_finite(), "{config:?}");
+            let trunk = case.network.parameters().filtered(|path| !path.starts_with("heads."));
+            assert!(trunk.paths().all(|path| output.update.entry(path).is_some()), "{config:?} leaves weights out");
+            true
+        }
+        Err(error @ Error::Meaningless { .. }) => {
+            assert!(error.to_string().contains("--"), "{config:?}: no way out in `{error}`");
+            false
+        }
+        Err(error) => panic!("{config:?}: {error}"),
+    }
+}
+
+#[test]
+fn every_combination_runs_or_is_refused() {
+    let case = Case::new("mlp", Default::default(), Default::default(), HeadKind::Linear);
+    let ran = grid().iter().filter(|config| check(&case, config)).count();
+    assert!(ran > 500, "only {ran} combinations ran");
+}
+
+#[test]
+fn a_loss_that_is_no_sum_is_refused_as_a_target_of_samples_beyond_its_block() {
+    let case = Case::new("mlp", Default::default(), Default::default(), HeadKind::Predsim);
+    let ran = grid().iter().filter(|config| check(&case, config)).count();
+    assert!(ran > 400, "only {ran} combinations ran");
+    let refused = EstimatorConfig { space: Space::Activity, target: Horizon::blocks(1), ..Default::default() };
+    refused.validate(case.depth()).expect("a meaning with other heads");
+    let error = refused.validate_losses(&View::new(&case.network)).expect_err("no sum over samples").to_string();
+    assert!(error.contains("--granularity batch"), "{error}");
+}
