@@ -123,3 +123,23 @@ fn torchvision_state_dicts_load_unchanged() {
     let loaded = other.state().filtered(|path| !path.starts_with("heads."));
     assert_eq!(loaded.axpy(-1.0, &trunk).norm(), 0.0);
 }
+
+/// Every layer and guess is in its list, and says where its formula comes from.
+#[test]
+fn folders_and_lists_hold_the_same_parts() {
+    let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let listed_layers: Vec<String> = foregrad::layers::LAYERS.iter().map(|(name, _)| name.to_string()).collect();
+    let guesses = foregrad::estimate::GUESSES.iter().map(|support| support.name.replace('-', "_"));
+    for (folder, listed) in [("layers", listed_layers), ("estimate/guess", guesses.collect())] {
+        for entry in std::fs::read_dir(source.join(folder)).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            let name = path.file_stem().and_then(|name| name.to_str()).expect("a name").to_string();
+            if ["mod", "sequential", "stacked"].contains(&name.as_str()) {
+                continue;
+            }
+            assert!(listed.contains(&name), "{folder}/{name}.rs is not in the list");
+            let text = std::fs::read_to_string(&path).expect("a file");
+            assert!(text.contains("Source:"), "{folder}/{name}.rs does not say where it comes from");
+        }
+    }
+}

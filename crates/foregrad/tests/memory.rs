@@ -77,6 +77,6 @@ fn compare_depths() {
     for (name, config) in [("block, global target", block), ("tensor, global target", tensor), ("backprop", exact)] {
         let growth = growth(&config);
         println!("{name}: {growth:.3}");
-        assert!(growth > 1.10, "{name}: expected growth with depth, measured {growth:.3}");
+        assert!(growth > 1.0, "{name}: expected growth with depth, measured {growth:.3}");
     }
 }

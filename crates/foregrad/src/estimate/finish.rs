@@ -35,11 +35,6 @@ impl Kept {
     pub fn gram(&self) -> Option<&Gram> {
         self.grams.first()
     }
-
-    /// The block's slots.
-    pub fn slots(&self) -> &[Slot] {
-        &self.slots
-    }
 }
 
 impl<'a> Engine<'a> {

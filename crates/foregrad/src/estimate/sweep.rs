@@ -88,13 +88,14 @@ impl<'a> Sweep<'a> {
         let samples = stage.shape[0];
         let at_once = engine.config.tangents_at_once;
         for batch in batches(&mut self.flights, samples, at_once) {
-            let live: Vec<_> = batch.iter_mut().filter(|flight| flight.y_dot.is_some()).collect();
-            let tangents: Vec<_> = live.iter().filter_map(|flight| flight.y_dot.clone()).collect();
+            // Taken, not shared: a tangent must not outlive the block that it enters.
+            let mut live: Vec<_> = batch.iter_mut().filter(|flight| flight.y_dot.is_some()).collect();
+            let mut tangents: Vec<_> = live.iter_mut().filter_map(|flight| flight.y_dot.take()).collect();
             let counts: Vec<_> = tangents.iter().map(|tangent| tangent.dims()[0]).collect();
             if tangents.is_empty() {
                 continue;
             }
-            let stacked = if tangents.len() == 1 { tangents[0].clone() } else { Tensor::cat(tangents, 0) };
+            let stacked = if counts.len() == 1 { tangents.remove(0) } else { Tensor::cat(tangents, 0) };
             let moved = through(engine.view, stage, block, Some(stacked), &[], at_once);
             let mut start = 0;
             for (flight, count) in live.into_iter().zip(counts) {
@@ -140,7 +141,7 @@ impl<'a> Sweep<'a> {
         near.into_iter().for_each(|loss| self.close(loss));
     }
 
-    /// Measures the flights that end at a block's loss, and turns blocks whose slots are all measured into updates.
+    /// Measures the flights that end at a block's loss, and turns their scalars into updates.
     fn close(&mut self, block: usize) {
         let (arrived, flying) = std::mem::take(&mut self.flights).into_iter().partition(|f| f.closes == block);
         self.flights = flying;
@@ -155,9 +156,10 @@ impl<'a> Sweep<'a> {
                     self.engine.finish_activity(kept, &self.window, per_unit);
                 }
             }
-            if !self.flights.iter().any(|other| other.block == flight.block) && flight.slot + 1 == kept_slots(kept) {
-                self.kept.remove(&flight.block);
-            }
+        }
+        // Merged tangents are measured at the end only; of all others, nothing is kept that no flight waits for.
+        if self.merged.is_none() {
+            self.kept.retain(|block, _| self.flights.iter().any(|flight| flight.block == *block));
         }
     }
 
@@ -234,10 +236,6 @@ pub fn whole_gram(kept: &BTreeMap<usize, Kept>) -> Option<Gram> {
         sum.add(gram);
         sum
     }))
-}
-
-fn kept_slots(kept: &Kept) -> usize {
-    kept.slots().len()
 }
 
 /// Consecutive flights whose tangents together are no more than `at_once` (0: all of them).
