@@ -1,0 +1,191 @@
+#!/usr/bin/env python3
+"""Compares `foregrad step` with an independent implementation in JAX: ResNet-18 in 8 blocks with mlp heads, in f64.
+
+    pip install jax safetensors numpy
+    python3 scripts/compare_with_jax.py --binary target/release/foregrad
+
+For every method it prints the worst relative difference of any tensor's update.
+"""
+
+import argparse
+import pathlib
+import subprocess
+import tempfile
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+jax.config.update("jax_enable_x64", True)
+
+BLOCKS = [f"layer{stage}.{position}" for stage in range(1, 5) for position in range(2)]
+LAST = len(BLOCKS) - 1
+MODEL = "--model resnet18-8b --width 0.1 --aux mlp"
+
+
+# The network, with parameters in a dictionary under torchvision's names.
+
+
+def convolution(x, weight, stride, padding):
+    pads = [(padding, padding)] * 2
+    return jax.lax.conv_general_dilated(x, weight, (stride, stride), pads, dimension_numbers=("NCHW", "OIHW", "NCHW"))
+
+
+def batch_norm(x, theta, name):
+    axes = (0, 2, 3) if x.ndim == 4 else (0,)
+    shape = (1, -1, 1, 1) if x.ndim == 4 else (1, -1)
+    centred = x - x.mean(axes, keepdims=True)
+    x_hat = centred / jnp.sqrt((centred**2).mean(axes, keepdims=True) + 1e-5)
+    return x_hat * theta[f"{name}.weight"].reshape(shape) + theta[f"{name}.bias"].reshape(shape)
+
+
+def block(number, x, theta):
+    if number == 0:
+        x = jax.nn.relu(batch_norm(convolution(x, theta["conv1.weight"], 1, 1), theta, "bn1"))
+    name, stride = BLOCKS[number], 2 if number in (2, 4, 6) else 1
+    body = jax.nn.relu(batch_norm(convolution(x, theta[f"{name}.conv1.weight"], stride, 1), theta, f"{name}.bn1"))
+    body = batch_norm(convolution(body, theta[f"{name}.conv2.weight"], 1, 1), theta, f"{name}.bn2")
+    if f"{name}.downsample.0.weight" in theta:
+        x = convolution(x, theta[f"{name}.downsample.0.weight"], stride, 0)
+        x = batch_norm(x, theta, f"{name}.downsample.1")
+    return jax.nn.relu(x + body)
+
+
+def cross_entropy(outputs, labels):
+    return -jnp.mean(jax.nn.log_softmax(outputs)[jnp.arange(len(labels)), labels])
+
+
+def classifier(x, labels, theta):
+    return cross_entropy(x.mean((2, 3)) @ theta["fc.weight"].T + theta["fc.bias"], labels)
+
+
+def head(number, x, labels, theta):
+    """2x2 adaptive average pool, three hidden layers, linear."""
+    bins = [[(i * size // 2, -(-(i + 1) * size // 2)) for i in range(2)] for size in x.shape[2:]]
+    rows = [[x[:, :, top:bottom, left:right].mean((2, 3)) for left, right in bins[1]] for top, bottom in bins[0]]
+    hidden = jnp.stack([jnp.stack(row, -1) for row in rows], -2).reshape(len(labels), -1)
+    name = f"heads.{number}"
+    for layer in (2, 5, 8):
+        hidden = hidden @ theta[f"{name}.{layer}.weight"].T
+        hidden = jax.nn.relu(batch_norm(hidden, theta, f"{name}.{layer + 1}"))
+    return cross_entropy(hidden @ theta[f"{name}.11.weight"].T + theta[f"{name}.11.bias"], labels)
+
+
+class Reference:
+    """Gradients of one mini-batch, by reverse mode."""
+
+    def __init__(self, theta, images, labels):
+        self.theta, self.labels = theta, labels
+        self.inputs = [images]
+        for number in range(len(BLOCKS)):
+            self.inputs.append(block(number, self.inputs[-1], theta))
+        self.target = jax.grad(lambda theta: self.loss_from(0, self.inputs[0], theta))(theta)
+        self.exact = self.of(LAST, self.target) | {name: self.target[name] for name in ("fc.weight", "fc.bias")}
+
+    def loss_from(self, first, x, theta):
+        for number in range(first, len(BLOCKS)):
+            x = block(number, x, theta)
+        return classifier(x, self.labels, theta)
+
+    def own(self, number):
+        """The names of a block's parameters."""
+        stem = ("conv1.", "bn1.") if number == 0 else ()
+        prefixes = (BLOCKS[number] + ".", *stem)
+        return [name for name in self.theta if name.startswith(prefixes) and "running_" not in name]
+
+    def of(self, number, gradient):
+        return {name: gradient[name] for name in self.own(number)}
+
+    def guess(self, number, horizon=0):
+        """The gradient of the loss `horizon` blocks further on, in the weights."""
+        end = min(number + horizon, LAST)
+
+        def loss(theta):
+            x = block(number, self.inputs[number], theta)
+            for later in range(number + 1, end + 1):
+                x = block(later, x, theta)
+            return classifier(x, self.labels, theta) if end == LAST else head(end, x, self.labels, theta)
+
+        return jax.grad(loss)(self.theta)
+
+    def heads(self):
+        """Each head's gradient of its own loss."""
+        update = {}
+        for number in range(LAST):
+            gradient, name = self.guess(number), f"heads.{number}."
+            update |= {k: gradient[k] for k in self.theta if k.startswith(name) and "running_" not in k}
+        return update
+
+    def weight(self, slots, horizon=0):
+        """Eq. 4 with one scalar a slot; a slot is a list of (block, names)."""
+        guesses = [self.guess(number, horizon) for number in range(LAST)]
+        update = dict(self.exact)
+        for slot in slots:
+            pairs = [(guesses[number][name], self.target[name], name) for number, names in slot for name in names]
+            along = sum(jnp.vdot(guess, target) for guess, target, _ in pairs)
+            square = sum(jnp.vdot(guess, guess) for guess, _, _ in pairs)
+            update |= {name: along / square * guess for guess, _, name in pairs}
+        return update
+
+    def activity(self):
+        """Eq. 5: one scalar a sample, at every block's output."""
+        update = dict(self.exact)
+        for number in range(LAST):
+            y = self.inputs[number + 1]
+            target = jax.grad(lambda y: self.loss_from(number + 1, y, self.theta))(y)
+            guess = jax.grad(lambda y: head(number, y, self.labels, self.theta))(y)
+            scalars = (target * guess).sum((1, 2, 3)) / (guess**2).sum((1, 2, 3))
+            pull = jax.vjp(lambda theta: block(number, self.inputs[number], theta), self.theta)[1]
+            update |= self.of(number, pull(scalars[:, None, None, None] * guess)[0])
+        return update
+
+
+def methods(reference):
+    inner = range(LAST)
+    by_tensor = [[(number, [name])] for number in inner for name in reference.own(number)]
+    by_block = [[(number, reference.own(number))] for number in inner]
+    whole = [[(number, reference.own(number)) for number in inner]]
+    heads = reference.heads()
+    intermediate = dict(reference.exact)
+    for number in inner:
+        intermediate |= reference.of(number, reference.guess(number, 1))
+    everything = dict(reference.exact)
+    for number in inner:
+        everything |= reference.of(number, reference.target)
+    yield "end-to-end", "--guess exact --mode oracle", everything
+    yield "intermediate target, exact", "--guess exact --target intermediate --mode oracle", intermediate
+    yield "weight, tensor (Eq. 4), forward", "--granularity tensor", reference.weight(by_tensor) | heads
+    yield "weight, block, forward", "--granularity block", reference.weight(by_block) | heads
+    yield "weight, network, forward", "--granularity network", reference.weight(whole) | heads
+    yield "guess horizon 1, block, forward", "--guess-horizon 1 --granularity block", reference.weight(by_block, 1)
+    yield "activity (Eq. 5), oracle", "--space activity --mode oracle", reference.activity() | heads
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--binary", default="target/release/foregrad", type=lambda path: pathlib.Path(path).resolve())
+    binary = parser.parse_args().binary
+    with tempfile.TemporaryDirectory() as folder:
+
+        def foregrad(arguments):
+            command = [binary, *arguments.split()]
+            return subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+        foregrad(f"init {MODEL} --image 3x16x16 --seed 5 --out w.safetensors")
+        generator = np.random.default_rng(0)
+        images = generator.standard_normal((6, 3, 16, 16)).astype(np.float32)
+        labels = generator.integers(0, 10, 6)
+        save_file({"images": images, "labels": labels}, f"{folder}/b.safetensors")
+        theta = {name: jnp.asarray(value, jnp.float64) for name, value in load_file(f"{folder}/w.safetensors").items()}
+        reference = Reference(theta, jnp.asarray(images, jnp.float64), labels)
+        for name, flags, expected in methods(reference):
+            files = "--weights w.safetensors --batch b.safetensors --out u.safetensors --dtype f64"
+            foregrad(f"step {MODEL} {files} {flags}")
+            found = load_file(f"{folder}/u.safetensors")
+            difference = lambda path: np.linalg.norm(found[f"update/{path}"] - expected[path]) / np.linalg.norm(expected[path])
+            print(f"{name:34} {len(expected):4} tensors, worst difference {max(map(difference, expected)):.1e}")
+
+
+if __name__ == "__main__":
+    main()
