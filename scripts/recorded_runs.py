@@ -78,21 +78,23 @@ def read(rows):
 
 
 def table(rows):
-    names = list(DATASETS)
-    print("| method | " + " | ".join(f"{name}: % | s | MiB" for name in names) + " |")
-    print("|---" * (1 + 3 * len(names)) + "|")
-    for method, _ in METHODS:
+    names = ["glyphs", "fashion-mnist", "cifar10"]
+    for name in names:
+        print(f"* {name}: `foregrad train {DATASETS[name]} FLAGS --seed S`")
+    print("\n| method | FLAGS | " + " | ".join(f"{name}: % | s | MiB" for name in names) + " |")
+    print("|---" * (2 + 3 * len(names)) + "|")
+    for method, flags in METHODS:
         cells = []
         for dataset in names:
             found = [row for row in rows if row["method"] == method and row["dataset"] == dataset]
-            good = [row for row in found if "accuracy" in row]
+            good = sorted((row for row in found if "accuracy" in row), key=lambda row: row["seed"])
             if not good:
                 cells += ["failed" if found else "-", "-", "-"]
                 continue
-            accuracy = " ".join(f"{row['accuracy']:.1f}" for row in sorted(good, key=lambda row: row["seed"]))
-            mean = lambda key: sum(row[key] for row in good) / len(good)
-            cells += [accuracy, f"{mean('train_seconds'):.0f}", f"{mean('peak_mib'):.0f}"]
-        print(f"| {method} | " + " | ".join(cells) + " |")
+            seconds = sum(row["train_seconds"] for row in good) / len(good)
+            accuracy = " ".join(f"{row['accuracy']:.1f}" for row in good)
+            cells += [accuracy, f"{seconds:.0f}", f"{good[-1]['peak_mib']:.0f}"]
+        print(f"| {method} | `{flags}` | " + " | ".join(cells) + " |")
 
 
 def main():

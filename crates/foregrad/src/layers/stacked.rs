@@ -12,7 +12,7 @@ pub fn add(a: Option<Tensor<4>>, b: Option<Tensor<4>>) -> Option<Tensor<4>> {
     }
 }
 
-/// The directions of one parameter, `[k, size]`, or `None` if no direction moves it.
+/// The directions of one parameter, one tensor of its shape a direction, or `None` if no direction moves it.
 pub fn directions<const D: usize>(theta_dot: &[ParamVector], path: &str) -> Option<Vec<Tensor<D>>> {
     let present: Vec<_> = theta_dot.iter().map(|theta_dot| theta_dot.get::<D>(path)).collect();
     let like = present.iter().flatten().next()?.clone();
