@@ -5,25 +5,48 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use foregrad::data::DATASETS;
 use foregrad::estimate::{EstimatorConfig, GUESSES, HORIZONS};
 use foregrad::layers::StatisticsTangent;
 use foregrad::models::{HEADS, HeadKind, MODELS, ModelConfig, Norm};
 use foregrad::train::{RunConfig, SCHEDULES};
 
 /// A list of names with what each is, for a flag's help.
-macro_rules! names_help {
-    ($intro:literal, $list:expr, $name:expr, $about:expr) => {{
-        let lines: Vec<String> =
-            $list.iter().map(|entry| format!("  {:<14} {}", $name(entry), $about(entry))).collect();
-        format!("{}:\n{}", $intro, lines.join("\n"))
-    }};
+fn listing<'a>(title: &str, names: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let lines: Vec<String> = names.map(|(name, about)| format!("  {name:<14} {about}")).collect();
+    format!("{title}:\n{}", lines.join("\n"))
+}
+
+fn datasets() -> String {
+    listing("Data set", DATASETS.iter().map(|entry| (entry.name, entry.about)))
+}
+
+fn models() -> String {
+    listing("Network", MODELS.iter().copied())
+}
+
+fn heads() -> String {
+    listing("Auxiliary heads", HEADS.iter().map(|(name, _, about)| (*name, *about)))
+}
+
+fn targets() -> String {
+    let named = HORIZONS.iter().map(|(name, _, about)| (*name, *about));
+    listing("Whose loss the target is the gradient of, or a number of blocks", named)
+}
+
+fn guesses() -> String {
+    listing("Direction the target is measured along", GUESSES.iter().map(|support| (support.name, support.about)))
+}
+
+fn schedules() -> String {
+    listing("Learning rate over time", SCHEDULES.iter().map(|(name, _, about)| (*name, *about)))
 }
 
 /// Which images.
 #[derive(Args, Clone, Default)]
 #[command(next_help_heading = "Data")]
 pub struct DataFlags {
-    #[arg(long, value_name = "NAME", help = names_help!("Data set", foregrad::data::DATASETS, |e: &foregrad::data::Entry| e.name, |e: &foregrad::data::Entry| e.about))]
+    #[arg(long, value_name = "NAME", help = datasets())]
     dataset: Option<String>,
     /// Folder (or archive) of the data set's files
     #[arg(long, value_name = "DIR")]
@@ -46,7 +69,7 @@ pub struct DataFlags {
 #[derive(Args, Clone, Default)]
 #[command(next_help_heading = "Network")]
 pub struct ModelFlags {
-    #[arg(long, value_name = "NAME", help = names_help!("Network", MODELS, |e: &(&'static str, &'static str)| e.0, |e: &(&'static str, &'static str)| e.1))]
+    #[arg(long, value_name = "NAME", help = models())]
     model: Option<String>,
     /// Factor on the channels of trunk and heads
     #[arg(long, value_name = "W")]
@@ -63,7 +86,7 @@ pub struct ModelFlags {
     /// A normalisation before the classifier's pool, as in the paper's code
     #[arg(long)]
     classifier_norm: bool,
-    #[arg(long, value_name = "NAME", help = names_help!("Auxiliary heads", HEADS, |e: &(&'static str, HeadKind, &'static str)| e.0, |e: &(&'static str, HeadKind, &'static str)| e.2))]
+    #[arg(long, value_name = "NAME", help = heads())]
     aux: Option<String>,
     /// Normalisation of the heads: batch or group
     #[arg(long, value_name = "NAME")]
@@ -77,9 +100,9 @@ pub struct ModelFlags {
 #[derive(Args, Clone, Default)]
 #[command(next_help_heading = "Gradient estimate")]
 pub struct EstimatorFlags {
-    #[arg(long, value_name = "H", help = names_help!("Whose loss the target is the gradient of, or a number of blocks", HORIZONS, |e: &(&'static str, foregrad::estimate::Horizon, &'static str)| e.0, |e: &(&'static str, foregrad::estimate::Horizon, &'static str)| e.2))]
+    #[arg(long, value_name = "H", help = targets())]
     target: Option<String>,
-    #[arg(long, value_name = "NAME", help = names_help!("Direction the target is measured along", GUESSES, |e: &&'static foregrad::estimate::guess::Support| e.name, |e: &&'static foregrad::estimate::guess::Support| e.about))]
+    #[arg(long, value_name = "NAME", help = guesses())]
     guess: Option<String>,
     /// Where target and guess live: weight or activity
     #[arg(long, value_name = "NAME")]
@@ -150,7 +173,7 @@ pub struct TrainingFlags {
     /// Largest norm of the whole gradient (0: any)
     #[arg(long, value_name = "NORM")]
     clip: Option<f64>,
-    #[arg(long, value_name = "NAME", help = names_help!("Learning rate over time", SCHEDULES, |e: &(&'static str, foregrad::train::ScheduleKind, &'static str)| e.0, |e: &(&'static str, foregrad::train::ScheduleKind, &'static str)| e.2))]
+    #[arg(long, value_name = "NAME", help = schedules())]
     schedule: Option<String>,
     /// Epochs between two steps of `--schedule step`
     #[arg(long, value_name = "N")]

@@ -1,6 +1,6 @@
 //! Random crop and horizontal flip, and normalisation.
 //!
-//! Source: `paper.md`, Recipe: crop with padding 4 (zeros, before normalisation) and flip with probability one half.
+//! Source: Fournier et al. (2023), Recipe: crop with padding 4 (zeros, before normalisation) and flip with probability one half.
 
 use super::Dataset;
 use crate::rng::Stream;

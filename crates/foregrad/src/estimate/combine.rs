@@ -5,7 +5,7 @@
 //! mean        c = b / k                  unit covariance, or |G_d| = 1
 //! projection  c = (B^T B)^+ b            B = [G_1 .. G_k]
 //! ```
-//! Source: Fluegel et al. (2024); `paper.md`, equations 4 and 5, for one direction.
+//! Source: Fluegel et al. (2024); Fournier et al. (2023), equations 4 and 5, for one direction.
 
 use nalgebra::{DMatrix, DVector, SymmetricEigen};
 

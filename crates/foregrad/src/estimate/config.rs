@@ -39,7 +39,7 @@ macro_rules! names {
 }
 
 names! {
-    /// Where target and guess live. Source: `paper.md`, Spaces.
+    /// Where target and guess live. Source: Fournier et al. (2023), Spaces.
     "space" Space {
         /// In the parameters (equation 4).
         Weight = "weight",

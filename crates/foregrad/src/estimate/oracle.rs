@@ -1,6 +1,6 @@
 //! Oracle mode: the same step with every target by reverse mode, so that its scalars are exact.
 //!
-//! Source: `paper.md`, equations 4 and 5, as the paper's own code computes them.
+//! Source: Fournier et al. (2023), equations 4 and 5, as the paper's own code computes them.
 
 use std::collections::BTreeMap;
 

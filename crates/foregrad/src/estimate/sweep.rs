@@ -1,7 +1,7 @@
 //! Forward mode: one pass through the network that carries tangents along and pushes new ones as guesses become known.
 //!
 //! No activation outlives its block in weight space (or the guess horizon's blocks), and nothing travels backward between
-//! blocks. Source: `paper.md`, Table 1; Baydin et al. (2022) for the merged tangent.
+//! blocks. Source: Fournier et al. (2023), Table 1; Baydin et al. (2022) for the merged tangent.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! Targets: whose loss a block's gradient is wanted of.
 //!
-//! Source: `paper.md`, Targets: one family, the loss `h` blocks further on.
+//! Source: Fournier et al. (2023), Targets: one family, the loss `h` blocks further on.
 
 use std::fmt;
 use std::str::FromStr;

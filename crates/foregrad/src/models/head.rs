@@ -1,6 +1,6 @@
 //! Heads: a block's auxiliary net with its loss. The classifier is one too.
 //!
-//! Source: `paper.md`, the table of auxiliary nets. To add a head: one net function and one line in [`HEADS`].
+//! Source: Fournier et al. (2023), the table of auxiliary nets. To add a head: one net function and one line in [`HEADS`].
 
 use burn::tensor::Tensor;
 

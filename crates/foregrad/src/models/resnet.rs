@@ -1,6 +1,6 @@
 //! ResNet-18 with a CIFAR stem, in 2 or 8 residual blocks, and the same depth in 16 blocks without skips.
 //!
-//! Source: `paper.md`, Networks; He et al. (2015). Paths are torchvision's (`layer1.0.conv1.weight`) in the residual nets.
+//! Source: Fournier et al. (2023), Networks; He et al. (2015). Paths are torchvision's (`layer1.0.conv1.weight`) in the residual nets.
 
 use super::Norm;
 use crate::layers::{AdaptiveAvgPool, Conv2d, Conv2dConfig, Linear, Relu, Residual, Sequential};

@@ -1,6 +1,6 @@
 //! Six blocks of convolution, norm and ReLU.
 //!
-//! Source: `paper.md`, Networks (the small net of the paper's code).
+//! Source: Fournier et al. (2023), Networks (the small net of the paper's code).
 
 use super::resnet::Builder;
 use crate::layers::{AvgPool, Relu, Sequential};

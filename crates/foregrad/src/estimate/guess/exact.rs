@@ -2,7 +2,7 @@
 //!
 //! With the global target this is end-to-end training, with the local one local learning.
 //!
-//! Source: `paper.md`, the rows with `guess=exact`.
+//! Source: Fournier et al. (2023), the rows with `guess=exact`.
 
 use super::{BOTH, Origin, Support};
 

@@ -1,6 +1,6 @@
 //! As `local`, one random auxiliary net kept for the whole run.
 //!
-//! Source: `paper.md`, Guesses.
+//! Source: Fournier et al. (2023), Guesses.
 
 use super::{BOTH, HeadSource, Origin, Support};
 

@@ -1,6 +1,6 @@
 //! Independent standard normal numbers.
 //!
-//! Source: `paper.md`, Guesses; Baydin et al. (2022).
+//! Source: Fournier et al. (2023), Guesses; Baydin et al. (2022).
 
 use super::{BOTH, Origin, Support};
 use crate::rng::Stream;

@@ -1,6 +1,6 @@
 //! `grad a / |grad a|`, the gradient of the block's own auxiliary loss, its net trained along with it.
 //!
-//! Source: `paper.md`, Guesses; equations 4 and 5.
+//! Source: Fournier et al. (2023), Guesses; equations 4 and 5.
 
 use super::{BOTH, HeadSource, Origin, Support};
 

@@ -3,7 +3,7 @@
 //! Alone the buffer could never learn anything new, so there are at least two directions; a zero buffer is replaced by a
 //! gaussian direction.
 //!
-//! Source: `paper.md`, Other estimators of the field: candidate directions instead of noise (Silver et al. 2022).
+//! Source: Fournier et al. (2023), Other estimators of the field: candidate directions instead of noise (Silver et al. 2022).
 
 use super::{Origin, Support};
 use crate::estimate::Space;

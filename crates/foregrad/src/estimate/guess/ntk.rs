@@ -1,6 +1,6 @@
 //! As `local`, the auxiliary net drawn afresh at every step (one draw a direction for the whole mini-batch).
 //!
-//! Source: `paper.md`, Guesses.
+//! Source: Fournier et al. (2023), Guesses.
 
 use super::{BOTH, HeadSource, Origin, Support};
 

@@ -1,6 +1,6 @@
 //! Independent signs.
 //!
-//! Source: `paper.md`, Guesses; Belouze (2022): the best isotropic guess.
+//! Source: Fournier et al. (2023), Guesses; Belouze (2022): the best isotropic guess.
 
 use super::{BOTH, Origin, Support};
 use crate::rng::Stream;

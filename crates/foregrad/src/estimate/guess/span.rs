@@ -4,7 +4,7 @@
 //! paper's. In forward mode each sample carries `sign_i v` and its scalar is multiplied by `sign_i`, so that batch norm's
 //! cross terms do not add up coherently.
 //!
-//! Source: `paper.md`, Guesses; Table 6.
+//! Source: Fournier et al. (2023), Guesses; Table 6.
 
 use burn::tensor::Tensor;
 use nalgebra::{DMatrix, SymmetricEigen};
