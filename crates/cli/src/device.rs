@@ -49,10 +49,18 @@ fn graphics(number: Option<usize>) -> burn::tensor::DeviceKind {
     number.map_or(burn::tensor::DeviceKind::DefaultDevice, burn::tensor::DeviceKind::DiscreteGpu)
 }
 
+/// The most worker threads that are started.
+const MOST_THREADS: usize = 1024;
+
 /// Limits the worker threads; 0 is one a core.
-pub fn set_threads(threads: usize) {
+pub fn set_threads(threads: usize) -> Result<()> {
+    if threads > MOST_THREADS {
+        let expected = format!("at most {MOST_THREADS}, or 0 for one a core");
+        return Err(foregrad::Error::out_of_range("--threads", threads, expected).into());
+    }
     if threads > 0 {
         // It fails only if the pool is already running, which then keeps its size.
         let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     }
+    Ok(())
 }

@@ -60,6 +60,7 @@ fn bad_usage_is_said_with_exit_code_2() {
         ("train --dataset cifar10", "--data-dir"),
         ("train --dataset mnist --data-dir nowhere", "looked for"),
         ("train --device cuda:x", "cuda:0"),
+        ("train --threads 99999999", "--threads is 99999999"),
         ("train --device tpu", "unknown device"),
         ("train --config missing.toml", "missing.toml"),
         ("train --resume --out nothing", "nothing"),

@@ -195,8 +195,10 @@ fn folders_and_checkpoints_are_guarded() {
     let state = state.filtered(|path| !path.starts_with("optimizer."));
     let error = weights::assign(&mut network, &state, &other).expect_err("another width").to_string();
     assert!(error.contains("of shape") && error.contains("more differences"), "{error}");
+    let kept = folder.join("checkpoint-best.safetensors");
+    std::fs::write(&kept, "a user's own copy").expect("a file");
     Trainer::start(&tiny(), cpu(), &folder, true).expect("it may be overwritten");
-    assert!(checkpoints(&folder).is_empty());
+    assert_eq!(checkpoints(&folder), [kept], "the run's own checkpoints go, a user's file stays");
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub struct Arguments {
 pub fn run(arguments: Arguments) -> Result<Ending> {
     let device_name = arguments.machine.device.clone().unwrap_or("cpu".into());
     let placement = device::placement(&device_name, DType::F32)?;
-    device::set_threads(arguments.machine.threads.unwrap_or(0));
+    device::set_threads(arguments.machine.threads.unwrap_or(0))?;
     let (tensors, metadata) = weights::load(&arguments.weights, &placement)?;
     let is_checkpoint = metadata.contains_key("foregrad-checkpoint");
     let (mut config, tensors) = if is_checkpoint {

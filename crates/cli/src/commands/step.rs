@@ -69,7 +69,7 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
         Dtype::F32 => DType::F32,
         Dtype::F64 => DType::F64,
     };
-    device::set_threads(arguments.machine.threads.unwrap_or(0));
+    device::set_threads(arguments.machine.threads.unwrap_or(0))?;
     let placement = device::placement(arguments.machine.device.as_deref().unwrap_or("cpu"), dtype)?;
     let (tensors, metadata) = weights::load(&arguments.weights, &placement)?;
     let is_checkpoint = metadata.contains_key("foregrad-checkpoint");

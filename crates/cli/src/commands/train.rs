@@ -72,7 +72,7 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
     };
     let config = arguments.settings(base)?;
     let out = arguments.out.clone().unwrap_or_else(|| default_folder(&config));
-    device::set_threads(config.threads);
+    device::set_threads(config.threads)?;
     let mut trainer = match &arguments.resume {
         None => {
             let placement = device::placement(&config.device, DType::F32)?;
@@ -115,7 +115,7 @@ fn resume(arguments: &Arguments, out: &Path, from: Option<&Path>) -> Result<Trai
     let saved = RunFolder::config(out)?;
     let device_name = arguments.machine.device.clone().unwrap_or(saved.device);
     if arguments.machine.threads.is_none() {
-        device::set_threads(saved.threads);
+        device::set_threads(saved.threads)?;
     }
     Ok(Trainer::resume(out, from, device::placement(&device_name, DType::F32)?)?)
 }

@@ -100,13 +100,16 @@ impl Checkpoint {
 /// The checkpoints of a folder, oldest first.
 pub fn list(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    let is_checkpoint = |path: &PathBuf| {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        name.starts_with("checkpoint-") && name.ends_with(".safetensors")
-    };
-    let mut found: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(is_checkpoint).collect();
+    let numbered = entries.flatten().filter_map(|entry| Some((step_of(&entry.path())?, entry.path())));
+    let mut found: Vec<(u64, PathBuf)> = numbered.collect();
     found.sort();
-    found
+    found.into_iter().map(|(_, path)| path).collect()
+}
+
+/// The step in a checkpoint's name; none for any other file, such as a copy that a user keeps beside them.
+fn step_of(path: &Path) -> Option<u64> {
+    let digits = path.file_name()?.to_str()?.strip_prefix("checkpoint-")?.strip_suffix(".safetensors")?;
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
 }
 
 /// The file of a step's checkpoint.

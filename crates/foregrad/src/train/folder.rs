@@ -46,8 +46,9 @@ impl RunFolder {
     /// # Errors
     /// Files that cannot be read or written.
     pub fn resume(path: &Path, epochs: u64, step: u64) -> Result<Self> {
-        cut(&path.join(METRICS), "epoch", epochs)?;
-        cut(&path.join(PROBES), "step", step)?;
+        cut(&path.join(METRICS), "epoch", |number| number <= epochs)?;
+        // A probe comes before its step: that of the next step is made again.
+        cut(&path.join(PROBES), "step", |number| number < step)?;
         Self::open(path)
     }
 
@@ -155,11 +156,11 @@ fn append(file: &mut File, path: &Path, record: &impl serde::Serialize) -> Resul
     file.write_all(&line).and_then(|()| file.flush()).map_err(Error::io("write", path))
 }
 
-/// Keeps the lines whose number under `key` is at most `last`.
-fn cut(path: &Path, key: &str, last: u64) -> Result<()> {
+/// Keeps the lines whose number under `key` is wanted.
+fn cut(path: &Path, key: &str, wanted: impl Fn(u64) -> bool) -> Result<()> {
     let Ok(text) = std::fs::read_to_string(path) else { return Ok(()) };
     let number = |line: &str| serde_json::from_str::<serde_json::Value>(line).ok()?.get(key)?.as_u64();
     let kept: String =
-        text.lines().filter(|line| number(line).is_some_and(|n| n <= last)).map(|line| format!("{line}\n")).collect();
+        text.lines().filter(|line| number(line).is_some_and(&wanted)).map(|line| format!("{line}\n")).collect();
     files::write_atomically(path, kept.as_bytes())
 }

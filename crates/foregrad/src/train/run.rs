@@ -187,7 +187,7 @@ impl Trainer {
         self.check_finite("the loss", loss.is_finite())?;
         let update = clip(output.update, self.config.optimizer.clip);
         self.check_finite("the update", update.is_finite())?;
-        let moved = self.optimizer.step(self.rate(), &self.network.parameters(), &update);
+        let moved = self.optimizer.step(self.rate(self.position.step), &self.network.parameters(), &update);
         self.network.assign(&moved);
         self.network.assign(&averaged(&self.network.averages(), &output.statistics));
         for (tally, evaluation) in self.position.tallies.iter_mut().zip(&output.evaluations) {
@@ -212,16 +212,16 @@ impl Trainer {
         Err(Error::NotFinite { what: what.into(), step: self.position.step, advice })
     }
 
-    /// The learning rate of the next step.
-    fn rate(&self) -> f64 {
-        let moment = self.position.step as f64 / self.steps_per_epoch() as f64;
+    /// The learning rate of a step.
+    fn rate(&self, step: u64) -> f64 {
+        let moment = step as f64 / self.steps_per_epoch() as f64;
         let factor = self.config.schedule.factor(moment, self.config.epochs as f64, &self.position.plateau);
         self.config.optimizer.rate * factor
     }
 
     /// Scores the epoch, writes its record and turns to the next.
     fn close_epoch(&mut self) -> Result<EpochRecord> {
-        let rate = self.rate();
+        let rate = self.rate(self.position.step.saturating_sub(1));
         let scores = |tallies: Vec<Tally>| tallies.iter().map(Tally::score).collect::<Vec<Option<Score>>>();
         let score = |set: &Arc<data::Dataset>| -> Result<Vec<Option<Score>>> {
             if set.is_empty() {
