@@ -10,7 +10,7 @@ use peak_alloc::PeakAlloc;
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
-const SAMPLES: usize = 64;
+const SAMPLES: usize = 256;
 
 /// ResNet-18's blocks at a small width, `per_stage` of them in each of four stages.
 fn network(per_stage: usize) -> Network {

@@ -4,6 +4,10 @@
 //! whatever is faster with the same signature, then its tests over ragged shapes. Reductions add in a fixed order that does
 //! not depend on the number of threads, so a result is bitwise the same on one core or on sixty-four.
 
+pub mod channels;
+pub mod convolution;
+pub mod gate;
+pub mod instructions;
 pub mod projection;
 mod real;
 

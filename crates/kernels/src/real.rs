@@ -1,19 +1,57 @@
-//! The two floating-point types that the kernels are generic over.
+//! The two floating-point types that the kernels are generic over, and their vectors.
+
+use std::ops::{Add, Mul, Sub};
+
+use pulp::{Simd, bytemuck::Pod};
 
 /// A real number a kernel computes with: `f32` in training, `f64` in the derivative tests.
-pub trait Real: Copy + Send + Sync + 'static {
-    /// The value as `f64`, in which sums are accumulated.
+pub trait Real:
+    Pod + PartialOrd + Default + Send + Sync + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self>
+{
+    /// A register of an instruction set.
+    type Vector<S: Simd>: Pod + Send + Sync;
+
+    /// The value as `f64`, in which long sums are accumulated.
     fn to_f64(self) -> f64;
+    /// The nearest value.
+    fn of_f64(value: f64) -> Self;
+    /// A register of equal values.
+    fn splat<S: Simd>(simd: S, value: Self) -> Self::Vector<S>;
+    /// `a b + c`, lane by lane, rounded once.
+    fn mul_add<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>, c: Self::Vector<S>) -> Self::Vector<S>;
+    /// The sum of a register's lanes.
+    fn sum<S: Simd>(simd: S, a: Self::Vector<S>) -> Self;
 }
 
-impl Real for f32 {
-    fn to_f64(self) -> f64 {
-        f64::from(self)
-    }
+macro_rules! real {
+    ($real:ident, $vector:ident, $splat:ident, $mul_add:ident, $sum:ident) => {
+        impl Real for $real {
+            type Vector<S: Simd> = S::$vector;
+
+            #[inline(always)]
+            fn to_f64(self) -> f64 {
+                f64::from(self)
+            }
+            #[inline(always)]
+            #[allow(clippy::cast_possible_truncation)]
+            fn of_f64(value: f64) -> Self {
+                value as Self
+            }
+            #[inline(always)]
+            fn splat<S: Simd>(simd: S, value: Self) -> S::$vector {
+                simd.$splat(value)
+            }
+            #[inline(always)]
+            fn mul_add<S: Simd>(simd: S, a: S::$vector, b: S::$vector, c: S::$vector) -> S::$vector {
+                simd.$mul_add(a, b, c)
+            }
+            #[inline(always)]
+            fn sum<S: Simd>(simd: S, a: S::$vector) -> Self {
+                simd.$sum(a)
+            }
+        }
+    };
 }
 
-impl Real for f64 {
-    fn to_f64(self) -> f64 {
-        self
-    }
-}
+real!(f32, f32s, splat_f32s, mul_add_e_f32s, reduce_sum_f32s);
+real!(f64, f64s, splat_f64s, mul_add_e_f64s, reduce_sum_f64s);

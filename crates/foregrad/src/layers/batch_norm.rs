@@ -4,6 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
 use super::{Cotangent, Layer, Phase, Wanted, assign_leaf, leaf_parameters, stacked};
+use crate::ops;
 use crate::rng::Placement;
 use crate::vector::ParamVector;
 
@@ -64,106 +65,115 @@ impl BatchNorm {
 
     /// The cotangent with mean and variance held: the transpose of the detached tangent.
     pub fn frozen_cotangent(&self, saved: &Saved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent {
-        let (n, size) = extent(&saved.x_hat);
-        let y_bar = stacked::by_direction(y_bar, n);
-        self.transposed(saved, y_bar.clone(), y_bar, wanted, size)
+        self.transposed(saved, y_bar, wanted, true)
     }
 
-    /// Both cotangents, given `P y_bar` (or `y_bar`, where statistics are held).
-    fn transposed(
-        &self,
-        saved: &Saved,
-        y_bar: Tensor<4>,
-        projected: Tensor<4>,
-        wanted: Wanted,
-        size: [usize; 2],
-    ) -> Cotangent {
+    /// Both cotangents; `P` is the identity where statistics are held.
+    fn transposed(&self, saved: &Saved, y_bar: Tensor<4>, wanted: Wanted, held: bool) -> Cotangent {
         let mut theta_bar = ParamVector::default();
-        if wanted.parameters {
-            let channels = y_bar.dims()[2];
-            let x_hat = stacked::by_direction(saved.x_hat.clone(), y_bar.dims()[1]);
-            theta_bar.insert("weight", channel_sum(y_bar.clone() * x_hat).reshape([channels]));
-            theta_bar.insert("bias", channel_sum(y_bar).reshape([channels]));
+        let sums = (wanted.parameters || !held).then(|| saved.sums(&y_bar));
+        if let Some([sum, along]) = sums.clone().filter(|_| wanted.parameters) {
+            let channels = sum.dims()[1];
+            theta_bar.insert("weight", along.reshape([channels]));
+            theta_bar.insert("bias", sum.reshape([channels]));
         }
-        let x_bar = wanted.input.then(|| stacked::rejoin(projected * self.scale(saved), size));
+        let x_bar = wanted.input.then(|| self.projected(saved, y_bar, sums.filter(|_| !held), None));
         Cotangent { x_bar, theta_bar }
     }
 
-    /// `s = gamma / sqrt(var + eps)`, `[1, 1, c, 1]`.
-    fn scale(&self, saved: &Saved) -> Tensor<4> {
-        self.weight.val().reshape([1, 1, -1, 1]) * saved.inverse_deviation.clone()
+    /// `s P v + gamma_dot x_hat + beta_dot`, given `sum(v)` and `sum(v x_hat)`; `P` is the identity without them.
+    ///
+    /// In terms of `x` this is `a v + b x + d` with `a = s`, `b = (gamma_dot - s mean(v x_hat)) / sqrt(var + eps)` and
+    /// `d = beta_dot - s mean(v) - b mean`: one pass over memory.
+    fn projected(&self, saved: &Saved, v: Tensor<4>, sums: Option<[Tensor<2>; 2]>, moved: Option<[Tensor<2>; 2]>) -> Tensor<4> {
+        let [samples, channels, height, width] = saved.x.dims();
+        let directions = v.dims()[0] / samples;
+        let row = |values: &Tensor<1>| values.clone().reshape([1, channels]);
+        let (mean, inverse) = (row(&saved.mean), row(&saved.inverse_deviation));
+        let scale = (row(&self.weight.val()) * inverse.clone()).expand([directions, channels]);
+        let zero = || scale.zeros_like();
+        let share = 1.0 / (samples * height * width) as f64;
+        let (constant, along) = match sums {
+            Some([sum, along]) => (-(scale.clone() * sum * share), -(scale.clone() * along * share)),
+            None => (zero(), zero()),
+        };
+        let [gamma_dot, beta_dot] = moved.unwrap_or_else(|| [zero(), zero()]);
+        let slope = (gamma_dot + along) * inverse;
+        let constant = beta_dot + constant - slope.clone() * mean;
+        ops::channel_combination(v, &saved.x, [&scale, &slope, &constant])
     }
 }
 
-/// The normalised input and what it was normalised with.
+/// The input, and what it was normalised with.
 #[derive(Debug)]
 pub struct Saved {
-    /// `x_hat`, `[n, c, h, w]`.
-    x_hat: Tensor<4>,
-    /// `1 / sqrt(var + eps)`, `[1, 1, c, 1]`.
-    inverse_deviation: Tensor<4>,
+    /// `[n, c, h, w]`.
+    x: Tensor<4>,
+    /// `[c]`.
+    mean: Tensor<1>,
+    /// `1 / sqrt(var + eps)`, `[c]`.
+    inverse_deviation: Tensor<1>,
     /// Mean and unbiased variance of the batch, `[c]`; none in evaluation.
     statistics: Option<[Tensor<1>; 2]>,
+}
+
+impl Saved {
+    /// `sum(v)` and `sum(v x_hat)` of every direction and channel.
+    fn sums(&self, v: &Tensor<4>) -> [Tensor<2>; 2] {
+        let [sum, centred] = ops::channel_sums(v, &self.x, &self.mean);
+        [sum, centred * self.inverse_deviation.clone().unsqueeze()]
+    }
+
+    /// `gamma_dot x_hat + beta_dot` of every direction: what moves if the input does not.
+    fn moved(&self, [gamma_dot, beta_dot]: [Tensor<2>; 2]) -> Tensor<4> {
+        let [directions, channels] = gamma_dot.dims();
+        let of = |rows: &Tensor<2>, direction: usize| rows.clone().narrow(0, direction, 1).reshape([channels]);
+        let moved = (0..directions).map(|direction| {
+            let slope = of(&gamma_dot, direction) * self.inverse_deviation.clone();
+            let constant = of(&beta_dot, direction) - slope.clone() * self.mean.clone();
+            ops::channel_affine(&self.x, &slope, &constant)
+        });
+        stacked::join(moved.collect())
+    }
 }
 
 impl Layer for BatchNorm {
     type Saved = Saved;
 
     fn forward(&self, x: Tensor<4>, phase: Phase) -> (Tensor<4>, Saved) {
-        let (samples, size) = extent(&x);
-        let x = stacked::by_direction(x, samples);
-        let channels = x.dims()[2];
-        let column = |values: Tensor<1>| values.reshape([1, 1, channels, 1]);
-        let (centred, variance, statistics) = match phase {
+        let [samples, _, height, width] = x.dims();
+        let (mean, variance, statistics) = match phase {
             Phase::Train => {
-                let count = (samples * size[0] * size[1]) as f64;
-                let mean = channel_mean(x.clone());
-                let centred = x - mean.clone();
-                let variance = channel_mean(centred.clone().square());
+                let count = (samples * height * width) as f64;
+                let [mean, variance] = ops::channel_moments(&x);
                 let unbiased = variance.clone() * (count / (count - 1.0).max(1.0));
-                let statistics = [mean.reshape([channels]), unbiased.reshape([channels])];
-                (centred, variance, Some(statistics))
+                (mean.clone(), variance, Some([mean, unbiased]))
             }
-            Phase::Eval => (x - column(self.running_mean.val()), column(self.running_var.val()), None),
+            Phase::Eval => (self.running_mean.val(), self.running_var.val(), None),
         };
         let inverse_deviation = (variance + EPSILON).sqrt().recip();
-        let x_hat = centred * inverse_deviation.clone();
-        let y = x_hat.clone() * column(self.weight.val()) + column(self.bias.val());
-        let x_hat = stacked::rejoin(x_hat, size);
-        (stacked::rejoin(y, size), Saved { x_hat, inverse_deviation, statistics })
+        let scale = self.weight.val() * inverse_deviation.clone();
+        let shift = self.bias.val() - mean.clone() * scale.clone();
+        let y = ops::channel_affine(&x, &scale, &shift);
+        (y, Saved { x, mean, inverse_deviation, statistics })
     }
 
     fn tangent(&self, saved: &Saved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
-        let (samples, size) = extent(&saved.x_hat);
-        let x_hat = stacked::by_direction(saved.x_hat.clone(), samples);
+        let gamma_dot = stacked::channel_rows(theta_dot, "weight");
+        let beta_dot = stacked::channel_rows(theta_dot, "bias");
+        let moves = gamma_dot.clone().or(beta_dot.clone());
+        if x_dot.is_none() && moves.is_none() {
+            return None;
+        }
+        let moved = moves.map(|like| [gamma_dot, beta_dot].map(|rows| rows.unwrap_or_else(|| like.zeros_like())));
+        let Some(x_dot) = x_dot else { return moved.map(|moved| saved.moved(moved)) };
         let held = saved.statistics.is_none() || self.tangent == StatisticsTangent::Detached;
-        let through_input = x_dot.map(|x_dot| {
-            let x_dot = stacked::by_direction(x_dot, samples);
-            let projected = if held { x_dot } else { project(x_dot, &x_hat) };
-            projected * self.scale(saved)
-        });
-        let gamma_dot = stacked::channel_directions(theta_dot, "weight").map(|gamma_dot| gamma_dot * x_hat.clone());
-        let beta_dot = stacked::channel_directions(theta_dot, "bias").map(|beta_dot| {
-            let [_, samples, channels, pixels] = x_hat.dims();
-            let count = beta_dot.dims()[0];
-            beta_dot.expand([count, samples, channels, pixels])
-        });
-        let y_dot = stacked::add(through_input, stacked::add(gamma_dot, beta_dot))?;
-        Some(stacked::rejoin(y_dot, size))
+        let sums = (!held).then(|| saved.sums(&x_dot));
+        Some(self.projected(saved, x_dot, sums, moved))
     }
 
     fn cotangent(&self, saved: &Saved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent {
-        if saved.statistics.is_none() {
-            return self.frozen_cotangent(saved, y_bar, wanted);
-        }
-        let (samples, size) = extent(&saved.x_hat);
-        let y_bar = stacked::by_direction(y_bar, samples);
-        let projected = if wanted.input {
-            project(y_bar.clone(), &stacked::by_direction(saved.x_hat.clone(), samples))
-        } else {
-            y_bar.clone()
-        };
-        self.transposed(saved, y_bar, projected, wanted, size)
+        self.transposed(saved, y_bar, wanted, saved.statistics.is_none())
     }
 
     fn parameters(&self) -> ParamVector {
@@ -186,28 +196,4 @@ impl Layer for BatchNorm {
     fn assign(&mut self, values: &ParamVector) {
         assign_leaf(self, values);
     }
-}
-
-/// `P v = v - mean(v) - x_hat mean(v x_hat)`, per direction and channel.
-fn project(v: Tensor<4>, x_hat: &Tensor<4>) -> Tensor<4> {
-    let along = channel_mean(v.clone() * x_hat.clone());
-    let mean = channel_mean(v.clone());
-    v - mean - x_hat.clone() * along
-}
-
-/// The sum over samples and pixels of `[k, n, c, p]`, `[k, 1, c, 1]`.
-fn channel_sum(v: Tensor<4>) -> Tensor<4> {
-    v.sum_dim(3).sum_dim(1)
-}
-
-fn channel_mean(v: Tensor<4>) -> Tensor<4> {
-    let [_, samples, _, pixels] = v.dims();
-    // Multiplied, not divided: the derivative that Burn's autodiff takes of a division by a number is rounded to f32.
-    channel_sum(v) * (1.0 / (samples * pixels) as f64)
-}
-
-/// The number of samples, and height and width.
-fn extent(x: &Tensor<4>) -> (usize, [usize; 2]) {
-    let [samples, _, height, width] = x.dims();
-    (samples, [height, width])
 }

@@ -101,12 +101,20 @@ impl Layer for Conv2d {
     }
 
     fn tangent(&self, saved: &Saved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
-        let through_input = x_dot.map(|x_dot| ops::conv2d(x_dot, self.weight.val(), self.shape));
-        let through_weight = stacked::directions::<4>(theta_dot, "weight").map(|directions| {
-            let moved = directions.into_iter().map(|w_dot| ops::conv2d(saved.x.clone(), w_dot, self.shape));
-            Tensor::cat(moved.collect(), 0)
-        });
-        let y_dot = stacked::add(through_input, through_weight);
+        let directions = stacked::directions::<4>(theta_dot, "weight");
+        let y_dot = match (x_dot, directions) {
+            (x_dot, None) => x_dot.map(|x_dot| ops::conv2d(x_dot, self.weight.val(), self.shape)),
+            (None, Some(directions)) => {
+                let moved = directions.into_iter().map(|w_dot| ops::conv2d(saved.x.clone(), w_dot, self.shape));
+                Some(stacked::join(moved.collect()))
+            }
+            (Some(x_dot), Some(directions)) => {
+                let weight = self.weight.val();
+                let moved = stacked::split(x_dot, directions.len()).into_iter().zip(&directions);
+                let moved = moved.map(|(x_dot, w_dot)| ops::conv2d_tangent([&x_dot, &weight], [&saved.x, w_dot], self.shape));
+                Some(stacked::join(moved.collect()))
+            }
+        };
         let Some(b_dot) = stacked::channel_directions(theta_dot, "bias") else { return y_dot };
         let samples = saved.x.dims()[0];
         let size = output_size(&saved.x, &self.weight.val(), self.shape);

@@ -19,11 +19,26 @@ pub fn directions<const D: usize>(theta_dot: &[ParamVector], path: &str) -> Opti
     Some(present.into_iter().map(|tensor| tensor.unwrap_or_else(|| like.zeros_like())).collect())
 }
 
+/// The directions of a parameter with one value a channel, as `[k, c]`.
+pub fn channel_rows(theta_dot: &[ParamVector], path: &str) -> Option<Tensor<2>> {
+    directions::<1>(theta_dot, path).map(|vectors| Tensor::stack(vectors, 0))
+}
+
 /// The directions of a parameter with one value a channel, as `[k, 1, c, 1]`.
 pub fn channel_directions(theta_dot: &[ParamVector], path: &str) -> Option<Tensor<4>> {
-    let vectors = directions::<1>(theta_dot, path)?;
-    let (count, channels) = (vectors.len(), vectors[0].dims()[0]);
-    Some(Tensor::cat(vectors, 0).reshape([count, 1, channels, 1]))
+    let rows = channel_rows(theta_dot, path)?;
+    let [count, channels] = rows.dims();
+    Some(rows.reshape([count, 1, channels, 1]))
+}
+
+/// The `count` directions of a stack, one tensor each.
+pub fn split(x_dot: Tensor<4>, count: usize) -> Vec<Tensor<4>> {
+    if count == 1 { vec![x_dot] } else { x_dot.chunk(count, 0) }
+}
+
+/// A stack of directions.
+pub fn join(mut directions: Vec<Tensor<4>>) -> Tensor<4> {
+    if directions.len() == 1 { directions.remove(0) } else { Tensor::cat(directions, 0) }
 }
 
 /// `[k n, c, h, w]` as `[k, n, c, h w]`, for maps that broadcast what is shared by all directions.

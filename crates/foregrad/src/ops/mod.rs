@@ -4,9 +4,14 @@
 //! lives on Burn's CPU backend (Flex). The choice is made per call, from the tensor itself, so it needs no type parameter
 //! and holds for any device Burn drives.
 
+mod channels;
 mod conv2d;
+mod cpu;
 mod projection;
+mod relu;
 
-pub use conv2d::{ConvShape, conv2d, conv2d_input_cotangent, conv2d_weight_cotangent};
+pub use channels::{channel_affine, channel_combination, channel_moments, channel_sums};
+pub use conv2d::{ConvShape, conv2d, conv2d_input_cotangent, conv2d_tangent, conv2d_weight_cotangent};
 pub(crate) use projection::host;
 pub use projection::{dot, largest_magnitude, row_dots, scale_rows};
+pub use relu::{relu, relu_gate};

@@ -1,0 +1,60 @@
+//! Speed of the convolution kernels on the layers of a ResNet-18 with batch 128: `cargo run --release --package foregrad-kernels --example convolution`.
+//!
+//! Prints GFLOP/s (padding taps counted) of the minimum of several runs, for the full width and for an eighth of it.
+
+use std::time::Instant;
+
+use foregrad_kernels::convolution::{Convolution, input_cotangent, sum, weight_cotangent};
+
+const REPEATS: usize = 5;
+
+fn main() {
+    println!("instructions: {}", foregrad_kernels::instructions::name());
+    println!("{:>12} {:>8} {:>8} {:>10} {:>10} {:>10}", "channels", "size", "stride", "forward", "input", "weight");
+    for [input, output, side, kernel, stride] in [
+        [3, 64, 32, 3, 1],
+        [64, 64, 32, 3, 1],
+        [64, 128, 32, 3, 2],
+        [64, 128, 32, 1, 2],
+        [128, 128, 16, 3, 1],
+        [256, 256, 8, 3, 1],
+        [512, 512, 4, 3, 1],
+        [3, 8, 32, 3, 1],
+        [8, 8, 32, 3, 1],
+        [8, 16, 32, 3, 2],
+        [16, 16, 16, 3, 1],
+        [32, 32, 8, 3, 1],
+        [64, 64, 4, 3, 1],
+    ] {
+        let convolution = Convolution {
+            samples: 128,
+            channels: [input, output],
+            size: [side, side],
+            kernel: [kernel, kernel],
+            stride,
+            padding: kernel / 2,
+            groups: 1,
+        };
+        let [height, width] = convolution.output();
+        let x = vec![0.5f32; 128 * input * side * side];
+        let weight = vec![0.25f32; output * input * kernel * kernel];
+        let mut y = vec![0.0f32; 128 * output * height * width];
+        let mut x_bar = x.clone();
+        let flops = 2.0 * (128 * output * height * width * input * kernel * kernel) as f64;
+        let forward = fastest(|| sum(&convolution, &[(&x, &weight)], &mut y));
+        let to_input = fastest(|| input_cotangent(&convolution, &y, &weight, &mut x_bar));
+        let to_weight = fastest(|| drop(weight_cotangent(&convolution, &x, &y)));
+        let [forward, to_input, to_weight] = [forward, to_input, to_weight].map(|seconds| flops / seconds * 1e-9);
+        let channels = format!("{input}->{output}");
+        println!("{channels:>12} {side:>8} {stride:>8} {forward:>10.1} {to_input:>10.1} {to_weight:>10.1}");
+    }
+}
+
+fn fastest(mut operation: impl FnMut()) -> f64 {
+    let once = |_| {
+        let start = Instant::now();
+        operation();
+        start.elapsed().as_secs_f64()
+    };
+    (0..REPEATS).map(once).fold(f64::INFINITY, f64::min)
+}

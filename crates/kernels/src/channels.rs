@@ -1,0 +1,223 @@
+//! What batch normalisation is made of: statistics over all samples and pixels of a channel, and sums of scaled planes.
+//!
+//! Values are `[samples, channels, pixels]`. Each function reads its operands once (statistics twice, the second time from
+//! cache) and writes once: memory is the limit. Sums are taken in fixed order, whatever the number of threads.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::{Real, instructions};
+
+/// Independent partial sums of a plane, so that additions overlap and vectorise.
+const LANES: usize = 32;
+
+/// Elements a thread writes at a time, about.
+const CHUNK: usize = 1 << 15;
+
+/// The sizes of `[samples, channels, pixels]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Channels {
+    /// Samples of the batch.
+    pub samples: usize,
+    /// Channels.
+    pub channels: usize,
+    /// Pixels of a plane.
+    pub pixels: usize,
+}
+
+impl Channels {
+    fn assert_holds<T>(&self, what: &str, values: &[T]) {
+        assert_eq!(values.len(), self.samples * self.channels * self.pixels, "{what} does not fit {self:?}");
+    }
+
+    fn plane(&self, sample: usize, channel: usize) -> Range<usize> {
+        let start = (sample * self.channels + channel) * self.pixels;
+        start..start + self.pixels
+    }
+
+    /// Writes every plane in parallel: `write(channel, place of the plane in all values, plane)`.
+    fn for_planes<T: Real>(&self, values: &mut [T], write: impl Fn(usize, Range<usize>, &mut [T]) + Sync) {
+        if values.is_empty() {
+            return;
+        }
+        let planes = (CHUNK / self.pixels).max(1);
+        values.par_chunks_mut(planes * self.pixels).enumerate().for_each(|(chunk, values)| {
+            instructions::vectorised(
+                #[inline(always)]
+                || {
+                    for (index, plane) in (chunk * planes..).zip(values.chunks_exact_mut(self.pixels)) {
+                        write(index % self.channels, index * self.pixels..(index + 1) * self.pixels, plane);
+                    }
+                },
+            );
+        });
+    }
+}
+
+/// Mean and mean squared deviation of every channel.
+///
+/// # Panics
+/// If `x` does not have the given sizes.
+pub fn moments<T: Real>(sizes: &Channels, x: &[T]) -> Vec<[f64; 2]> {
+    sizes.assert_holds("x", x);
+    let count = (sizes.samples * sizes.pixels) as f64;
+    let channel = |channel| {
+        let planes = || (0..sizes.samples).map(move |sample| &x[sizes.plane(sample, channel)]);
+        instructions::vectorised(
+            #[inline(always)]
+            || {
+                let mut mean = 0.0;
+                for plane in planes() {
+                    mean += plane_sum(plane, plane, |a, _| a);
+                }
+                mean /= count;
+                let rounded = T::of_f64(mean);
+                let mut deviation = 0.0;
+                for plane in planes() {
+                    deviation += plane_sum(plane, plane, |a, _| (a - rounded) * (a - rounded));
+                }
+                [mean, (deviation / count - (mean - rounded.to_f64()).powi(2)).max(0.0)]
+            },
+        )
+    };
+    (0..sizes.channels).into_par_iter().map(channel).collect()
+}
+
+/// `sum v` and `sum v (x - mean)` of every channel.
+///
+/// # Panics
+/// If an operand does not have the given sizes.
+pub fn sums<T: Real>(sizes: &Channels, v: &[T], x: &[T], mean: &[T]) -> Vec<[f64; 2]> {
+    sizes.assert_holds("v", v);
+    sizes.assert_holds("x", x);
+    let channel = |channel: usize| {
+        let mean = mean[channel];
+        instructions::vectorised(
+            #[inline(always)]
+            || {
+                let mut sums = [0.0; 2];
+                for sample in 0..sizes.samples {
+                    let (v, x) = (&v[sizes.plane(sample, channel)], &x[sizes.plane(sample, channel)]);
+                    sums[0] += plane_sum(v, x, |v, _| v);
+                    sums[1] += plane_sum(v, x, |v, x| v * (x - mean));
+                }
+                sums
+            },
+        )
+    };
+    (0..sizes.channels).into_par_iter().map(channel).collect()
+}
+
+/// `y = a x + d`, with one `a` and `d` a channel.
+///
+/// # Panics
+/// If an operand does not have the given sizes.
+pub fn affine<T: Real>(sizes: &Channels, x: &[T], a: &[T], d: &[T], y: &mut [T]) {
+    sizes.assert_holds("x", x);
+    sizes.assert_holds("y", y);
+    sizes.for_planes(y, |channel, place, y| {
+        let (a, d) = (a[channel], d[channel]);
+        y.iter_mut().zip(&x[place]).for_each(|(y, &x)| *y = a * x + d);
+    });
+}
+
+/// `v <- a v + b x + d`, with one `a`, `b` and `d` a channel.
+///
+/// # Panics
+/// If an operand does not have the given sizes.
+pub fn combine<T: Real>(sizes: &Channels, v: &mut [T], x: &[T], [a, b, d]: [&[T]; 3]) {
+    sizes.assert_holds("v", v);
+    sizes.assert_holds("x", x);
+    sizes.for_planes(v, |channel, place, v| {
+        let (a, b, d) = (a[channel], b[channel], d[channel]);
+        v.iter_mut().zip(&x[place]).for_each(|(v, &x)| *v = a * *v + (b * x + d));
+    });
+}
+
+/// `sum term(a_i, b_i)`, in [`LANES`] partial sums.
+#[inline(always)]
+fn plane_sum<T: Real>(a: &[T], b: &[T], term: impl Fn(T, T) -> T) -> f64 {
+    let mut lanes = [T::default(); LANES];
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    for (a, b) in a.iter().zip(b) {
+        for lane in 0..LANES {
+            lanes[lane] = lanes[lane] + term(a[lane], b[lane]);
+        }
+    }
+    let mut total = 0.0;
+    for lane in lanes {
+        total += lane.to_f64();
+    }
+    for (&a, &b) in a_rest.iter().zip(b_rest) {
+        total += term(a, b).to_f64();
+    }
+    total
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One pixel, fewer than a chunk of lanes, more, and more planes than a thread's chunk.
+    const SIZES: [Channels; 4] = [
+        Channels { samples: 3, channels: 2, pixels: 1 },
+        Channels { samples: 2, channels: 3, pixels: 7 },
+        Channels { samples: 2, channels: 5, pixels: 77 },
+        Channels { samples: 5, channels: 3, pixels: 9000 },
+    ];
+
+    fn values(count: usize, step: f64) -> Vec<f64> {
+        (0..count).map(|i| (i as f64 * step).sin() + 3.0).collect()
+    }
+
+    fn of_channel(sizes: &Channels, values: &[f64], channel: usize) -> Vec<f64> {
+        (0..sizes.samples).flat_map(|sample| values[sizes.plane(sample, channel)].to_vec()).collect()
+    }
+
+    #[test]
+    fn statistics_are_those_of_the_definition() {
+        for sizes in SIZES {
+            let count = sizes.samples * sizes.channels * sizes.pixels;
+            let (x, v) = (values(count, 0.7), values(count, 1.3));
+            let mean: Vec<f64> = (0..sizes.channels).map(|channel| 0.5 + channel as f64).collect();
+            let (found, pairs) = (moments(&sizes, &x), sums(&sizes, &v, &x, &mean));
+            for channel in 0..sizes.channels {
+                let (x, v) = (of_channel(&sizes, &x, channel), of_channel(&sizes, &v, channel));
+                let average = x.iter().sum::<f64>() / x.len() as f64;
+                let deviation = x.iter().map(|x| (x - average).powi(2)).sum::<f64>() / x.len() as f64;
+                assert!((found[channel][0] - average).abs() < 1e-12);
+                assert!((found[channel][1] - deviation).abs() < 1e-12);
+                let product: f64 = v.iter().zip(&x).map(|(v, x)| v * (x - mean[channel])).sum();
+                assert!((pairs[channel][0] - v.iter().sum::<f64>()).abs() < 1e-9);
+                assert!((pairs[channel][1] - product).abs() < 1e-12 * product.abs().max(1.0) * x.len() as f64);
+            }
+        }
+    }
+
+    #[test]
+    fn planes_are_scaled_by_their_own_channel() {
+        for sizes in SIZES {
+            let count = sizes.samples * sizes.channels * sizes.pixels;
+            let (x, v) = (values(count, 0.7), values(count, 1.3));
+            let [a, b, d] =
+                [1.0, 10.0, 100.0].map(|s| (0..sizes.channels).map(|c| s * (c + 1) as f64).collect::<Vec<_>>());
+            let (mut y, mut w) = (vec![0.0; count], v.clone());
+            affine(&sizes, &x, &a, &d, &mut y);
+            combine(&sizes, &mut w, &x, [&a, &b, &d]);
+            for i in 0..count {
+                let c = i / sizes.pixels % sizes.channels;
+                assert!((y[i] - (a[c] * x[i] + d[c])).abs() < 1e-12);
+                assert!((w[i] - (a[c] * v[i] + b[c] * x[i] + d[c])).abs() < 1e-10);
+            }
+        }
+    }
+
+    #[test]
+    fn a_large_mean_does_not_drown_the_deviation() {
+        let sizes = Channels { samples: 2, channels: 1, pixels: 500 };
+        let x: Vec<f32> = (0..1000).map(|i| if i % 2 == 0 { 1000.5 } else { 1001.5 }).collect();
+        let [[mean, deviation]] = moments(&sizes, &x)[..] else { panic!("one channel") };
+        assert!((mean - 1001.0).abs() < 1e-9 && (deviation - 0.25).abs() < 1e-9, "{mean} {deviation}");
+    }
+}

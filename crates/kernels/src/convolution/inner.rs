@@ -1,0 +1,173 @@
+//! The weight's cotangent: `w_bar[out, in, tap] = sum over samples and pixels of y_bar[out, pixel] x[in, pixel + tap]`.
+//!
+//! Both operands are laid out pixels side by side, so that no transposition is needed: a lane adds up its own pixels, and
+//! the lanes are summed at the very end.
+
+use std::ops::Range;
+
+use pulp::{Simd, WithSimd, bytemuck};
+use rayon::prelude::*;
+
+use super::pack::{Block, PANEL, Planes};
+use super::product::{self, LEFT, Lanes, PanelRow};
+use super::shape::{Convolution, Grid};
+use crate::{Real, instructions};
+
+/// Rows of `x` laid out at a time, about.
+const DEPTH: usize = 72;
+
+/// Panels laid out at a time, at most: six rows of `f32` at 48 a panel are 18 KB and stay in the first-level cache, [`DEPTH`]
+/// rows and [`OUTPUTS`] rows are 400 KB and stay in the second.
+const BLOCK: usize = 16;
+
+/// Output channels that are gone through before the next rows of `x`; a multiple of [`LEFT`].
+const OUTPUTS: usize = 64;
+
+/// Tasks that a product is cut into at least, if it has the samples; fixed, so that sums do not depend on the threads.
+const TASKS: usize = 16;
+
+/// `w_bar` `[out, in / groups, kh, kw]`, from `x` and `y_bar`.
+pub(crate) fn weight_cotangent<T: Real>(convolution: &Convolution, x: &[T], y_bar: &[T]) -> Vec<T> {
+    let [input, output] = convolution.group();
+    let taps = convolution.taps();
+    let grid = convolution.forward_grid();
+    let at_once = (DEPTH / taps).clamp(1, input);
+    let parts = input.div_ceil(at_once) * convolution.groups;
+    let segments = TASKS.div_ceil(parts).clamp(1, convolution.samples.max(1));
+    let tasks: Vec<_> = (0..parts * segments).map(|task| (task / segments, task % segments)).collect();
+    let sums: Vec<Vec<T>> = tasks
+        .into_par_iter()
+        .map(|(part, segment)| {
+            let per_group = input.div_ceil(at_once);
+            let (group, first) = (part / per_group, part % per_group * at_once);
+            let samples = convolution.samples * segment / segments..convolution.samples * (segment + 1) / segments;
+            let channels = group * input + first..group * input + input.min(first + at_once);
+            instructions::dispatch(Part { convolution, grid: &grid, x, y_bar, group, channels, samples })
+        })
+        .collect();
+    let mut w_bar = vec![T::default(); convolution.channels[1] * input * taps];
+    for (part, sums) in sums.chunks_exact(segments).enumerate() {
+        let (group, first) = (part / input.div_ceil(at_once), part % input.div_ceil(at_once) * at_once);
+        let depth = at_once.min(input - first) * taps;
+        for out in 0..output {
+            let row = &mut w_bar[((group * output + out) * input + first) * taps..][..depth];
+            for sums in sums {
+                row.iter_mut().zip(&sums[out * depth..]).for_each(|(a, &b)| *a = T::of_f64(a.to_f64() + b.to_f64()));
+            }
+        }
+    }
+    w_bar
+}
+
+/// Some input channels of a group against all its output channels, over some samples.
+struct Part<'a, T> {
+    convolution: &'a Convolution,
+    grid: &'a Grid,
+    x: &'a [T],
+    y_bar: &'a [T],
+    group: usize,
+    channels: Range<usize>,
+    samples: Range<usize>,
+}
+
+impl<T: Real> WithSimd for Part<'_, T> {
+    /// `[out][in, tap]`.
+    type Output = Vec<T>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Vec<T> {
+        match product::right::<S>() {
+            6 => self.sums::<S, 6>(simd),
+            _ => self.sums::<S, 2>(simd),
+        }
+    }
+}
+
+impl<T: Real> Part<'_, T> {
+    #[inline(always)]
+    fn sums<S: Simd, const R: usize>(self, simd: S) -> Vec<T> {
+        let output = self.convolution.group()[1];
+        let depth = self.channels.len() * self.grid.taps.len();
+        let outputs = self.group * output..(self.group + 1) * output;
+        let y_planes = Planes { values: self.y_bar, channels: self.convolution.channels[1], range: outputs };
+        let x_planes = Planes { values: self.x, channels: self.convolution.channels[0], range: self.channels.clone() };
+        // Tiles beyond the last row multiply zeros and are thrown away.
+        let mut left = Operand::<T, S>::new(output.next_multiple_of(LEFT));
+        let mut right = Operand::<T, S>::new(depth.next_multiple_of(R));
+        let (tiles_left, tiles_right) = (output.div_ceil(LEFT), depth.div_ceil(R));
+        let mut lanes: Vec<Lanes<T, S, R>> = vec![[[T::splat(simd, T::default()); LEFT]; R]; tiles_left * tiles_right];
+        let at_once = BLOCK * Operand::<T, S>::WIDTH;
+        let pixels = self.samples.start * self.grid.pixels()..self.samples.end * self.grid.pixels();
+        for from in pixels.clone().step_by(at_once) {
+            let range = from..(from + at_once).min(pixels.end);
+            left.pack_channels(self.grid.pixels(), &y_planes, range.clone());
+            right.pack_taps(self.grid, &x_planes, range);
+            for first in (0..tiles_left).step_by(OUTPUTS / LEFT) {
+                for column in 0..tiles_right {
+                    for row in first..tiles_left.min(first + OUTPUTS / LEFT) {
+                        let sums = &mut lanes[row * tiles_right + column];
+                        product::inner::<T, S, R>(simd, left.rows(), right.rows(), [row * LEFT, column * R], sums);
+                    }
+                }
+            }
+        }
+        let mut sums = vec![T::default(); output * depth];
+        for (index, sum) in sums.iter_mut().enumerate() {
+            let (row, column) = (index / depth, index % depth);
+            *sum = T::sum(simd, lanes[row / LEFT * tiles_right + column / R][column % R][row % LEFT]);
+        }
+        sums
+    }
+}
+
+/// One side of the product: the rows of a panel, block by block.
+struct Operand<T: Real, S: Simd> {
+    rows: usize,
+    packed: Vec<PanelRow<T, S>>,
+    scratch: Vec<T>,
+}
+
+impl<T: Real, S: Simd> Operand<T, S> {
+    const WIDTH: usize = PANEL * size_of::<T::Vector<S>>() / size_of::<T>();
+
+    fn new(rows: usize) -> Self {
+        // An odd distance between panels: an even one would put a tile's rows of all panels into the same few cache sets.
+        Self { rows: rows | 1, packed: Vec::new(), scratch: Vec::new() }
+    }
+
+    /// Every tap of every channel.
+    #[inline(always)]
+    fn pack_taps(&mut self, grid: &Grid, planes: &Planes<'_, T>, pixels: Range<usize>) {
+        let block = Block::new(grid, pixels, Self::WIDTH / PANEL);
+        self.packed.resize(block.panels * self.rows, bytemuck::Zeroable::zeroed());
+        let packed = bytemuck::cast_slice_mut(self.packed.as_flattened_mut());
+        block.pack(grid, planes, &mut self.scratch, packed, self.rows);
+    }
+
+    /// The channels themselves, with zeros after the last pixel.
+    #[inline(always)]
+    fn pack_channels(&mut self, per_sample: usize, planes: &Planes<'_, T>, pixels: Range<usize>) {
+        self.packed.resize(pixels.len().div_ceil(Self::WIDTH) * self.rows, bytemuck::Zeroable::zeroed());
+        let packed: &mut [T] = bytemuck::cast_slice_mut(self.packed.as_flattened_mut());
+        for (panel, first) in packed.chunks_exact_mut(self.rows * Self::WIDTH).zip(pixels.clone().step_by(Self::WIDTH))
+        {
+            for (row, channel) in panel.chunks_exact_mut(Self::WIDTH).zip(planes.range.clone()) {
+                let (mut row, beyond) = row.split_at_mut(Self::WIDTH.min(pixels.end - first));
+                beyond.fill(T::default());
+                let mut at = first;
+                while !row.is_empty() {
+                    let (sample, from) = (at / per_sample, at % per_sample);
+                    let (now, later) = row.split_at_mut(row.len().min(per_sample - from));
+                    let plane = &planes.values[(sample * planes.channels + channel) * per_sample..][..per_sample];
+                    now.copy_from_slice(&plane[from..from + now.len()]);
+                    at += now.len();
+                    row = later;
+                }
+            }
+        }
+    }
+
+    fn rows(&self) -> (&[PanelRow<T, S>], usize) {
+        (&self.packed, self.rows)
+    }
+}

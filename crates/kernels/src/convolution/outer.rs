@@ -1,0 +1,220 @@
+//! Sums of convolutions: the forward map, the tangent, and the input's cotangent.
+//!
+//! An implicit matrix product `y[out, pixel] = sum_k weight[out, k] x[k, pixel]`, `k = (in, tap)`. A few hundred rows of `x`
+//! at a few hundred pixels are laid out in the second-level cache and used for every output channel; the matrix of all
+//! windows never exists in memory.
+
+use std::ops::Range;
+
+use pulp::{Simd, WithSimd, bytemuck};
+use rayon::prelude::*;
+
+use super::pack::{Block, PANEL, Planes};
+use super::product::{self, PanelRow};
+use super::shape::Grid;
+use crate::{Real, instructions};
+
+/// Rows of `x` laid out at a time, about: with [`BLOCK`] panels they take 440 KB in `f32`.
+const DEPTH: usize = 288;
+
+/// Panels laid out at a time, at most.
+const BLOCK: usize = 8;
+
+/// One summand: `input * weight`.
+pub(crate) struct Term<'a, T> {
+    /// `[samples, in, h, w]`.
+    pub input: &'a [T],
+    /// The weight of a tap lies at `group strides[0] + out strides[1] + in strides[2] + tap`.
+    pub weight: &'a [T],
+    pub strides: [usize; 3],
+}
+
+/// The sizes that all summands share.
+pub(crate) struct Sizes {
+    /// Channels of the source and of the target, all groups together.
+    pub channels: [usize; 2],
+    pub groups: usize,
+}
+
+/// Writes `sum of terms` to the pixels of `target` that `grid` stands for.
+pub(crate) fn sum<T: Real>(sizes: &Sizes, grid: &Grid, terms: &[Term<'_, T>], target: &mut [T]) {
+    instructions::dispatch(Sum { sizes, grid, terms, target });
+}
+
+struct Sum<'a, T> {
+    sizes: &'a Sizes,
+    grid: &'a Grid,
+    terms: &'a [Term<'a, T>],
+    target: &'a mut [T],
+}
+
+impl<T: Real> WithSimd for Sum<'_, T> {
+    type Output = ();
+
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { sizes, grid, terms, target } = self;
+        let rows = product::rows::<S>();
+        let width = PANEL * size_of::<T::Vector<S>>() / size_of::<T>();
+        // With a multiple of three samples a thread's pixels fill their panels without remainder.
+        let at_once = PANEL * (BLOCK * width / (PANEL * grid.pixels())).max(1);
+        let sample = sizes.channels[1] * grid.target[0] * grid.target[1];
+        for group in 0..sizes.groups {
+            let weights: Vec<Vec<T>> = terms.iter().map(|term| pack_weights(sizes, grid, term, group, rows)).collect();
+            target.par_chunks_mut(at_once * sample).enumerate().for_each(|(index, target)| {
+                let job = Job { sizes, grid, terms, weights: &weights, group, first: index * at_once };
+                match rows {
+                    8 => instructions::dispatch(Samples::<T, 8> { job, target }),
+                    _ => instructions::dispatch(Samples::<T, 4> { job, target }),
+                }
+            });
+        }
+    }
+}
+
+/// The weights of one group as `[out / rows][in, tap][rows]`, zeros beyond the last channel.
+fn pack_weights<T: Real>(sizes: &Sizes, grid: &Grid, term: &Term<'_, T>, group: usize, rows: usize) -> Vec<T> {
+    let [input, output] = sizes.channels.map(|channels| channels / sizes.groups);
+    let taps = grid.taps.len();
+    let mut packed = vec![T::default(); output.div_ceil(rows) * rows * input * taps];
+    packed.par_chunks_mut((rows * input * taps).max(1)).enumerate().for_each(|(block, packed)| {
+        for (row, out) in (block * rows..output.min((block + 1) * rows)).enumerate() {
+            let weights = &term.weight[group * term.strides[0] + out * term.strides[1]..];
+            for channel in 0..input {
+                for (tap, place) in grid.taps.iter().enumerate() {
+                    packed[(channel * taps + tap) * rows + row] = weights[channel * term.strides[2] + place.index];
+                }
+            }
+        }
+    });
+    packed
+}
+
+/// What one thread works from.
+struct Job<'a, T> {
+    sizes: &'a Sizes,
+    grid: &'a Grid,
+    terms: &'a [Term<'a, T>],
+    weights: &'a [Vec<T>],
+    group: usize,
+    first: usize,
+}
+
+/// One thread's samples, with tiles of `M` output channels.
+struct Samples<'a, T, const M: usize> {
+    job: Job<'a, T>,
+    target: &'a mut [T],
+}
+
+impl<T: Real, const M: usize> WithSimd for Samples<'_, T, M> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { job, target } = self;
+        let Job { sizes, grid, .. } = job;
+        let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
+        let width = PANEL * lanes;
+        let output = sizes.channels[1] / sizes.groups;
+        let samples = target.len() / (sizes.channels[1] * grid.target[0] * grid.target[1]);
+        let pixels = samples * grid.pixels();
+        let blocks = pixels.div_ceil(BLOCK * width).max(1);
+        let panels = pixels.div_ceil(width).div_ceil(blocks);
+        let zero = [T::splat(simd, T::default()); PANEL];
+        let mut sums: Vec<[PanelRow<T, S>; M]> = vec![[zero; M]; output.div_ceil(M) * panels];
+        let mut buffers = Buffers { scratch: Vec::new(), packed: Vec::new() };
+        let start = job.first * grid.pixels();
+        for from in (0..pixels).step_by((panels * width).max(1)) {
+            let to = (from + panels * width).min(pixels);
+            let block = Block::new(grid, start + from..start + to, lanes);
+            sums.fill([zero; M]);
+            for (term, weights) in job.terms.iter().zip(job.weights) {
+                add_term::<T, S, M>(simd, &job, &block, (term, weights), &mut buffers, (&mut sums, panels));
+            }
+            for (index, sums) in sums.chunks_exact(panels).enumerate() {
+                let channels = job.group * output + index * M..job.group * output + output.min((index + 1) * M);
+                let tiles: Vec<&[T]> = sums.iter().map(|tile| bytemuck::cast_slice(tile.as_flattened())).collect();
+                store(&job, channels, from..to, &tiles, width, target);
+            }
+        }
+    }
+}
+
+/// One thread's memory, used again for every block.
+struct Buffers<T: Real, S: Simd> {
+    scratch: Vec<T>,
+    packed: Vec<PanelRow<T, S>>,
+}
+
+#[inline(always)]
+fn add_term<T: Real, S: Simd, const M: usize>(
+    simd: S,
+    job: &Job<'_, T>,
+    block: &Block,
+    (term, weights): (&Term<'_, T>, &[T]),
+    buffers: &mut Buffers<T, S>,
+    (sums, panels): (&mut [[PanelRow<T, S>; M]], usize),
+) {
+    let input = job.sizes.channels[0] / job.sizes.groups;
+    let taps = job.grid.taps.len();
+    if taps == 0 {
+        return;
+    }
+    let (weights, _) = weights.as_chunks::<M>();
+    let at_once = (DEPTH / taps).clamp(1, input);
+    for first in (0..input).step_by(at_once) {
+        let count = at_once.min(input - first);
+        let depth = count * taps;
+        buffers.packed.resize(block.panels * depth, bytemuck::Zeroable::zeroed());
+        let channels = job.group * input + first..job.group * input + first + count;
+        let planes = Planes { values: term.input, channels: job.sizes.channels[0], range: channels };
+        let packed = bytemuck::cast_slice_mut(buffers.packed.as_flattened_mut());
+        block.pack(job.grid, &planes, &mut buffers.scratch, packed, depth);
+        for (weights, sums) in weights.chunks_exact(input * taps).zip(sums.chunks_exact_mut(panels)) {
+            let weights = &weights[first * taps..][..depth];
+            for (pixels, sums) in buffers.packed.chunks_exact(depth).zip(sums) {
+                product::outer::<T, S, M>(simd, weights, pixels, sums);
+            }
+        }
+    }
+}
+
+/// Copies the sums of some channels, tiles of `[panel][M]` rows, to the pixels they belong to.
+#[inline(always)]
+fn store<T: Real>(
+    job: &Job<'_, T>,
+    channels: Range<usize>,
+    pixels: Range<usize>,
+    tiles: &[&[T]],
+    width: usize,
+    target: &mut [T],
+) {
+    let grid = job.grid;
+    let (per_sample, plane) = (grid.pixels(), grid.target[0] * grid.target[1]);
+    for (row, channel) in channels.enumerate() {
+        for (tile, first) in tiles.iter().zip(pixels.clone().step_by(width)) {
+            let mut values = &tile[row * width..][..width.min(pixels.end - first)];
+            let mut at = first;
+            while !values.is_empty() {
+                let (sample, from) = (at / per_sample, at % per_sample);
+                let (now, later) = values.split_at(values.len().min(per_sample - from));
+                let target = &mut target[(sample * job.sizes.channels[1] + channel) * plane..][..plane];
+                place(grid, from, now, target);
+                (values, at) = (later, at + now.len());
+            }
+        }
+    }
+}
+
+/// Writes consecutive grid pixels of one plane.
+#[inline(always)]
+fn place<T: Real>(grid: &Grid, from: usize, values: &[T], target: &mut [T]) {
+    if grid.is_dense() {
+        target[from..from + values.len()].copy_from_slice(values);
+        return;
+    }
+    for (pixel, &value) in (from..).zip(values) {
+        let row = grid.first[0] + pixel / grid.size[1] * grid.spacing;
+        let column = grid.first[1] + pixel % grid.size[1] * grid.spacing;
+        target[row * grid.target[1] + column] = value;
+    }
+}

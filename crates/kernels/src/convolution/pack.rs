@@ -1,0 +1,153 @@
+//! Reading pixels: a block of them, its rows with the zeros around, and the taps' values laid out for the product.
+
+use std::ops::Range;
+
+use super::shape::Grid;
+use crate::Real;
+
+/// Vectors of pixels side by side in a panel: with [`super::product::ROWS`] rows they fill the registers.
+pub(crate) const PANEL: usize = 3;
+
+/// A run of rows of one sample.
+struct Piece {
+    sample: usize,
+    /// First source row, which may lie above the plane.
+    first: isize,
+    rows: usize,
+}
+
+/// Some consecutive pixels of a batch's grids, and where the taps find their values.
+///
+/// A *plane* holds one channel of all pieces, row by row, zeros included; then every tap of every pixel is at a fixed
+/// distance from the pixel's own place, with no border to test for.
+pub(crate) struct Block {
+    pieces: Vec<Piece>,
+    /// Columns of a padded row, and the source column of the first (not positive).
+    columns: usize,
+    left: isize,
+    /// The place of every run of `run` pixels.
+    places: Vec<usize>,
+    /// Pixels that lie side by side in a plane.
+    run: usize,
+    /// The distance of every tap.
+    distances: Vec<usize>,
+    /// Elements of a plane.
+    plane: usize,
+    /// Panels, the last one possibly beyond the pixels.
+    pub panels: usize,
+}
+
+impl Block {
+    /// The block of `pixels` (counted through the samples), in panels of `width`, a multiple of `lanes`.
+    pub(crate) fn new(grid: &Grid, pixels: Range<usize>, lanes: usize) -> Self {
+        let width = PANEL * lanes;
+        let panels = pixels.len().div_ceil(width);
+        let [top, left] = [0, 1].map(|axis| grid.taps.iter().map(|tap| tap.offset[axis]).min().unwrap_or(0));
+        let [bottom, right] = [0, 1].map(|axis| grid.taps.iter().map(|tap| tap.offset[axis]).max().unwrap_or(0));
+        let columns = (grid.size[1] - 1) * grid.step + (right - left) as usize + 1;
+        let run = if grid.step == 1 { common_divisor(grid.size[1], lanes) } else { 1 };
+
+        let per_sample = grid.pixels();
+        let mut pieces: Vec<Piece> = Vec::new();
+        let mut places = Vec::with_capacity(panels * width / run);
+        let mut plane = 0;
+        let mut at = pixels.start;
+        while at < pixels.end {
+            let (sample, from) = (at / per_sample, at % per_sample);
+            let to = (from + pixels.end - at).min(per_sample);
+            let row_range = from / grid.size[1]..(to - 1) / grid.size[1] + 1;
+            let rows = (row_range.len() - 1) * grid.step + (bottom - top) as usize + 1;
+            for pixel in (from..to).step_by(run) {
+                let (row, column) = (pixel / grid.size[1] - row_range.start, pixel % grid.size[1]);
+                places.push(plane + row * grid.step * columns + column * grid.step);
+            }
+            pieces.push(Piece { sample, first: (row_range.start * grid.step) as isize + top, rows });
+            plane += rows * columns;
+            at += to - from;
+        }
+        // Pixels beyond the last are computed and thrown away; any place serves.
+        places.resize(panels * width / run, 0);
+        let distance = |offset: [isize; 2]| (offset[0] - top) as usize * columns + (offset[1] - left) as usize;
+        let distances = grid.taps.iter().map(|tap| distance(tap.offset)).collect();
+        Self { pieces, columns, left, places, run, distances, plane, panels }
+    }
+
+    /// Lays out `[panel][channel, tap][PANEL * lanes]` for some channels of `input` `[samples, channels, ...]`.
+    ///
+    /// `rows` is the number of rows a panel holds; those beyond the channels' keep what they hold.
+    #[inline(always)]
+    pub(crate) fn pack<T: Real>(
+        &self,
+        grid: &Grid,
+        input: &Planes<'_, T>,
+        scratch: &mut Vec<T>,
+        packed: &mut [T],
+        rows: usize,
+    ) {
+        scratch.resize(self.plane, T::default());
+        let taps = self.distances.len();
+        for (index, channel) in input.range.clone().enumerate() {
+            self.fill_plane(grid, input, channel, scratch);
+            for (tap, &distance) in self.distances.iter().enumerate() {
+                let row = index * taps + tap;
+                match self.run {
+                    16 => self.copy_runs::<T, 16>(&scratch[distance..], packed, row, rows),
+                    8 => self.copy_runs::<T, 8>(&scratch[distance..], packed, row, rows),
+                    4 => self.copy_runs::<T, 4>(&scratch[distance..], packed, row, rows),
+                    2 => self.copy_runs::<T, 2>(&scratch[distance..], packed, row, rows),
+                    _ => self.copy_runs::<T, 1>(&scratch[distance..], packed, row, rows),
+                }
+            }
+        }
+    }
+
+    /// One channel of every piece, with zeros where the source ends.
+    #[inline(always)]
+    fn fill_plane<T: Real>(&self, grid: &Grid, input: &Planes<'_, T>, channel: usize, plane: &mut [T]) {
+        let [height, width] = grid.source;
+        let before = ((-self.left).max(0) as usize).min(self.columns);
+        let from = self.left.max(0) as usize;
+        let count = width.saturating_sub(from).min(self.columns - before);
+        let mut padded_rows = plane.chunks_exact_mut(self.columns);
+        for piece in &self.pieces {
+            let source = &input.values[(piece.sample * input.channels + channel) * height * width..][..height * width];
+            for (row, padded) in (piece.first..).zip(padded_rows.by_ref().take(piece.rows)) {
+                if row < 0 || row >= height as isize {
+                    padded.fill(T::default());
+                    continue;
+                }
+                padded[..before].fill(T::default());
+                padded[before..before + count].copy_from_slice(&source[row as usize * width + from..][..count]);
+                padded[before + count..].fill(T::default());
+            }
+        }
+    }
+
+    /// One row of every panel, in runs of a length known to the compiler.
+    #[inline(always)]
+    fn copy_runs<T: Real, const RUN: usize>(&self, plane: &[T], packed: &mut [T], row: usize, rows: usize) {
+        let width = packed.len() / (self.panels * rows);
+        let places = self.places.chunks_exact(width / RUN);
+        for (panel, places) in packed.chunks_exact_mut(rows * width).zip(places) {
+            let (runs, _) = panel[row * width..][..width].as_chunks_mut::<RUN>();
+            for (run, &place) in runs.iter_mut().zip(places) {
+                run.copy_from_slice(&plane[place..][..RUN]);
+            }
+        }
+    }
+}
+
+/// Some channels of a batch of planes.
+#[derive(Clone)]
+pub(crate) struct Planes<'a, T> {
+    /// `[samples, channels, h, w]`.
+    pub values: &'a [T],
+    /// Channels of `values`.
+    pub channels: usize,
+    /// The channels meant.
+    pub range: Range<usize>,
+}
+
+fn common_divisor(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { common_divisor(b, a % b) }
+}

@@ -1,0 +1,112 @@
+use super::{Convolution, input_cotangent, reference, sum, weight_cotangent};
+use crate::Real;
+
+/// Ragged shapes: every branch of the layouts (rows of 16, 8, 4, 2 and odd), strides that do and do not divide, windows of
+/// one, even and large size, groups, fewer and more channels than a tile, more pixels than a block, empty phases.
+fn shapes() -> Vec<Convolution> {
+    let shape = |samples, channels, size, kernel, (stride, padding, groups)| Convolution {
+        samples,
+        channels,
+        size,
+        kernel,
+        stride,
+        padding,
+        groups,
+    };
+    vec![
+        shape(2, [3, 5], [5, 7], [3, 3], (1, 1, 1)),
+        shape(3, [4, 9], [8, 8], [3, 3], (1, 1, 1)),
+        shape(5, [33, 8], [4, 4], [3, 3], (1, 1, 1)),
+        shape(1, [2, 17], [16, 16], [3, 3], (1, 1, 1)),
+        shape(2, [1, 4], [32, 32], [3, 3], (1, 1, 1)),
+        shape(1, [2, 3], [6, 28], [3, 3], (1, 1, 1)),
+        shape(4, [6, 10], [9, 8], [3, 3], (2, 1, 1)),
+        shape(4, [6, 10], [8, 9], [3, 3], (2, 1, 1)),
+        shape(7, [5, 6], [4, 4], [1, 1], (2, 0, 1)),
+        shape(3, [7, 6], [5, 5], [1, 1], (1, 0, 1)),
+        shape(2, [6, 9], [6, 7], [3, 3], (1, 1, 3)),
+        shape(2, [4, 4], [7, 6], [3, 3], (2, 1, 4)),
+        shape(2, [2, 3], [11, 10], [5, 4], (3, 2, 1)),
+        shape(1, [2, 3], [3, 2], [7, 7], (1, 3, 1)),
+        shape(1, [1, 1], [1, 1], [1, 1], (1, 0, 1)),
+        shape(2, [2, 2], [4, 4], [2, 2], (2, 0, 1)),
+        shape(1, [2, 2], [6, 6], [2, 2], (3, 0, 1)),
+        shape(60, [3, 4], [6, 6], [3, 3], (1, 0, 1)),
+        shape(1, [300, 3], [3, 3], [1, 1], (1, 0, 1)),
+    ]
+}
+
+fn values<T: Real>(count: usize, seed: u64) -> Vec<T> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        T::of_f64((state >> 11) as f64 / (1u64 << 53) as f64 - 0.5)
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+fn assert_near<T: Real>(what: &str, convolution: &Convolution, found: &[T], expected: &[f64], limit: f64) {
+    assert_eq!(found.len(), expected.len(), "{what} {convolution:?}");
+    let scale = expected.iter().fold(1e-3, |largest: f64, value| largest.max(value.abs()));
+    for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
+        let gap = (found.to_f64() - expected).abs() / scale;
+        assert!(gap <= limit, "{what} {convolution:?}: element {index} is {}, not {expected}", found.to_f64());
+    }
+}
+
+fn all_maps_match_the_reference<T: Real>(limit: f64) {
+    for (seed, convolution) in (1..).zip(shapes()) {
+        let [input, output] = convolution.channels;
+        let (size, out_size) = (convolution.size, convolution.output());
+        let x_len = convolution.samples * input * size[0] * size[1];
+        let y_len = convolution.samples * output * out_size[0] * out_size[1];
+        let w_len = output * convolution.group()[0] * convolution.taps();
+        let (x, other) = (values::<T>(x_len, seed), values::<T>(x_len, seed + 100));
+        let (w, w_dot) = (values::<T>(w_len, seed + 200), values::<T>(w_len, seed + 300));
+        let y_bar = values::<T>(y_len, seed + 400);
+
+        let mut y = values::<T>(y_len, seed + 500);
+        sum(&convolution, &[(&other, &w), (&x, &w_dot)], &mut y);
+        let both =
+            reference::forward(&convolution, &other, &w).into_iter().zip(reference::forward(&convolution, &x, &w_dot));
+        let expected: Vec<f64> = both.map(|(a, b)| a + b).collect();
+        assert_near("sum", &convolution, &y, &expected, limit);
+
+        let mut x_bar = values::<T>(x_len, seed + 600);
+        input_cotangent(&convolution, &y_bar, &w, &mut x_bar);
+        assert_near("x_bar", &convolution, &x_bar, &reference::input_cotangent(&convolution, &y_bar, &w), limit);
+
+        let w_bar = weight_cotangent(&convolution, &x, &y_bar);
+        assert_near("w_bar", &convolution, &w_bar, &reference::weight_cotangent(&convolution, &x, &y_bar), limit);
+    }
+}
+
+#[test]
+fn maps_match_the_reference_in_f64() {
+    all_maps_match_the_reference::<f64>(1e-13);
+}
+
+#[test]
+fn maps_match_the_reference_in_f32() {
+    all_maps_match_the_reference::<f32>(1e-5);
+}
+
+#[test]
+fn results_do_not_depend_on_the_number_of_threads() {
+    let convolution =
+        Convolution { samples: 13, channels: [10, 12], size: [8, 8], kernel: [3, 3], stride: 1, padding: 1, groups: 1 };
+    let x = values::<f32>(13 * 10 * 64, 1);
+    let w = values::<f32>(12 * 10 * 9, 2);
+    let y_bar = values::<f32>(13 * 12 * 64, 3);
+    let on = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool of threads");
+        pool.install(|| {
+            let mut y = vec![0.0; y_bar.len()];
+            sum(&convolution, &[(&x, &w)], &mut y);
+            (y, weight_cotangent(&convolution, &x, &y_bar))
+        })
+    };
+    assert!(on(1) == on(3));
+}
