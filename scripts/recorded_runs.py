@@ -10,6 +10,7 @@ goes on where it stopped. One line a run goes to `OUT/rows.jsonl`; `--table` onl
 import argparse
 import json
 import pathlib
+import resource
 import subprocess
 import sys
 import time
@@ -37,7 +38,7 @@ METHODS = [
 
 SMALL = "--model small-net --width 0.25 --schedule cosine"
 DATASETS = {
-    "cifar10": "--dataset cifar10 --model resnet18-8b --width 0.125 --schedule cosine --train-limit 20000 --test-limit 4000 --epochs 1",
+    "cifar10": "--dataset cifar10 --model resnet18-8b --width 0.125 --schedule cosine --train-limit 20000 --test-limit 4000 --epochs 4",
     "glyphs": f"--dataset glyphs {SMALL} --train-limit 4000 --test-limit 2000 --epochs 5",
     "fashion-mnist": f"--dataset fashion-mnist {SMALL} --train-limit 5000 --test-limit 4000 --epochs 2",
 }
@@ -57,7 +58,7 @@ def record(arguments, rows):
             out = arguments.out / f"{dataset}-{number:02}-{seed}"
             command = f"train {DATASETS[dataset]} {flags} --seed {seed}"
             full = f"{arguments.binary} {command} {folder_of(dataset, arguments.data)} --out {out} --overwrite --quiet --json"
-            began = time.time()
+            began, before = time.time(), resource.getrusage(resource.RUSAGE_CHILDREN)
             result = subprocess.run(full.split(), capture_output=True, text=True)
             row = {"dataset": dataset, "method": method, "seed": seed, "command": f"foregrad {command}"}
             if result.returncode == 0:
@@ -68,6 +69,8 @@ def record(arguments, rows):
             else:
                 row["error"] = result.stderr.strip().splitlines()[-1]
             row["wall_seconds"] = time.time() - began
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            row["cpu_seconds"] = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
             with rows.open("a") as file:
                 file.write(json.dumps(row) + "\n")
             print(json.dumps(row), file=sys.stderr)

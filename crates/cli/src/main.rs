@@ -59,6 +59,7 @@ pub enum Ending {
 }
 
 fn main() -> ExitCode {
+    foregrad_kernels::memory::keep_freed();
     let ending = match Cli::parse().command {
         Command::Train(arguments) => commands::train::run(*arguments),
         Command::Check(arguments) => commands::check::run(*arguments),

@@ -8,6 +8,7 @@ pub mod channels;
 pub mod convolution;
 pub mod gate;
 pub mod instructions;
+pub mod memory;
 pub mod projection;
 mod real;
 
