@@ -50,7 +50,7 @@ pub struct DataFlags {
     dataset: Option<String>,
     /// Folder (or archive) of the data set's files
     #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
+    pub data_dir: Option<PathBuf>,
     /// At most this many training images (generated sets make as many)
     #[arg(long, value_name = "N")]
     train_limit: Option<usize>,
@@ -71,7 +71,7 @@ pub struct DataFlags {
 pub struct ModelFlags {
     #[arg(long, value_name = "NAME", help = models())]
     model: Option<String>,
-    /// Factor on the channels of trunk and heads
+    /// Factor on the channels of trunk and heads [default: 1, or 0.25 if no --model is named]
     #[arg(long, value_name = "W")]
     width: Option<f64>,
     /// Normalisation of the trunk: batch or group
@@ -151,7 +151,7 @@ pub struct EstimatorFlags {
 pub struct TrainingFlags {
     /// Passes over the training images
     #[arg(long, value_name = "N")]
-    epochs: Option<u64>,
+    pub epochs: Option<u64>,
     /// Images a step
     #[arg(long, value_name = "N")]
     batch: Option<usize>,
@@ -266,7 +266,10 @@ impl DataFlags {
 impl ModelFlags {
     /// Changes a network.
     pub fn apply(&self, model: &mut ModelConfig) -> Result<()> {
-        set(&mut model.name, self.model.clone());
+        if let Some(name) = &self.model {
+            // Only the network nobody asked for is narrow.
+            (model.name, model.width) = (name.clone(), 1.0);
+        }
         set(&mut model.width, self.width);
         norm(&mut model.norm, &self.norm)?;
         norm(&mut model.head_norm, &self.head_norm)?;

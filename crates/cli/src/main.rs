@@ -6,6 +6,7 @@
 mod args;
 mod commands;
 mod device;
+mod output;
 mod progress;
 mod table;
 
@@ -73,7 +74,7 @@ fn main() -> ExitCode {
         Ok(Ending::Failed) => ExitCode::from(1),
         Ok(Ending::Interrupted) => ExitCode::from(130),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            output::remark(format_args!("error: {error:#}"));
             ExitCode::from(exit_code(&error))
         }
     }

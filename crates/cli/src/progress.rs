@@ -3,6 +3,8 @@
 use foregrad::train::{EpochRecord, Observer, ProbeRecord, Score, StepReport};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::output;
+
 /// Shows a run's progress, and hands its epochs to standard output as JSON lines if that is wanted.
 pub struct Progress {
     bar: ProgressBar,
@@ -28,7 +30,7 @@ impl Progress {
 
     fn say(&self, line: &str) {
         if !self.quiet {
-            self.bar.suspend(|| eprintln!("{line}"));
+            self.bar.suspend(|| output::remark(line));
         }
     }
 }
@@ -62,7 +64,12 @@ impl Observer for Progress {
 
     fn epoch(&mut self, record: &EpochRecord) {
         if self.json {
-            println!("{}", serde_json::to_string(record).expect("a record is plain values"));
+            let line = serde_json::to_string(record).expect("a record is plain values");
+            // The record is in the run's folder too: the run goes on without its reader.
+            if let Err(error) = output::line(line) {
+                output::remark(format_args!("{error:#}"));
+                self.json = false;
+            }
         }
         let last = |scores: &[Option<Score>]| scores.last().copied().flatten();
         let text = |score: Option<Score>| {

@@ -194,3 +194,36 @@ fn write_batch(path: &Path, labels: &[i64]) {
     ];
     std::fs::write(path, safetensors::serialize(views, None).expect("bytes")).expect("a file");
 }
+
+#[test]
+#[cfg(unix)]
+fn a_reader_that_has_gone_ends_nothing() {
+    let dir = dir();
+    let binary = env!("CARGO_BIN_EXE_foregrad");
+    let shell = |line: String| {
+        let output = Command::new("bash").current_dir(dir.path()).args(["-c", &line]).output().expect("bash runs");
+        String::from_utf8_lossy(&output.stdout).trim().to_string()
+    };
+    // The status of the binary itself, with a standard output (and error) that nobody reads.
+    assert_eq!(shell(format!("{binary} data list | true; echo ${{PIPESTATUS[0]}}")), "0");
+    assert_eq!(shell(format!("{binary} train --guess gausian 2>&1 | true; echo ${{PIPESTATUS[0]}}")), "2");
+    let train = format!("{binary} train {} --json --out run", TINY.replace("--quiet", ""));
+    assert_eq!(shell(format!("{train} 2>&1 | true; echo ${{PIPESTATUS[0]}}")), "0");
+    assert!(dir.path().join("run/checkpoint-00000004.safetensors").exists(), "the run went on to its end");
+}
+
+#[test]
+fn a_network_that_is_named_has_its_full_width() {
+    let dir = dir();
+    succeeds(dir.path(), "init --model mlp --image 1x28x28 --classes 10 --out named.safetensors");
+    let size = |name: &str| std::fs::metadata(dir.path().join(name)).expect("a file").len();
+    succeeds(dir.path(), "init --model mlp --width 1 --image 1x28x28 --classes 10 --out wide.safetensors");
+    assert_eq!(size("named.safetensors"), size("wide.safetensors"));
+    let tiny = TINY.replace("--width 0.05", "--model mlp");
+    succeeds(dir.path(), &format!("train {tiny} --out run"));
+    let config = std::fs::read_to_string(dir.path().join("run/config.toml")).expect("settings");
+    assert!(config.contains("width = 1.0"), "{config}");
+    succeeds(dir.path(), &format!("train {} --out narrow", TINY.replace("--width 0.05", "")));
+    let config = std::fs::read_to_string(dir.path().join("narrow/config.toml")).expect("settings");
+    assert!(config.contains("width = 0.25"), "{config}");
+}

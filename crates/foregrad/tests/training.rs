@@ -7,7 +7,7 @@ use burn::tensor::{DType, Device};
 use foregrad::Error;
 use foregrad::estimate::{EstimatorConfig, GUESSES, Horizon, Mode, Origin, Space};
 use foregrad::rng::Placement;
-use foregrad::train::{Observer, Outcome, RunConfig, RunFolder, Silent, StepReport, Trainer, weights};
+use foregrad::train::{Changes, Observer, Outcome, RunConfig, RunFolder, Silent, StepReport, Trainer, weights};
 
 fn cpu() -> Placement {
     Placement { device: Device::flex(), dtype: DType::F32 }
@@ -81,7 +81,7 @@ fn a_stopped_run_resumes_to_the_same_bits() {
             let stop = AtomicBool::new(false);
             let outcome = trainer.run(&stop, &mut StopAfter(stop_at, &stop)).expect("a part");
             assert!(matches!(outcome, Outcome::Stopped(_)), "{name}: {outcome:?}");
-            trainer = Trainer::resume(&parts, None, cpu()).expect("a run to resume");
+            trainer = Trainer::resume(&parts, None, &Changes::default(), cpu()).expect("a run to resume");
         }
         trainer.run(&AtomicBool::new(false), &mut Silent).expect("the rest");
         assert_eq!(tensors(&whole), tensors(&parts), "{name}");
@@ -101,15 +101,51 @@ fn a_stopped_run_resumes_to_the_same_bits() {
 }
 
 #[test]
-fn metrics_are_cut_back_to_the_checkpoint() {
+fn a_folder_is_cut_back_to_the_checkpoint() {
     let dir = tempfile::tempdir().expect("a folder");
     let folder = dir.path().join("run");
-    run(&RunConfig { keep_checkpoints: 2, ..tiny() }, &folder);
-    assert_eq!(checkpoints(&folder).len(), 2);
-    let first = checkpoints(&folder)[0].clone();
-    Trainer::resume(&folder, Some(&first), cpu()).expect("the first epoch's checkpoint");
-    let lines = std::fs::read_to_string(folder.join("metrics.jsonl")).expect("metrics").lines().count();
-    assert_eq!(lines, 1, "the second epoch's line is cut");
+    run(&RunConfig { probe_every: 1, ..tiny() }, &folder);
+    let count = |name: &str| std::fs::read_to_string(folder.join(name)).expect("records").lines().count();
+    assert_eq!([count("metrics.jsonl"), count("probes.jsonl")], [2, 10]);
+    let [first, second] = checkpoints(&folder).try_into().expect("one checkpoint an epoch");
+    let resumed = Trainer::resume(&folder, Some(&first), &Changes::default(), cpu());
+    resumed.expect("the first epoch's checkpoint");
+    assert_eq!([count("metrics.jsonl"), count("probes.jsonl")], [1, 5], "the second epoch's lines are cut");
+    assert_eq!(checkpoints(&folder), [first], "the later one is no longer the run's newest");
+    assert!(second.with_extension("safetensors.superseded").exists(), "but it is not lost");
+    let names = std::fs::read_dir(&folder).expect("a folder").map(|entry| entry.expect("an entry").file_name());
+    let events = names.filter(|name| name.to_string_lossy().starts_with("events.out.tfevents"));
+    assert_eq!(events.count(), 1, "one event file, written again");
+}
+
+#[test]
+fn a_run_that_is_done_goes_on_for_more_epochs() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (whole, parts) = (dir.path().join("whole"), dir.path().join("parts"));
+    run(&RunConfig { epochs: 3, ..tiny() }, &whole);
+    run(&tiny(), &parts);
+    let fewer = Changes { epochs: Some(1), ..Default::default() };
+    let error = Trainer::resume(&parts, None, &fewer, cpu()).err().expect("two are done").to_string();
+    assert!(error.contains("at least the 2 epochs"), "{error}");
+    let more = Changes { epochs: Some(3), ..Default::default() };
+    let mut trainer = Trainer::resume(&parts, None, &more, cpu()).expect("a run to go on with");
+    trainer.run(&AtomicBool::new(false), &mut Silent).expect("one more epoch");
+    assert_eq!(tensors(&whole), tensors(&parts));
+    assert_eq!(RunFolder::config(&parts).expect("settings").epochs, 3);
+}
+
+#[test]
+fn the_rate_written_down_is_that_of_the_last_step() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut config = tiny();
+    config.optimizer.rate = 0.1;
+    config.schedule.kind = foregrad::train::ScheduleKind::Linear;
+    run(&config, dir.path());
+    let text = std::fs::read_to_string(dir.path().join("metrics.jsonl")).expect("metrics");
+    let rate = |line| serde_json::from_str::<serde_json::Value>(line).expect("json")["rate"].as_f64().expect("a rate");
+    let rates: Vec<f64> = text.lines().map(rate).collect();
+    // Two epochs of five steps: steps 4 and 9 of 10.
+    assert!((rates[0] - 0.06).abs() < 1e-12 && (rates[1] - 0.01).abs() < 1e-12, "{rates:?}");
 }
 
 #[test]
@@ -184,6 +220,8 @@ fn folders_and_checkpoints_are_guarded() {
     let error = RunFolder::newest(&folder, &cpu()).expect_err("it is damaged").to_string();
     let before = checkpoints(&folder)[0].display().to_string();
     assert!(error.contains("damaged") && error.contains(&before), "{error}");
+    let sizes = [format!("{} bytes", bytes.len()), format!("{} bytes", bytes.len() / 2)];
+    assert!(sizes.iter().all(|size| error.contains(size)), "{error} names no {sizes:?}");
     std::fs::write(&newest, bytes).expect("repaired");
     // A checkpoint of another model, put where this run's should be.
     let other = dir.path().join("other");
@@ -195,6 +233,14 @@ fn folders_and_checkpoints_are_guarded() {
     let state = state.filtered(|path| !path.starts_with("optimizer."));
     let error = weights::assign(&mut network, &state, &other).expect_err("another width").to_string();
     assert!(error.contains("of shape") && error.contains("more differences"), "{error}");
+    // Half a head is a mistake, no head is a plain state dict.
+    let (own, _) = weights::load(&newest, &cpu()).expect("weights");
+    let own = own.filtered(|path| !path.starts_with("optimizer."));
+    let without = |part: &str| own.filtered(|path| !path.starts_with(part));
+    let missing = own.paths().find(|path| path.starts_with("heads.1.")).expect("a head").to_string();
+    let error = weights::assign(&mut network, &without(&missing), &folder).expect_err("half a head").to_string();
+    assert!(error.contains(&missing), "{error}");
+    weights::assign(&mut network, &without("heads."), &folder).expect("a trunk alone");
     let kept = folder.join("checkpoint-best.safetensors");
     std::fs::write(&kept, "a user's own copy").expect("a file");
     Trainer::start(&tiny(), cpu(), &folder, true).expect("it may be overwritten");

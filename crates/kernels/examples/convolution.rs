@@ -2,6 +2,8 @@
 //!
 //! Prints GFLOP/s (padding taps counted) of the minimum of several runs, for the full width and for an eighth of it.
 
+#![allow(clippy::print_stdout)]
+
 use std::time::Instant;
 
 use foregrad_kernels::convolution::{Convolution, input_cotangent, sum, weight_cotangent};

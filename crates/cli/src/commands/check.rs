@@ -11,7 +11,7 @@ use foregrad::rng::{Placement, Stream};
 use indicatif::ProgressBar;
 use serde::Serialize;
 
-use crate::{Ending, device, table};
+use crate::{Ending, device, output, table};
 
 /// Floating-point types of the checks.
 #[derive(Clone, Copy, ValueEnum)]
@@ -85,14 +85,14 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
     let failed = entries.iter().filter(|entry| !entry.passed()).count();
     let report = Report { entries, maps: count_maps()? };
     if arguments.json {
-        println!("{}", serde_json::to_string(&report)?);
+        output::line(serde_json::to_string(&report)?)?;
     } else {
-        print(&report, failed);
+        print(&report, failed)?;
     }
     Ok(if failed > 0 { Ending::Failed } else { Ending::Done })
 }
 
-fn print(report: &Report, failed: usize) {
+fn print(report: &Report, failed: usize) -> Result<()> {
     let row = |entry: &Entry| {
         let verdict = if entry.passed() { "ok" } else { "FAILED" };
         let numbers = [format!("{:.1e}", entry.worst), format!("{:.0e}", entry.limit)];
@@ -100,8 +100,8 @@ fn print(report: &Report, failed: usize) {
         vec![format!("{} {}", entry.group, entry.name), entry.identity.to_string(), worst, limit, verdict.to_string()]
     };
     let rows: Vec<_> = report.entries.iter().map(row).collect();
-    println!("{}\n", table::render(&["part", "identity", "worst", "limit", ""], &rows));
-    println!("Maps that one step calls on a network of six blocks (across: a cotangent crosses a block's border)");
+    output::line(format_args!("{}\n", table::render(&["part", "identity", "worst", "limit", ""], &rows)))?;
+    output::line("Maps that one step calls on a network of six blocks (across: a cotangent crosses a block's border)")?;
     let row = |counted: &Counted| {
         let MapCounts { forward, tangent, cotangent_inside, cotangent_across, heads, classifier_cotangent } =
             counted.counts;
@@ -110,8 +110,8 @@ fn print(report: &Report, failed: usize) {
     };
     let rows: Vec<Vec<String>> = report.maps.iter().map(row).collect();
     let header = ["method", "forward", "tangent", "cotangent inside", "across", "heads", "classifier cotangent"];
-    println!("{}\n", table::render(&header, &rows));
-    println!("{} identities, {failed} failed", report.entries.len());
+    output::line(format_args!("{}\n", table::render(&header, &rows)))?;
+    output::line(format_args!("{} identities, {failed} failed", report.entries.len()))
 }
 
 /// The methods of the paper's Table 1, counted on a narrow network.

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use foregrad::data::{self, DATASETS, FileStatus, LoadOptions};
 
-use crate::{Ending, table};
+use crate::{Ending, output, table};
 
 /// The arguments of `data`.
 #[derive(Args)]
@@ -66,33 +66,34 @@ impl Source {
 /// Runs the command.
 pub fn run(arguments: Arguments) -> Result<Ending> {
     match arguments.command {
-        Command::List { json } => list(json),
+        Command::List { json } => list(json)?,
         Command::Verify { source, json } => return verify(&source, json),
         Command::Preview { source, out, columns } => {
             let splits = data::load(&source.dataset, &source.options())?;
             data::write_preview(&splits.train, usize::from(columns), &out)?;
-            eprintln!("{} training images; the first of each class are in {}", splits.train.len(), out.display());
+            let (count, file) = (splits.train.len(), out.display());
+            output::remark(format_args!("{count} training images; the first of each class are in {file}"));
         }
     }
     Ok(Ending::Done)
 }
 
-fn list(json: bool) {
+fn list(json: bool) -> Result<()> {
     if json {
         let entries: Vec<_> =
             DATASETS.iter().map(|entry| serde_json::json!({ "name": entry.name, "about": entry.about })).collect();
-        return println!("{}", serde_json::Value::from(entries));
+        return output::line(serde_json::Value::from(entries));
     }
     let rows: Vec<_> = DATASETS.iter().map(|entry| format!("{:<16} {}", entry.name, entry.about)).collect();
-    println!("{}", rows.join("\n"));
+    output::line(rows.join("\n"))
 }
 
 fn verify(source: &Source, json: bool) -> Result<Ending> {
     let reports = data::verify(&source.dataset, &source.options())?;
     if json {
-        println!("{}", serde_json::to_string(&reports)?);
+        output::line(serde_json::to_string(&reports)?)?;
     } else if reports.is_empty() {
-        println!("`{}` is generated: it has no files", source.dataset);
+        output::line(format_args!("`{}` is generated: it has no files", source.dataset))?;
     } else {
         let row = |report: &data::FileReport| {
             let status = match (report.status, &report.expected) {
@@ -104,7 +105,7 @@ fn verify(source: &Source, json: bool) -> Result<Ending> {
             vec![report.path.display().to_string(), report.bytes.to_string(), report.md5.clone(), status]
         };
         let rows: Vec<_> = reports.iter().map(row).collect();
-        println!("{}", table::render(&["file", "bytes", "md5", "status"], &rows));
+        output::line(table::render(&["file", "bytes", "md5", "status"], &rows))?;
     }
     let bad = |report: &data::FileReport| matches!(report.status, FileStatus::Differs | FileStatus::Missing);
     Ok(if reports.iter().any(bad) { Ending::Failed } else { Ending::Done })

@@ -7,10 +7,11 @@ use anyhow::Result;
 use burn::tensor::DType;
 use clap::Args;
 use foregrad::data;
-use foregrad::train::{Checkpoint, RunConfig, Tally, evaluate, weights};
+use foregrad::models::ModelConfig;
+use foregrad::train::{Checkpoint, Loaded, RunConfig, Tally, evaluate, weights};
 
 use crate::args::{DataFlags, MachineFlags, ModelFlags};
-use crate::{Ending, device, table};
+use crate::{Ending, device, output, table};
 
 /// The arguments of `eval`.
 #[derive(Args)]
@@ -37,13 +38,9 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
     let device_name = arguments.machine.device.clone().unwrap_or("cpu".into());
     let placement = device::placement(&device_name, DType::F32)?;
     device::set_threads(arguments.machine.threads.unwrap_or(0))?;
-    let (tensors, metadata) = weights::load(&arguments.weights, &placement)?;
-    let is_checkpoint = metadata.contains_key("foregrad-checkpoint");
-    let (mut config, tensors) = if is_checkpoint {
-        let checkpoint = Checkpoint::load(&arguments.weights, &placement)?;
-        (checkpoint.config, checkpoint.state)
-    } else {
-        (RunConfig::default(), tensors)
+    let (mut config, tensors) = match Checkpoint::load_or_weights(&arguments.weights, &placement)? {
+        Loaded::Checkpoint(checkpoint) => (checkpoint.config, checkpoint.state),
+        Loaded::Weights(tensors) => (RunConfig { model: ModelConfig::default(), ..Default::default() }, tensors),
     };
     arguments.data.apply(&mut config);
     arguments.model.apply(&mut config.model)?;
@@ -55,14 +52,14 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
     let has_head = |block: usize| tensors.paths().any(|path| path.starts_with(&format!("heads.{block}.")));
     let heads: Vec<bool> = (0..network.heads.len()).map(has_head).collect();
     let tallies = evaluate(&network, &test, &heads, &placement)?;
-    print(&tallies, arguments.json);
+    print(&tallies, arguments.json)?;
     Ok(Ending::Done)
 }
 
-fn print(tallies: &[Tally], json: bool) {
+fn print(tallies: &[Tally], json: bool) -> Result<()> {
     let scores: Vec<_> = tallies.iter().map(Tally::score).collect();
     if json {
-        return println!("{}", serde_json::to_string(&scores).expect("scores are plain values"));
+        return output::line(serde_json::to_string(&scores)?);
     }
     let last = scores.len() - 1;
     let rows: Vec<Vec<String>> = scores
@@ -74,5 +71,5 @@ fn print(tallies: &[Tally], json: bool) {
             Some(vec![name, format!("{:.4}", score.loss), format!("{:.2} %", 100.0 * score.accuracy)])
         })
         .collect();
-    println!("{}", table::render(&["loss of", "test loss", "test acc."], &rows));
+    output::line(table::render(&["loss of", "test loss", "test acc."], &rows))
 }

@@ -9,7 +9,7 @@ use foregrad::models::ModelConfig;
 use foregrad::train::weights;
 
 use crate::args::{MachineFlags, ModelFlags};
-use crate::{Ending, device};
+use crate::{Ending, device, output};
 
 /// The arguments of `init`.
 #[derive(Args)]
@@ -40,7 +40,8 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
     let network = model.init(image, arguments.classes, arguments.machine.seed.unwrap_or(0), &placement)?;
     weights::save(&arguments.out, &network.state(), weights::Metadata::new())?;
     let (trunk, all) = (network.trunk_dimension(), network.parameters().dimension());
-    eprintln!("{} parameters ({trunk} without the heads) in {}", all, arguments.out.display());
+    let file = arguments.out.display();
+    output::remark(format_args!("{all} parameters ({trunk} without the heads) in {file}"));
     Ok(Ending::Done)
 }
 

@@ -7,13 +7,14 @@ use burn::tensor::DType;
 use clap::{Args, ValueEnum};
 use foregrad::estimate::{self, EstimatorState, StepInput, StepOutput};
 use foregrad::losses::Labels;
+use foregrad::models::ModelConfig;
 use foregrad::rng::Placement;
-use foregrad::train::{Checkpoint, RunConfig, weights};
+use foregrad::train::{Checkpoint, Loaded, RunConfig, weights};
 use foregrad::vector::ParamVector;
 use foregrad::{Error, estimate::EstimatorConfig};
 
 use crate::args::{EstimatorFlags, MachineFlags, ModelFlags};
-use crate::{Ending, device};
+use crate::{Ending, device, output};
 
 /// Floating-point types of a step.
 #[derive(Clone, Copy, ValueEnum)]
@@ -71,14 +72,15 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
     };
     device::set_threads(arguments.machine.threads.unwrap_or(0))?;
     let placement = device::placement(arguments.machine.device.as_deref().unwrap_or("cpu"), dtype)?;
-    let (tensors, metadata) = weights::load(&arguments.weights, &placement)?;
-    let is_checkpoint = metadata.contains_key("foregrad-checkpoint");
-    let (mut config, tensors, state, momentum) = if is_checkpoint {
-        let checkpoint = Checkpoint::load(&arguments.weights, &placement)?;
-        let state = checkpoint.estimator_state();
-        (checkpoint.config, checkpoint.state, state, checkpoint.optimizer.scoped("buffer"))
-    } else {
-        (RunConfig::default(), tensors, EstimatorState::default(), ParamVector::default())
+    let (mut config, tensors, state, momentum) = match Checkpoint::load_or_weights(&arguments.weights, &placement)? {
+        Loaded::Checkpoint(checkpoint) => {
+            let state = checkpoint.estimator_state();
+            (checkpoint.config, checkpoint.state, state, checkpoint.optimizer.scoped("buffer"))
+        }
+        Loaded::Weights(tensors) => {
+            let config = RunConfig { model: ModelConfig::default(), ..Default::default() };
+            (config, tensors, EstimatorState::default(), ParamVector::default())
+        }
     };
     arguments.model.apply(&mut config.model)?;
     arguments.estimator.apply(&mut config.estimator)?;
@@ -95,10 +97,11 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
         collect_guesses: true,
         ..StepInput::new(images, &labels, seed, arguments.step)
     };
-    let output = estimate::step(&config.estimator, &network, &input, &state)?;
-    weights::save(&arguments.out, &named(&output, &placement), described(&config.estimator))?;
-    let update = output.update.norm();
-    eprintln!("the update (norm {update:.6e}, {} tensors) is in {}", output.update.len(), arguments.out.display());
+    let stepped = estimate::step(&config.estimator, &network, &input, &state)?;
+    weights::save(&arguments.out, &named(&stepped, &placement), described(&config.estimator))?;
+    let update = stepped.update.norm();
+    let (tensors, file) = (stepped.update.len(), arguments.out.display());
+    output::remark(format_args!("the update (norm {update:.6e}, {tensors} tensors) is in {file}"));
     Ok(Ending::Done)
 }
 

@@ -7,17 +7,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Result, bail};
 use burn::tensor::DType;
 use clap::Args;
-use foregrad::train::{EpochRecord, Outcome, RunConfig, RunFolder, Score, Trainer};
+use foregrad::train::{Changes, EpochRecord, Outcome, RunConfig, RunFolder, Score, Trainer};
 
 use crate::args::{DataFlags, EstimatorFlags, MachineFlags, ModelFlags, TrainingFlags};
 use crate::progress::Progress;
-use crate::{Ending, device, table};
+use crate::{Ending, device, output, table};
 
 /// The arguments of `train`.
 #[derive(Args)]
 #[command(after_help = "Examples:
   foregrad train --epochs 2 --out runs/first
   foregrad train --resume --out runs/first
+  foregrad train --resume --epochs 8 --out runs/first
   foregrad train --space activity --mix 1 --probe-every 50 --out runs/mixed
   foregrad train --config runs/first/config.toml --seed 1 --out runs/second")]
 pub struct Arguments {
@@ -93,15 +94,16 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
     match outcome? {
         Outcome::Done(record) => {
             if !arguments.json {
-                println!("{}", summary(&record));
+                output::line(summary(&record))?;
             }
             if !arguments.quiet {
-                eprintln!("the run is in {}", out.display());
+                output::remark(format_args!("the run is in {}", out.display()));
             }
             Ok(Ending::Done)
         }
         Outcome::Stopped(checkpoint) => {
-            eprintln!("stopped; go on with `--resume --out {}` ({})", out.display(), checkpoint.display());
+            let (out, checkpoint) = (out.display(), checkpoint.display());
+            output::remark(format_args!("stopped; go on with `--resume --out {out}` ({checkpoint})"));
             Ok(Ending::Interrupted)
         }
     }
@@ -109,19 +111,26 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
 
 /// A run that goes on keeps its settings: flags that would change them are refused.
 fn resume(arguments: &Arguments, out: &Path, from: Option<&Path>) -> Result<Trainer> {
-    if arguments.config.is_some() || arguments.settings(RunConfig::default())? != only_machine(arguments) {
-        bail!("a resumed run keeps its settings; with --resume give only --out, --threads, --device, --json, --quiet");
+    if arguments.config.is_some() || arguments.settings(RunConfig::default())? != changeable(arguments) {
+        bail!(
+            "a resumed run keeps its settings; \
+             with --resume give only --out, --epochs, --data-dir, --threads, --device, --json, --quiet"
+        );
     }
+    let changes = Changes { epochs: arguments.training.epochs, data_dir: arguments.data.data_dir.clone() };
     let saved = RunFolder::config(out)?;
     let device_name = arguments.machine.device.clone().unwrap_or(saved.device);
     if arguments.machine.threads.is_none() {
         device::set_threads(saved.threads)?;
     }
-    Ok(Trainer::resume(out, from, device::placement(&device_name, DType::F32)?)?)
+    Ok(Trainer::resume(out, from, &changes, device::placement(&device_name, DType::F32)?)?)
 }
 
-fn only_machine(arguments: &Arguments) -> RunConfig {
+/// The settings if only flags were given that a resumed run takes.
+fn changeable(arguments: &Arguments) -> RunConfig {
     let mut config = RunConfig::default();
+    config.epochs = arguments.training.epochs.unwrap_or(config.epochs);
+    config.data.dir = arguments.data.data_dir.clone();
     MachineFlags { seed: None, ..arguments.machine.clone() }.apply(&mut config);
     config
 }

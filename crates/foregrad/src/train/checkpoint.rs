@@ -15,6 +15,18 @@ use crate::{Error, Result};
 /// The version of the files written now.
 pub const FORMAT_VERSION: u32 = 1;
 
+/// The text that tells a checkpoint from a file of weights: its version.
+const VERSION_KEY: &str = "foregrad-checkpoint";
+
+/// What a file of weights may be.
+#[derive(Debug)]
+pub enum Loaded {
+    /// A run's checkpoint.
+    Checkpoint(Box<Checkpoint>),
+    /// Tensors alone.
+    Weights(ParamVector),
+}
+
 /// Where a run stands.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Position {
@@ -66,7 +78,7 @@ impl Checkpoint {
         tensors.extend(self.optimizer.clone().prefixed("optimizer"));
         let position = serde_json::to_string(&self.position).expect("a position is plain values");
         let metadata = Metadata::from([
-            ("foregrad-checkpoint".to_string(), FORMAT_VERSION.to_string()),
+            (VERSION_KEY.to_string(), FORMAT_VERSION.to_string()),
             ("config".to_string(), self.config.to_toml()),
             ("position".to_string(), position),
         ]);
@@ -79,10 +91,26 @@ impl Checkpoint {
     /// A damaged file, a file of weights that is no checkpoint, a checkpoint of another version.
     pub fn load(path: &Path, placement: &Placement) -> Result<Self> {
         let (tensors, metadata) = weights::load(path, placement)?;
+        Self::decode(path, tensors, &metadata)
+    }
+
+    /// Reads a checkpoint, or a file of weights alone.
+    ///
+    /// # Errors
+    /// A damaged file, a checkpoint of another version.
+    pub fn load_or_weights(path: &Path, placement: &Placement) -> Result<Loaded> {
+        let (tensors, metadata) = weights::load(path, placement)?;
+        if metadata.contains_key(VERSION_KEY) {
+            return Ok(Loaded::Checkpoint(Box::new(Self::decode(path, tensors, &metadata)?)));
+        }
+        Ok(Loaded::Weights(tensors))
+    }
+
+    fn decode(path: &Path, tensors: ParamVector, metadata: &Metadata) -> Result<Self> {
         let text = |key: &str| {
             metadata.get(key).ok_or_else(|| Error::bad_file(path, "a checkpoint of a run", "weights alone"))
         };
-        let version = text("foregrad-checkpoint")?;
+        let version = text(VERSION_KEY)?;
         if *version != FORMAT_VERSION.to_string() {
             let expected = format!("a checkpoint of format {FORMAT_VERSION}");
             return Err(Error::bad_file(path, expected, format!("format {version}")));

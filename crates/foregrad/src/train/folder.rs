@@ -4,6 +4,9 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use super::checkpoint::{self, Checkpoint};
 use super::{EpochRecord, ProbeRecord, RunConfig, events::Events};
 use crate::files;
@@ -41,15 +44,29 @@ impl RunFolder {
         Self::open(path)
     }
 
-    /// Opens the folder of a run that goes on after a number of whole epochs and of steps; later lines are cut off.
+    /// Opens the folder of a run that goes on after a number of whole epochs and of steps. Later lines are cut off, and
+    /// later checkpoints are set aside under another name, so that none of them is taken for the run's newest.
     ///
     /// # Errors
     /// Files that cannot be read or written.
-    pub fn resume(path: &Path, epochs: u64, step: u64) -> Result<Self> {
-        cut(&path.join(METRICS), "epoch", |number| number <= epochs)?;
+    pub fn resume(path: &Path, config: &RunConfig, epochs: u64, step: u64) -> Result<Self> {
+        let later = checkpoint::list(path).into_iter().filter(|file| *file > checkpoint::path_of(path, step));
+        for file in later {
+            let aside = file.with_extension("safetensors.superseded");
+            std::fs::rename(&file, aside).map_err(Error::io("write", file))?;
+        }
+        let epochs = cut::<EpochRecord>(&path.join(METRICS), |record| record.epoch <= epochs)?;
         // A probe comes before its step: that of the next step is made again.
-        cut(&path.join(PROBES), "step", |number| number < step)?;
-        Self::open(path)
+        let probes = cut::<ProbeRecord>(&path.join(PROBES), |record| record.step < step)?;
+        files::write_atomically(&path.join(CONFIG), config.to_toml().as_bytes())?;
+        // Event files cannot be cut; they hold nothing that the other two do not, and are written again.
+        for file in Events::list(path) {
+            std::fs::remove_file(&file).map_err(Error::io("write", &file))?;
+        }
+        let mut folder = Self::open(path)?;
+        epochs.iter().try_for_each(|record| folder.events.epoch(record))?;
+        probes.iter().try_for_each(|record| folder.events.probe(record))?;
+        Ok(folder)
     }
 
     fn open(path: &Path) -> Result<Self> {
@@ -150,17 +167,18 @@ fn remove_run(path: &Path) -> Result<()> {
 }
 
 /// Adds one line and hands it to the system at once.
-fn append(file: &mut File, path: &Path, record: &impl serde::Serialize) -> Result<()> {
+fn append(file: &mut File, path: &Path, record: &impl Serialize) -> Result<()> {
     let mut line = serde_json::to_vec(record).expect("a record is plain values");
     line.push(b'\n');
     file.write_all(&line).and_then(|()| file.flush()).map_err(Error::io("write", path))
 }
 
-/// Keeps the lines whose number under `key` is wanted.
-fn cut(path: &Path, key: &str, wanted: impl Fn(u64) -> bool) -> Result<()> {
-    let Ok(text) = std::fs::read_to_string(path) else { return Ok(()) };
-    let number = |line: &str| serde_json::from_str::<serde_json::Value>(line).ok()?.get(key)?.as_u64();
-    let kept: String =
-        text.lines().filter(|line| number(line).is_some_and(&wanted)).map(|line| format!("{line}\n")).collect();
-    files::write_atomically(path, kept.as_bytes())
+/// Keeps the records that are wanted, and gives them back; a line that was cut short goes too.
+fn cut<R: DeserializeOwned>(path: &Path, wanted: impl Fn(&R) -> bool) -> Result<Vec<R>> {
+    let Ok(text) = std::fs::read_to_string(path) else { return Ok(Vec::new()) };
+    let record = |line: &str| serde_json::from_str::<R>(line).ok().filter(&wanted);
+    let (lines, records): (String, Vec<R>) =
+        text.lines().filter_map(|line| Some((format!("{line}\n"), record(line)?))).unzip();
+    files::write_atomically(path, lines.as_bytes())?;
+    Ok(records)
 }

@@ -12,12 +12,12 @@ mod run;
 mod schedule;
 pub mod weights;
 
-pub use checkpoint::{Checkpoint, FORMAT_VERSION};
+pub use checkpoint::{Checkpoint, FORMAT_VERSION, Loaded};
 pub use config::{DataConfig, RunConfig};
 pub use evaluate::evaluate;
 pub use folder::RunFolder;
 pub use metrics::{EpochRecord, Score, Tally, peak_memory};
 pub use optimizer::{Optimizer, OptimizerConfig, OptimizerKind, clip};
 pub use probe::{BlockProbe, ProbeRecord, probe};
-pub use run::{Observer, Outcome, Silent, StepReport, Trainer};
+pub use run::{Changes, Observer, Outcome, Silent, StepReport, Trainer};
 pub use schedule::{Plateau, SCHEDULES, ScheduleConfig, ScheduleKind};

@@ -58,6 +58,15 @@ pub enum Outcome {
     Stopped(PathBuf),
 }
 
+/// What a run may change when it goes on; without any change it goes on to the same bits.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Changes {
+    /// Passes over the training images; schedules that end with the run end with the new last pass.
+    pub epochs: Option<u64>,
+    /// Where the data set's files are now.
+    pub data_dir: Option<PathBuf>,
+}
+
 /// The images of a run, shared with the threads that make batches of them.
 struct Data {
     train: Arc<data::Dataset>,
@@ -97,19 +106,25 @@ impl Trainer {
     ///
     /// # Errors
     /// No run there, a damaged checkpoint, one of another model, data that cannot be loaded.
-    pub fn resume(folder: &Path, from: Option<&Path>, placement: Placement) -> Result<Self> {
+    pub fn resume(folder: &Path, from: Option<&Path>, changes: &Changes, placement: Placement) -> Result<Self> {
         let checkpoint = match from {
             Some(file) => Checkpoint::load(file, &placement)?,
             None => RunFolder::newest(folder, &placement)?,
         };
-        let config = checkpoint.config.clone();
+        let mut config = checkpoint.config.clone();
+        config.epochs = changes.epochs.unwrap_or(config.epochs);
+        config.data.dir = changes.data_dir.clone().or(config.data.dir);
+        if config.epochs < checkpoint.position.epoch {
+            let expected = format!("at least the {} epochs that are done", checkpoint.position.epoch);
+            return Err(Error::out_of_range("--epochs", config.epochs, expected));
+        }
         let (mut network, data, plan) = prepare(&config, &placement)?;
         weights::assign(&mut network, &checkpoint.state, from.unwrap_or(folder))?;
         let mut optimizer = Optimizer::new(&config.optimizer);
         optimizer.restore(&checkpoint.optimizer, &checkpoint.position.ages);
         let state = checkpoint.estimator_state();
         let position = checkpoint.position;
-        let folder = RunFolder::resume(folder, position.epoch, position.step)?;
+        let folder = RunFolder::resume(folder, &config, position.epoch, position.step)?;
         Ok(Self { config, placement, network, optimizer, state, position, plan, data, folder, last: None })
     }
 
@@ -188,8 +203,11 @@ impl Trainer {
         let update = clip(output.update, self.config.optimizer.clip);
         self.check_finite("the update", update.is_finite())?;
         let moved = self.optimizer.step(self.rate(self.position.step), &self.network.parameters(), &update);
+        let averages = averaged(&self.network.averages(), &output.statistics);
+        self.check_finite("a parameter after the update", moved.is_finite())?;
+        self.check_finite("a moving average", averages.is_finite())?;
         self.network.assign(&moved);
-        self.network.assign(&averaged(&self.network.averages(), &output.statistics));
+        self.network.assign(&averages);
         for (tally, evaluation) in self.position.tallies.iter_mut().zip(&output.evaluations) {
             evaluation.iter().for_each(|evaluation| tally.add(evaluation, images));
         }
@@ -214,8 +232,8 @@ impl Trainer {
 
     /// The learning rate of a step.
     fn rate(&self, step: u64) -> f64 {
-        let moment = step as f64 / self.steps_per_epoch() as f64;
-        let factor = self.config.schedule.factor(moment, self.config.epochs as f64, &self.position.plateau);
+        let per_epoch = self.steps_per_epoch() as u64;
+        let factor = self.config.schedule.factor(step, per_epoch, self.config.epochs, &self.position.plateau);
         self.config.optimizer.rate * factor
     }
 

@@ -55,7 +55,7 @@ pub struct ScheduleConfig {
     pub gamma: f64,
     /// Epochs without improvement that make a plateau.
     pub patience: u64,
-    /// Epochs of a straight line up from 0 at the beginning.
+    /// Epochs of a straight line up at the beginning; the first step has the first rate above 0.
     pub warm_up: f64,
 }
 
@@ -97,21 +97,25 @@ impl Plateau {
 }
 
 impl ScheduleConfig {
-    /// The factor on the initial rate at a moment, in epochs from the beginning, of a run of `epochs`.
-    pub fn factor(&self, moment: f64, epochs: f64, plateau: &Plateau) -> f64 {
-        let part = (moment / epochs).clamp(0.0, 1.0);
+    /// The factor on the initial rate at a step (from 0) of a run of `epochs`, each of `per_epoch` steps.
+    pub fn factor(&self, step: u64, per_epoch: u64, epochs: u64, plateau: &Plateau) -> f64 {
+        let total = (per_epoch * epochs) as f64;
+        let part = (step as f64 / total).clamp(0.0, 1.0);
+        // The last step has the last rate, as in PyTorch.
+        let cycle = (step as f64 / (total - 1.0).max(1.0)).clamp(0.0, 1.0);
         let cosine =
             |from: f64, to: f64, part: f64| to + (from - to) * 0.5 * (1.0 + (std::f64::consts::PI * part).cos());
         let factor = match self.kind {
             ScheduleKind::Constant => 1.0,
-            ScheduleKind::Step => self.gamma.powi((moment as u64 / self.every) as i32),
+            ScheduleKind::Step => self.gamma.powi((step / per_epoch / self.every) as i32),
             ScheduleKind::Cosine => cosine(1.0, 0.0, part),
             ScheduleKind::Linear => 1.0 - part,
-            ScheduleKind::OneCycle if part < 0.3 => cosine(1.0 / 25.0, 1.0, part / 0.3),
-            ScheduleKind::OneCycle => cosine(1.0, 1.0 / 250_000.0, (part - 0.3) / 0.7),
+            ScheduleKind::OneCycle if cycle < 0.3 => cosine(1.0 / 25.0, 1.0, cycle / 0.3),
+            ScheduleKind::OneCycle => cosine(1.0, 1.0 / 250_000.0, (cycle - 0.3) / 0.7),
             ScheduleKind::Plateau => plateau.factor,
         };
-        let warming = if self.warm_up > 0.0 { (moment / self.warm_up).min(1.0) } else { 1.0 };
+        let warming_steps = self.warm_up * per_epoch as f64;
+        let warming = if warming_steps > 0.0 { ((step + 1) as f64 / warming_steps).min(1.0) } else { 1.0 };
         factor * warming
     }
 
@@ -137,36 +141,36 @@ impl ScheduleConfig {
 mod tests {
     use super::*;
 
-    fn factor(kind: ScheduleKind, moment: f64) -> f64 {
-        ScheduleConfig { kind, every: 2, ..Default::default() }.factor(moment, 10.0, &Plateau::default())
+    /// In a run of ten epochs of ten steps.
+    fn factor(kind: ScheduleKind, step: u64) -> f64 {
+        ScheduleConfig { kind, every: 2, ..Default::default() }.factor(step, 10, 10, &Plateau::default())
     }
 
     #[test]
     fn schedules_pass_through_their_exact_points() {
         use ScheduleKind::*;
         let points = [
-            (Constant, 9.0, 1.0),
-            (Step, 1.9, 1.0),
-            (Step, 2.0, 0.2),
-            (Step, 4.5, 0.04),
-            (Cosine, 0.0, 1.0),
-            (Cosine, 5.0, 0.5),
-            (Cosine, 10.0, 0.0),
-            (Linear, 2.5, 0.75),
-            (OneCycle, 0.0, 0.04),
-            (OneCycle, 3.0, 1.0),
-            (OneCycle, 10.0, 4e-6),
+            (Constant, 90, 1.0),
+            (Step, 19, 1.0),
+            (Step, 20, 0.2),
+            (Step, 45, 0.04),
+            (Cosine, 0, 1.0),
+            (Cosine, 50, 0.5),
+            (Cosine, 100, 0.0),
+            (Linear, 25, 0.75),
+            (OneCycle, 0, 0.04),
+            (OneCycle, 99, 4e-6),
         ];
-        for (kind, moment, expected) in points {
-            assert!((factor(kind, moment) - expected).abs() < 1e-12, "{kind:?} at {moment}");
+        for (kind, step, expected) in points {
+            assert!((factor(kind, step) - expected).abs() < 1e-12, "{kind:?} at {step}");
         }
     }
 
     #[test]
     fn warming_up_is_a_straight_line() {
         let config = ScheduleConfig { warm_up: 4.0, ..Default::default() };
-        assert_eq!(config.factor(1.0, 10.0, &Plateau::default()), 0.25);
-        assert_eq!(config.factor(6.0, 10.0, &Plateau::default()), 1.0);
+        let factors = [0, 9, 39, 60].map(|step| config.factor(step, 10, 10, &Plateau::default()));
+        assert_eq!(factors, [0.025, 0.25, 1.0, 1.0], "the first step moves already");
     }
 
     #[test]

@@ -54,11 +54,8 @@ fn encode(entry: &ParamTensor) -> (Dtype, Vec<u8>) {
 /// A file that is missing, cut short or no safetensors file.
 pub fn load(path: &Path, placement: &Placement) -> Result<(ParamVector, Metadata)> {
     let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-    let damaged = |error: safetensors::SafeTensorError| {
-        Error::bad_file(path, "a whole safetensors file", format!("a damaged one: {error}"))
-    };
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
-    let file = SafeTensors::deserialize(&bytes).map_err(damaged)?;
+    let file = parse(path, &bytes)?;
+    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| damaged(path, &bytes, &error))?;
     let mut tensors = ParamVector::default();
     for (name, view) in file.iter() {
         if let Some(values) = decode(&view) {
@@ -71,14 +68,39 @@ pub fn load(path: &Path, placement: &Placement) -> Result<(ParamVector, Metadata
     Ok((tensors, header.metadata().clone().unwrap_or_default()))
 }
 
+fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>> {
+    SafeTensors::deserialize(bytes).map_err(|error| damaged(path, bytes, &error))
+}
+
+/// What is wrong with a file: its size, where the header tells the right one.
+fn damaged(path: &Path, bytes: &[u8], error: &safetensors::SafeTensorError) -> Error {
+    let Some(whole) = whole_size(bytes).filter(|&whole| whole != bytes.len()) else {
+        return Error::bad_file(path, "a whole safetensors file", format!("a damaged one: {error}"));
+    };
+    Error::bad_file(
+        path,
+        format!("a whole safetensors file, {whole} bytes"),
+        format!("a damaged one, {} bytes", bytes.len()),
+    )
+}
+
+/// Bytes of the file that a header belongs to: its length, the header, and data up to the last tensor's end.
+fn whole_size(bytes: &[u8]) -> Option<usize> {
+    let (length, rest) = bytes.split_first_chunk::<8>()?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
+    let header: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(rest.get(..length)?).ok()?;
+    let end = |entry: &serde_json::Value| entry.get("data_offsets")?.get(1)?.as_u64();
+    let data = header.values().filter_map(end).max().unwrap_or(0);
+    usize::try_from(data).ok()?.checked_add(8 + length)
+}
+
 /// The whole numbers of a tensor of a file.
 ///
 /// # Errors
 /// As [`load`]; a tensor that is missing or holds no 64-bit integers.
 pub fn load_integers(path: &Path, name: &str) -> Result<Vec<i64>> {
     let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-    let file = SafeTensors::deserialize(&bytes)
-        .map_err(|error| Error::bad_file(path, "a whole safetensors file", format!("a damaged one: {error}")))?;
+    let file = parse(path, &bytes)?;
     let wanted = format!("a tensor `{name}` of 64-bit integers");
     let view = file.tensor(name).map_err(|_| Error::bad_file(path, wanted.clone(), "none"))?;
     if view.dtype() != Dtype::I64 {
@@ -96,7 +118,13 @@ fn decode(view: &TensorView) -> Option<Vec<f64>> {
     }
 }
 
-/// Puts a file's tensors into a network; heads may be missing (a plain state dict), everything else must fit.
+/// `heads.N.` of a head's parameter.
+fn head_of(name: &str) -> Option<&str> {
+    let number = name.strip_prefix("heads.")?.find('.')?;
+    Some(&name[..number + "heads..".len()])
+}
+
+/// Puts a file's tensors into a network; a head may be missing as a whole (a plain state dict), everything else must fit.
 ///
 /// # Errors
 /// Tensors that are missing, unknown or of another shape: a file of another model.
@@ -105,7 +133,7 @@ pub fn assign(network: &mut Network, tensors: &ParamVector, path: &Path) -> Resu
     let mut wrong = Vec::new();
     for (name, entry) in state.iter() {
         match tensors.entry(name) {
-            None if name.starts_with("heads.") => {}
+            None if head_of(name).is_some_and(|head| !tensors.paths().any(|path| path.starts_with(head))) => {}
             None => wrong.push(format!("no `{name}`")),
             Some(found) if found.shape() != entry.shape() => {
                 wrong.push(format!("`{name}` of shape {:?} instead of {:?}", found.shape(), entry.shape()));
