@@ -30,6 +30,7 @@ const EXAMPLES: &str = "Examples:
   foregrad train --dataset cifar10 --data-dir DATA --model resnet18-8b --width 0.25 --space activity
   foregrad train --guess gaussian --directions 4 --lr 0.005
   foregrad train --guess exact --mode oracle            end-to-end training, for comparison
+  foregrad bench                                        time and memory of a step, method by method
   foregrad check                                        the derivative identities of every part
   foregrad data list                                    what there is to train on";
 
@@ -37,6 +38,8 @@ const EXAMPLES: &str = "Examples:
 enum Command {
     /// Train one run, or go on with one
     Train(Box<commands::train::Arguments>),
+    /// Measure time, memory and FLOP/s of one step of every method
+    Bench(Box<commands::bench::Arguments>),
     /// Check the derivative identities of every layer, head, model and estimator
     Check(Box<commands::check::Arguments>),
     /// Score a checkpoint or file of weights on a data set
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
     foregrad_kernels::memory::keep_freed();
     let ending = match Cli::parse().command {
         Command::Train(arguments) => commands::train::run(*arguments),
+        Command::Bench(arguments) => commands::bench::run(*arguments),
         Command::Check(arguments) => commands::check::run(*arguments),
         Command::Eval(arguments) => commands::eval::run(*arguments),
         Command::Step(arguments) => commands::step::run(*arguments),

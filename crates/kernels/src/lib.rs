@@ -9,6 +9,7 @@ pub mod convolution;
 pub mod gate;
 pub mod instructions;
 pub mod memory;
+pub mod operations;
 pub mod projection;
 mod real;
 

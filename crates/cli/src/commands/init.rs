@@ -46,7 +46,7 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
 }
 
 /// `CxHxW` as three numbers.
-fn parse_image(text: &str) -> Result<[usize; 3]> {
+pub fn parse_image(text: &str) -> Result<[usize; 3]> {
     let numbers: Vec<usize> = text.split('x').filter_map(|number| number.parse().ok()).collect();
     let wrong = || foregrad::Error::out_of_range("--image", text, "CHANNELSxHEIGHTxWIDTH, for instance 3x32x32");
     Ok(numbers.try_into().map_err(|_| wrong())?)

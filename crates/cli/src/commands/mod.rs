@@ -1,5 +1,6 @@
 //! The subcommands, one a file.
 
+pub mod bench;
 pub mod check;
 pub mod data;
 pub mod eval;

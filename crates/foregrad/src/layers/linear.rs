@@ -4,6 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
 use super::{Cotangent, Layer, Phase, Wanted, assign_leaf, leaf_parameters, stacked};
+use crate::ops;
 use crate::rng::{Placement, Stream};
 use crate::vector::ParamVector;
 
@@ -44,7 +45,7 @@ impl Layer for Linear {
 
     fn forward(&self, x: Tensor<4>, _phase: Phase) -> (Tensor<4>, Saved) {
         let x = rows(x);
-        let y = x.clone().matmul(self.weight.val().transpose());
+        let y = ops::matmul(x.clone(), self.weight.val().transpose());
         let y = match &self.bias {
             Some(bias) => y + bias.val().unsqueeze(),
             None => y,
@@ -53,9 +54,9 @@ impl Layer for Linear {
     }
 
     fn tangent(&self, saved: &Saved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
-        let through_input = x_dot.map(|x_dot| features(rows(x_dot).matmul(self.weight.val().transpose())));
+        let through_input = x_dot.map(|x_dot| features(ops::matmul(rows(x_dot), self.weight.val().transpose())));
         let through_weight = stacked::directions::<2>(theta_dot, "weight").map(|directions| {
-            let moved = directions.into_iter().map(|w_dot| saved.x.clone().matmul(w_dot.transpose()));
+            let moved = directions.into_iter().map(|w_dot| ops::matmul(saved.x.clone(), w_dot.transpose()));
             features(Tensor::cat(moved.collect(), 0))
         });
         let through_bias = stacked::channel_directions(theta_dot, "bias").map(|b_dot| {
@@ -70,13 +71,13 @@ impl Layer for Linear {
         let y_bar = rows(y_bar);
         let mut theta_bar = ParamVector::default();
         if wanted.parameters {
-            theta_bar.insert("weight", y_bar.clone().transpose().matmul(saved.x.clone()));
+            theta_bar.insert("weight", ops::matmul(y_bar.clone().transpose(), saved.x.clone()));
             if self.bias.is_some() {
                 let outputs = y_bar.dims()[1];
                 theta_bar.insert("bias", y_bar.clone().sum_dim(0).reshape([outputs]));
             }
         }
-        let x_bar = wanted.input.then(|| features(y_bar.matmul(self.weight.val())));
+        let x_bar = wanted.input.then(|| features(ops::matmul(y_bar, self.weight.val())));
         Cotangent { x_bar, theta_bar }
     }
 

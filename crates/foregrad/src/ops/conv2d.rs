@@ -2,6 +2,7 @@
 
 use burn::tensor::{Tensor, module, ops::ConvOptions, ops::ConvTransposeOptions};
 use foregrad_kernels::convolution::{self as kernels, Convolution};
+use foregrad_kernels::operations;
 
 use super::cpu::{self, on_cpu};
 
@@ -38,6 +39,7 @@ fn output_shape(convolution: &Convolution) -> [usize; 4] {
 
 /// `y = x * w`: `x` is `[n, in, h, w]`, `weight` `[out, in / groups, kh, kw]`, `y` `[n, out, h', w']`.
 pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, shape: ConvShape) -> Tensor<4> {
+    operations::add(shape.with_sizes(x.dims(), weight.dims()).operations());
     fused_conv2d(&x, &weight, shape).unwrap_or_else(|| module::conv2d(x, weight, None, shape.options()))
 }
 
@@ -53,6 +55,7 @@ fn fused_conv2d(x: &Tensor<4>, weight: &Tensor<4>, shape: ConvShape) -> Option<T
 
 /// `y_dot = x_dot * w + x * w_dot`, in one pass over `y_dot`.
 pub fn conv2d_tangent([x_dot, weight]: [&Tensor<4>; 2], [x, w_dot]: [&Tensor<4>; 2], shape: ConvShape) -> Tensor<4> {
+    operations::add(2 * shape.with_sizes(x.dims(), weight.dims()).operations());
     fused_tangent([x_dot, weight], [x, w_dot], shape).unwrap_or_else(|| {
         let [through_input, through_weight] =
             [(x_dot, weight), (x, w_dot)].map(|(x, w)| module::conv2d(x.clone(), w.clone(), None, shape.options()));
@@ -72,6 +75,8 @@ fn fused_tangent([x_dot, weight]: [&Tensor<4>; 2], [x, w_dot]: [&Tensor<4>; 2], 
 
 /// `x_bar`, the transpose of `x -> x * w`, for an input of `height` by `width`.
 pub fn conv2d_input_cotangent(y_bar: Tensor<4>, weight: Tensor<4>, shape: ConvShape, size: [usize; 2]) -> Tensor<4> {
+    let input = [y_bar.dims()[0], weight.dims()[1] * shape.groups, size[0], size[1]];
+    operations::add(shape.with_sizes(input, weight.dims()).operations());
     fused_input_cotangent(&y_bar, &weight, shape, size).unwrap_or_else(|| {
         let [_, _, rows, columns] = y_bar.dims();
         let [_, _, kernel_height, kernel_width] = weight.dims();
@@ -102,6 +107,7 @@ fn fused_input_cotangent(
 
 /// `w_bar`, the transpose of `w -> x * w`; `weight` gives the shape only.
 pub fn conv2d_weight_cotangent(x: Tensor<4>, y_bar: Tensor<4>, weight: Tensor<4>, shape: ConvShape) -> Tensor<4> {
+    operations::add(shape.with_sizes(x.dims(), weight.dims()).operations());
     fused_weight_cotangent(&x, &y_bar, weight.dims(), shape)
         .unwrap_or_else(|| module::conv2d_weight_backward(x, weight, y_bar, shape.options()))
 }

@@ -7,11 +7,13 @@
 mod channels;
 mod conv2d;
 mod cpu;
+mod matmul;
 mod projection;
 mod relu;
 
 pub use channels::{channel_affine, channel_combination, channel_moments, channel_sums};
 pub use conv2d::{ConvShape, conv2d, conv2d_input_cotangent, conv2d_tangent, conv2d_weight_cotangent};
+pub use matmul::matmul;
 pub(crate) use projection::host;
 pub use projection::{dot, largest_magnitude, row_dots, scale_rows};
 pub use relu::{relu, relu_gate};

@@ -25,6 +25,13 @@ impl Convolution {
         [0, 1].map(|axis| (self.size[axis] + 2 * self.padding - self.kernel[axis]) / self.stride + 1)
     }
 
+    /// Operations of one map.
+    pub fn operations(&self) -> u64 {
+        let [height, width] = self.output();
+        let products = self.samples * height * width * self.channels[1] * self.group()[0] * self.taps();
+        2 * products as u64
+    }
+
     /// Input and output channels of one group.
     pub fn group(&self) -> [usize; 2] {
         self.channels.map(|channels| channels / self.groups)
