@@ -8,7 +8,7 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd, bytemuck};
 use rayon::prelude::*;
 
-use super::pack::{Block, PANEL, Planes};
+use super::pack::{Block, PANEL, Planes, copy_short};
 use super::product::{self, LEFT, Lanes, PanelRow};
 use super::shape::{Convolution, Grid};
 use crate::{Real, instructions};
@@ -92,11 +92,11 @@ impl<T: Real> Part<'_, T> {
         let y_planes = Planes { values: self.y_bar, channels: self.convolution.channels[1], range: outputs };
         let x_planes = Planes { values: self.x, channels: self.convolution.channels[0], range: self.channels.clone() };
         // Tiles beyond the last row multiply zeros and are thrown away.
-        let mut left = Operand::<T, S>::new(output.next_multiple_of(LEFT));
-        let mut right = Operand::<T, S>::new(depth.next_multiple_of(R));
+        let mut left = Operand::<T, S, LEFT>::new(output);
+        let mut right = Operand::<T, S, R>::new(depth);
         let (tiles_left, tiles_right) = (output.div_ceil(LEFT), depth.div_ceil(R));
         let mut lanes: Vec<Lanes<T, S, R>> = vec![[[T::splat(simd, T::default()); LEFT]; R]; tiles_left * tiles_right];
-        let at_once = BLOCK * Operand::<T, S>::WIDTH;
+        let at_once = BLOCK * Operand::<T, S, R>::WIDTH;
         let pixels = self.samples.start * self.grid.pixels()..self.samples.end * self.grid.pixels();
         for from in pixels.clone().step_by(at_once) {
             let range = from..(from + at_once).min(pixels.end);
@@ -106,7 +106,7 @@ impl<T: Real> Part<'_, T> {
                 for column in 0..tiles_right {
                     for row in first..tiles_left.min(first + OUTPUTS / LEFT) {
                         let sums = &mut lanes[row * tiles_right + column];
-                        product::inner::<T, S, R>(simd, left.rows(), right.rows(), [row * LEFT, column * R], sums);
+                        product::inner::<T, S, R>(simd, left.tile(row), right.tile(column), sums);
                     }
                 }
             }
@@ -120,38 +120,39 @@ impl<T: Real> Part<'_, T> {
     }
 }
 
-/// One side of the product: the rows of a panel, block by block.
-struct Operand<T: Real, S: Simd> {
-    rows: usize,
-    packed: Vec<PanelRow<T, S>>,
+/// One side of the product: tiles of `ROWS` rows, panel by panel.
+struct Operand<T: Real, S: Simd, const ROWS: usize> {
+    tiles: usize,
+    packed: Vec<[PanelRow<T, S>; ROWS]>,
     scratch: Vec<T>,
 }
 
-impl<T: Real, S: Simd> Operand<T, S> {
+impl<T: Real, S: Simd, const ROWS: usize> Operand<T, S, ROWS> {
     const WIDTH: usize = PANEL * size_of::<T::Vector<S>>() / size_of::<T>();
 
     fn new(rows: usize) -> Self {
-        // An odd distance between panels: an even one would put a tile's rows of all panels into the same few cache sets.
-        Self { rows: rows | 1, packed: Vec::new(), scratch: Vec::new() }
+        Self { tiles: rows.div_ceil(ROWS), packed: Vec::new(), scratch: Vec::new() }
     }
 
     /// Every tap of every channel.
     #[inline(always)]
     fn pack_taps(&mut self, grid: &Grid, planes: &Planes<'_, T>, pixels: Range<usize>) {
         let block = Block::new(grid, pixels, Self::WIDTH / PANEL);
-        self.packed.resize(block.panels * self.rows, bytemuck::Zeroable::zeroed());
-        let packed = bytemuck::cast_slice_mut(self.packed.as_flattened_mut());
-        block.pack(grid, planes, &mut self.scratch, packed, self.rows);
+        self.packed.resize(block.panels * self.tiles, [bytemuck::Zeroable::zeroed(); ROWS]);
+        let packed = bytemuck::cast_slice_mut(self.packed.as_flattened_mut().as_flattened_mut());
+        block.pack(grid, planes, &mut self.scratch, packed, ROWS);
     }
 
     /// The channels themselves, with zeros after the last pixel.
     #[inline(always)]
     fn pack_channels(&mut self, per_sample: usize, planes: &Planes<'_, T>, pixels: Range<usize>) {
-        self.packed.resize(pixels.len().div_ceil(Self::WIDTH) * self.rows, bytemuck::Zeroable::zeroed());
-        let packed: &mut [T] = bytemuck::cast_slice_mut(self.packed.as_flattened_mut());
-        for (panel, first) in packed.chunks_exact_mut(self.rows * Self::WIDTH).zip(pixels.clone().step_by(Self::WIDTH))
-        {
-            for (row, channel) in panel.chunks_exact_mut(Self::WIDTH).zip(planes.range.clone()) {
+        let panels = pixels.len().div_ceil(Self::WIDTH);
+        self.packed.resize(panels * self.tiles, [bytemuck::Zeroable::zeroed(); ROWS]);
+        let rows: &mut [T] = bytemuck::cast_slice_mut(self.packed.as_flattened_mut().as_flattened_mut());
+        for (index, channel) in planes.range.clone().enumerate() {
+            for (panel, first) in pixels.clone().step_by(Self::WIDTH).enumerate() {
+                let place = (index / ROWS * panels + panel) * ROWS + index % ROWS;
+                let row = &mut rows[place * Self::WIDTH..][..Self::WIDTH];
                 let (mut row, beyond) = row.split_at_mut(Self::WIDTH.min(pixels.end - first));
                 beyond.fill(T::default());
                 let mut at = first;
@@ -159,7 +160,7 @@ impl<T: Real, S: Simd> Operand<T, S> {
                     let (sample, from) = (at / per_sample, at % per_sample);
                     let (now, later) = row.split_at_mut(row.len().min(per_sample - from));
                     let plane = &planes.values[(sample * planes.channels + channel) * per_sample..][..per_sample];
-                    now.copy_from_slice(&plane[from..from + now.len()]);
+                    copy_short(now, &plane[from..from + now.len()]);
                     at += now.len();
                     row = later;
                 }
@@ -167,7 +168,9 @@ impl<T: Real, S: Simd> Operand<T, S> {
         }
     }
 
-    fn rows(&self) -> (&[PanelRow<T, S>], usize) {
-        (&self.packed, self.rows)
+    /// All panels of a tile.
+    fn tile(&self, tile: usize) -> &[[PanelRow<T, S>; ROWS]] {
+        let panels = self.packed.len() / self.tiles;
+        &self.packed[tile * panels..(tile + 1) * panels]
     }
 }

@@ -9,7 +9,7 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd, bytemuck};
 use rayon::prelude::*;
 
-use super::pack::{Block, PANEL, Planes};
+use super::pack::{Block, PANEL, Planes, copy_short};
 use super::product::{self, PanelRow};
 use super::shape::Grid;
 use crate::{Real, instructions};
@@ -209,7 +209,7 @@ fn store<T: Real>(
 #[inline(always)]
 fn place<T: Real>(grid: &Grid, from: usize, values: &[T], target: &mut [T]) {
     if grid.is_dense() {
-        target[from..from + values.len()].copy_from_slice(values);
+        copy_short(&mut target[from..from + values.len()], values);
         return;
     }
     for (pixel, &value) in (from..).zip(values) {

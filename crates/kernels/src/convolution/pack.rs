@@ -72,9 +72,8 @@ impl Block {
         Self { pieces, columns, left, places, run, distances, plane, panels }
     }
 
-    /// Lays out `[panel][channel, tap][PANEL * lanes]` for some channels of `input` `[samples, channels, ...]`.
-    ///
-    /// `rows` is the number of rows a panel holds; those beyond the channels' keep what they hold.
+    /// Lays out the rows `(channel, tap)` of some channels of `input` as `[row / group][panel][row % group][PANEL * lanes]`,
+    /// so that whoever goes through the panels of `group` rows reads on and on. Rows beyond the last keep what they hold.
     #[inline(always)]
     pub(crate) fn pack<T: Real>(
         &self,
@@ -82,7 +81,7 @@ impl Block {
         input: &Planes<'_, T>,
         scratch: &mut Vec<T>,
         packed: &mut [T],
-        rows: usize,
+        group: usize,
     ) {
         scratch.resize(self.plane, T::default());
         let taps = self.distances.len();
@@ -91,11 +90,11 @@ impl Block {
             for (tap, &distance) in self.distances.iter().enumerate() {
                 let row = index * taps + tap;
                 match self.run {
-                    16 => self.copy_runs::<T, 16>(&scratch[distance..], packed, row, rows),
-                    8 => self.copy_runs::<T, 8>(&scratch[distance..], packed, row, rows),
-                    4 => self.copy_runs::<T, 4>(&scratch[distance..], packed, row, rows),
-                    2 => self.copy_runs::<T, 2>(&scratch[distance..], packed, row, rows),
-                    _ => self.copy_runs::<T, 1>(&scratch[distance..], packed, row, rows),
+                    16 => self.copy_runs::<T, 16>(&scratch[distance..], packed, row, group),
+                    8 => self.copy_runs::<T, 8>(&scratch[distance..], packed, row, group),
+                    4 => self.copy_runs::<T, 4>(&scratch[distance..], packed, row, group),
+                    2 => self.copy_runs::<T, 2>(&scratch[distance..], packed, row, group),
+                    _ => self.copy_runs::<T, 1>(&scratch[distance..], packed, row, group),
                 }
             }
         }
@@ -117,7 +116,7 @@ impl Block {
                     continue;
                 }
                 padded[..before].fill(T::default());
-                padded[before..before + count].copy_from_slice(&source[row as usize * width + from..][..count]);
+                copy_short(&mut padded[before..before + count], &source[row as usize * width + from..][..count]);
                 padded[before + count..].fill(T::default());
             }
         }
@@ -125,15 +124,28 @@ impl Block {
 
     /// One row of every panel, in runs of a length known to the compiler.
     #[inline(always)]
-    fn copy_runs<T: Real, const RUN: usize>(&self, plane: &[T], packed: &mut [T], row: usize, rows: usize) {
-        let width = packed.len() / (self.panels * rows);
+    fn copy_runs<T: Real, const RUN: usize>(&self, plane: &[T], packed: &mut [T], row: usize, group: usize) {
+        let width = self.places.len() / self.panels * self.run;
+        let panels = &mut packed[row / group * group * self.panels * width..];
         let places = self.places.chunks_exact(width / RUN);
-        for (panel, places) in packed.chunks_exact_mut(rows * width).zip(places) {
-            let (runs, _) = panel[row * width..][..width].as_chunks_mut::<RUN>();
+        for (panel, places) in panels.chunks_exact_mut(group * width).zip(places) {
+            let (runs, _) = panel[row % group * width..][..width].as_chunks_mut::<RUN>();
             for (run, &place) in runs.iter_mut().zip(places) {
                 run.copy_from_slice(&plane[place..][..RUN]);
             }
         }
+    }
+}
+
+/// Copies a few dozen elements without a call.
+#[inline(always)]
+pub(crate) fn copy_short<T: Real>(to: &mut [T], from: &[T]) {
+    let ((to, to_rest), (from, from_rest)) = (to.as_chunks_mut::<16>(), from.as_chunks::<16>());
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = *from;
+    }
+    for (to, from) in to_rest.iter_mut().zip(from_rest) {
+        *to = *from;
     }
 }
 

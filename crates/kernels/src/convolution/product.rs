@@ -48,20 +48,15 @@ pub(crate) const fn right<S: Simd>() -> usize {
 pub(crate) type Lanes<T, S, const R: usize> = [[<T as Real>::Vector<S>; LEFT]; R];
 
 /// `sums[r][l] += sum over panels of a[l] b[r]`: a pixel's products stay in its lane.
-///
-/// `a` is `[panel][a_rows]`, `b` `[panel][b_rows]`; the tile starts at rows `at`.
 #[inline(always)]
 pub(crate) fn inner<T: Real, S: Simd, const R: usize>(
     simd: S,
-    a: (&[PanelRow<T, S>], usize),
-    b: (&[PanelRow<T, S>], usize),
-    at: [usize; 2],
+    a: &[[PanelRow<T, S>; LEFT]],
+    b: &[[PanelRow<T, S>; R]],
     sums: &mut Lanes<T, S, R>,
 ) {
     let mut registers = *sums;
-    for (a, b) in a.0.chunks_exact(a.1).zip(b.0.chunks_exact(b.1)) {
-        let a: &[PanelRow<T, S>; LEFT] = a[at[0]..at[0] + LEFT].try_into().expect("the slice has LEFT rows");
-        let b: &[PanelRow<T, S>; R] = b[at[1]..at[1] + R].try_into().expect("the slice has R rows");
+    for (a, b) in a.iter().zip(b) {
         step::<T, S, R, 0>(simd, a, b, &mut registers);
         step::<T, S, R, 1>(simd, a, b, &mut registers);
         step::<T, S, R, 2>(simd, a, b, &mut registers);
