@@ -1,5 +1,7 @@
 //! Speed of the convolution kernels on the layers of a ResNet-18 with batch 128: `cargo run --release --package foregrad-kernels --example convolution`.
 //!
+//! With an argument such as `64->64x3` only that layer is run.
+//!
 //! Prints GFLOP/s (padding taps counted) of the minimum of several runs, for the full width and for an eighth of it.
 
 #![allow(clippy::print_stdout)]
@@ -11,6 +13,8 @@ use foregrad_kernels::convolution::{Convolution, input_cotangent, sum, weight_co
 const REPEATS: usize = 5;
 
 fn main() {
+    foregrad_kernels::memory::keep_freed();
+    let only = std::env::args().nth(1);
     println!("instructions: {}", foregrad_kernels::instructions::name());
     println!("{:>12} {:>8} {:>8} {:>10} {:>10} {:>10}", "channels", "size", "stride", "forward", "input", "weight");
     for [input, output, side, kernel, stride] in [
@@ -28,6 +32,9 @@ fn main() {
         [32, 32, 8, 3, 1],
         [64, 64, 4, 3, 1],
     ] {
+        if only.as_deref().is_some_and(|only| only != format!("{input}->{output}x{kernel}")) {
+            continue;
+        }
         let convolution = Convolution {
             samples: 128,
             channels: [input, output],
@@ -40,11 +47,10 @@ fn main() {
         let [height, width] = convolution.output();
         let x = vec![0.5f32; 128 * input * side * side];
         let weight = vec![0.25f32; output * input * kernel * kernel];
-        let mut y = vec![0.0f32; 128 * output * height * width];
-        let mut x_bar = x.clone();
+        let y = vec![0.5f32; 128 * output * height * width];
         let flops = 2.0 * (128 * output * height * width * input * kernel * kernel) as f64;
-        let forward = fastest(|| sum(&convolution, &[(&x, &weight)], &mut y));
-        let to_input = fastest(|| input_cotangent(&convolution, &y, &weight, &mut x_bar));
+        let forward = fastest(|| drop(sum(&convolution, &[(&x, &weight)])));
+        let to_input = fastest(|| drop(input_cotangent(&convolution, &y, &weight)));
         let to_weight = fastest(|| drop(weight_cotangent(&convolution, &x, &y)));
         let [forward, to_input, to_weight] = [forward, to_input, to_weight].map(|seconds| flops / seconds * 1e-9);
         let channels = format!("{input}->{output}");

@@ -3,11 +3,12 @@
 //! Values are `[samples, channels, pixels]`. Each function reads its operands once (statistics twice, the second time from
 //! cache) and writes once: memory is the limit. Sums are taken in fixed order, whatever the number of threads.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::{Real, instructions};
+use crate::{Real, instructions, memory};
 
 /// Independent partial sums of a plane, so that additions overlap and vectorise.
 const LANES: usize = 32;
@@ -37,7 +38,7 @@ impl Channels {
     }
 
     /// Writes every plane in parallel: `write(channel, place of the plane in all values, plane)`.
-    fn for_planes<T: Real>(&self, values: &mut [T], write: impl Fn(usize, Range<usize>, &mut [T]) + Sync) {
+    fn for_planes<U: Send>(&self, values: &mut [U], write: impl Fn(usize, Range<usize>, &mut [U]) + Sync) {
         if values.is_empty() {
             return;
         }
@@ -113,13 +114,18 @@ pub fn sums<T: Real>(sizes: &Channels, v: &[T], x: &[T], mean: &[T]) -> Vec<[f64
 ///
 /// # Panics
 /// If an operand does not have the given sizes.
-pub fn affine<T: Real>(sizes: &Channels, x: &[T], a: &[T], d: &[T], y: &mut [T]) {
+pub fn affine<T: Real>(sizes: &Channels, x: &[T], a: &[T], d: &[T]) -> Vec<T> {
     sizes.assert_holds("x", x);
-    sizes.assert_holds("y", y);
-    sizes.for_planes(y, |channel, place, y| {
-        let (a, d) = (a[channel], d[channel]);
-        y.iter_mut().zip(&x[place]).for_each(|(y, &x)| *y = a * x + d);
-    });
+    let write = |y: &mut [MaybeUninit<T>]| {
+        sizes.for_planes(y, |channel, place, y| {
+            let (a, d) = (a[channel], d[channel]);
+            for (y, &x) in y.iter_mut().zip(&x[place]) {
+                y.write(a * x + d);
+            }
+        });
+    };
+    // SAFETY: the planes are all of `y`, and as long as those of `x`.
+    unsafe { memory::written(x.len(), write) }
 }
 
 /// `v <- a v + b x + d`, with one `a`, `b` and `d` a channel.
@@ -202,8 +208,7 @@ mod tests {
             let (x, v) = (values(count, 0.7), values(count, 1.3));
             let [a, b, d] =
                 [1.0, 10.0, 100.0].map(|s| (0..sizes.channels).map(|c| s * (c + 1) as f64).collect::<Vec<_>>());
-            let (mut y, mut w) = (vec![0.0; count], v.clone());
-            affine(&sizes, &x, &a, &d, &mut y);
+            let (y, mut w) = (affine(&sizes, &x, &a, &d), v.clone());
             combine(&sizes, &mut w, &x, [&a, &b, &d]);
             for i in 0..count {
                 let c = i / sizes.pixels % sizes.channels;

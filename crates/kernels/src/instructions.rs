@@ -12,6 +12,8 @@ pub const VARIABLE: &str = "FOREGRAD_KERNELS";
 pub enum Path {
     /// These kernels, on the machine's widest vectors (AVX-512, AVX2 with FMA, NEON): `native`, the default.
     Native,
+    /// These kernels on AVX2 with FMA, on an x86-64 machine that may have more: `avx2`.
+    Avx2,
     /// These kernels without vector instructions: `portable`.
     Portable,
     /// None of these kernels: the framework's own operations: `composed`.
@@ -26,9 +28,10 @@ pub fn path() -> Path {
     static PATH: OnceLock<Path> = OnceLock::new();
     *PATH.get_or_init(|| match std::env::var(VARIABLE).as_deref() {
         Err(_) | Ok("" | "native") => Path::Native,
+        Ok("avx2") => Path::Avx2,
         Ok("portable") => Path::Portable,
         Ok("composed") => Path::Composed,
-        Ok(other) => panic!("{VARIABLE} is `native`, `portable` or `composed`, not `{other}`"),
+        Ok(other) => panic!("{VARIABLE} is `native`, `avx2`, `portable` or `composed`, not `{other}`"),
     })
 }
 
@@ -48,8 +51,22 @@ pub fn name() -> &'static str {
 pub(crate) fn dispatch<Op: WithSimd>(operation: Op) -> Op::Output {
     match path() {
         Path::Native => Arch::new().dispatch(operation),
+        Path::Avx2 => on_avx2(operation),
         Path::Portable | Path::Composed => Scalar::new().vectorize(operation),
     }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn on_avx2<Op: WithSimd>(operation: Op) -> Op::Output {
+    match pulp::x86::V3::try_new() {
+        Some(simd) => Simd::vectorize(simd, operation),
+        None => panic!("{VARIABLE} is `avx2`, which this machine does not have"),
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn on_avx2<Op: WithSimd>(_operation: Op) -> Op::Output {
+    panic!("{VARIABLE} is `avx2`, which only x86-64 machines have")
 }
 
 /// Compiles a closure's loops for the machine's instruction set, so that the compiler vectorises them with it.

@@ -1,4 +1,6 @@
-//! How the process asks the system for memory.
+//! How the process asks the system for memory, and arrays that are written only once.
+
+use std::mem::MaybeUninit;
 
 /// Keeps freed memory for the next step instead of handing every tensor back to the system.
 ///
@@ -11,4 +13,16 @@ pub fn keep_freed() {
         // SAFETY: `mallopt` takes two integers and touches no memory of ours; it refuses values it does not know.
         unsafe { libc::mallopt(parameter, libc::c_int::MAX) };
     }
+}
+
+/// An array of `length` elements that `write` writes: not cleared first, which would be a pass over memory for nothing.
+///
+/// # Safety
+/// `write` must write every element.
+pub(crate) unsafe fn written<T>(length: usize, write: impl FnOnce(&mut [MaybeUninit<T>])) -> Vec<T> {
+    let mut values = Vec::with_capacity(length);
+    write(&mut values.spare_capacity_mut()[..length]);
+    // SAFETY: the capacity is there, and the caller promises that every element has been written.
+    unsafe { values.set_len(length) };
+    values
 }

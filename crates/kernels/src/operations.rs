@@ -34,7 +34,7 @@ pub fn measured_peak(time: Duration) -> f64 {
             let mut sums = [b; SUMS];
             for _ in 0..ROUNDS {
                 for sum in &mut sums {
-                    *sum = <f32 as Real>::mul_add(simd, *sum, a, b);
+                    *sum = f32::multiply_add(simd, *sum, a, b);
                 }
             }
             for sum in sums {

@@ -18,13 +18,17 @@ pub trait Real:
     /// A register of equal values.
     fn splat<S: Simd>(simd: S, value: Self) -> Self::Vector<S>;
     /// `a b + c`, lane by lane, rounded once.
-    fn mul_add<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>, c: Self::Vector<S>) -> Self::Vector<S>;
+    fn multiply_add<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>, c: Self::Vector<S>) -> Self::Vector<S>;
+    /// `a + b`, lane by lane.
+    fn plus<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
+    /// `a - b`, lane by lane.
+    fn minus<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
     /// The sum of a register's lanes.
     fn sum<S: Simd>(simd: S, a: Self::Vector<S>) -> Self;
 }
 
 macro_rules! real {
-    ($real:ident, $vector:ident, $splat:ident, $mul_add:ident, $sum:ident) => {
+    ($real:ident, $vector:ident, $splat:ident, $mul_add:ident, $add:ident, $sub:ident, $sum:ident) => {
         impl Real for $real {
             type Vector<S: Simd> = S::$vector;
 
@@ -42,8 +46,16 @@ macro_rules! real {
                 simd.$splat(value)
             }
             #[inline(always)]
-            fn mul_add<S: Simd>(simd: S, a: S::$vector, b: S::$vector, c: S::$vector) -> S::$vector {
+            fn multiply_add<S: Simd>(simd: S, a: S::$vector, b: S::$vector, c: S::$vector) -> S::$vector {
                 simd.$mul_add(a, b, c)
+            }
+            #[inline(always)]
+            fn plus<S: Simd>(simd: S, a: S::$vector, b: S::$vector) -> S::$vector {
+                simd.$add(a, b)
+            }
+            #[inline(always)]
+            fn minus<S: Simd>(simd: S, a: S::$vector, b: S::$vector) -> S::$vector {
+                simd.$sub(a, b)
             }
             #[inline(always)]
             fn sum<S: Simd>(simd: S, a: S::$vector) -> Self {
@@ -53,5 +65,5 @@ macro_rules! real {
     };
 }
 
-real!(f32, f32s, splat_f32s, mul_add_e_f32s, reduce_sum_f32s);
-real!(f64, f64s, splat_f64s, mul_add_e_f64s, reduce_sum_f64s);
+real!(f32, f32s, splat_f32s, mul_add_e_f32s, add_f32s, sub_f32s, reduce_sum_f32s);
+real!(f64, f64s, splat_f64s, mul_add_e_f64s, add_f64s, sub_f64s, reduce_sum_f64s);

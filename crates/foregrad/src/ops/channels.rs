@@ -59,11 +59,7 @@ pub fn channel_affine(x: &Tensor<4>, a: &Tensor<1>, d: &Tensor<1>) -> Tensor<4> 
 
 fn fused_affine(x: &Tensor<4>, a: &Tensor<1>, d: &Tensor<1>) -> Option<Tensor<4>> {
     let (sizes, shape) = (sizes(x), x.dims());
-    on_cpu!(|x, a, d| {
-        let mut y = vec![0.0; x.len()];
-        kernels::affine(&sizes, x, a, d, &mut y);
-        cpu::tensor(y, shape)
-    })
+    on_cpu!(|x, a, d| cpu::tensor(kernels::affine(&sizes, x, a, d), shape))
 }
 
 /// `a v + b x + d`, with `a`, `b` and `d` `[k, c]`.

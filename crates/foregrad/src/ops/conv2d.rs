@@ -46,11 +46,7 @@ pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, shape: ConvShape) -> Tensor<4> {
 fn fused_conv2d(x: &Tensor<4>, weight: &Tensor<4>, shape: ConvShape) -> Option<Tensor<4>> {
     let convolution = shape.with_sizes(x.dims(), weight.dims());
     let size = output_shape(&convolution);
-    on_cpu!(|x, weight| {
-        let mut y = vec![0.0; size.iter().product()];
-        kernels::sum(&convolution, &[(x, weight)], &mut y);
-        cpu::tensor(y, size)
-    })
+    on_cpu!(|x, weight| cpu::tensor(kernels::sum(&convolution, &[(x, weight)]), size))
 }
 
 /// `y_dot = x_dot * w + x * w_dot`, in one pass over `y_dot`.
@@ -67,9 +63,8 @@ fn fused_tangent([x_dot, weight]: [&Tensor<4>; 2], [x, w_dot]: [&Tensor<4>; 2], 
     let convolution = shape.with_sizes(x.dims(), weight.dims());
     let size = output_shape(&convolution);
     on_cpu!(|x_dot, weight, x, w_dot| {
-        let mut y_dot = vec![0.0; size.iter().product()];
-        kernels::sum(&convolution, &[(x_dot, weight), (x, w_dot)], &mut y_dot);
-        cpu::tensor(y_dot, size)
+        let terms = [(x_dot, weight), (x, w_dot)];
+        cpu::tensor(kernels::sum(&convolution, &terms), size)
     })
 }
 
@@ -98,11 +93,7 @@ fn fused_input_cotangent(
 ) -> Option<Tensor<4>> {
     let size = [y_bar.dims()[0], weight.dims()[1] * shape.groups, height, width];
     let convolution = shape.with_sizes(size, weight.dims());
-    on_cpu!(|y_bar, weight| {
-        let mut x_bar = vec![0.0; size.iter().product()];
-        kernels::input_cotangent(&convolution, y_bar, weight, &mut x_bar);
-        cpu::tensor(x_bar, size)
-    })
+    on_cpu!(|y_bar, weight| cpu::tensor(kernels::input_cotangent(&convolution, y_bar, weight), size))
 }
 
 /// `w_bar`, the transpose of `w -> x * w`; `weight` gives the shape only.

@@ -16,42 +16,62 @@ pub mod reference;
 mod shape;
 #[cfg(test)]
 mod tests;
+mod winograd;
 
 pub use shape::Convolution;
 
-use crate::Real;
+use std::mem::MaybeUninit;
+
+use crate::{Real, memory};
 use outer::{Sizes, Term};
 
 /// `y = sum_i x_i * w_i`, in one pass over `y`.
 ///
 /// # Panics
-/// If a slice's length is not that of its shape.
-pub fn sum<T: Real>(convolution: &Convolution, terms: &[(&[T], &[T])], y: &mut [T]) {
-    let [input, _] = convolution.group();
+/// If there is no term, or a slice's length is not that of its shape.
+pub fn sum<T: Real>(convolution: &Convolution, terms: &[(&[T], &[T])]) -> Vec<T> {
+    let [input, output] = convolution.group();
     let taps = convolution.taps();
-    let strides = [convolution.group()[1] * input * taps, input * taps, taps];
+    let strides = [output * input * taps, input * taps, taps];
+    assert!(!terms.is_empty(), "a sum of no convolutions");
     for (x, weight) in terms {
-        assert_lengths(convolution, x.len(), weight.len(), y.len());
+        assert_lengths(convolution, x.len(), weight.len(), convolution.output_length());
     }
     let terms: Vec<_> = terms.iter().map(|&(input, weight)| Term { input, weight, strides }).collect();
     let sizes = Sizes { channels: convolution.channels, groups: convolution.groups };
-    outer::sum(&sizes, &convolution.forward_grid(), &terms, y);
+    let write = |y: &mut [MaybeUninit<T>]| {
+        if winograd::is_faster(convolution.kernel, convolution.stride, &sizes) {
+            winograd::sum(&sizes, &winograd::Map::forward(convolution), &terms, y);
+        } else {
+            outer::sum(&sizes, &convolution.forward_grid(), &terms, y);
+        }
+    };
+    // SAFETY: the tiles, or the grid, of the forward map cover every pixel of every sample and output channel.
+    unsafe { memory::written(convolution.output_length(), write) }
 }
 
 /// `x_bar = y_bar *^T w`.
 ///
 /// # Panics
 /// If a slice's length is not that of its shape.
-pub fn input_cotangent<T: Real>(convolution: &Convolution, y_bar: &[T], weight: &[T], x_bar: &mut [T]) {
-    assert_lengths(convolution, x_bar.len(), weight.len(), y_bar.len());
+pub fn input_cotangent<T: Real>(convolution: &Convolution, y_bar: &[T], weight: &[T]) -> Vec<T> {
+    assert_lengths(convolution, convolution.input_length(), weight.len(), y_bar.len());
     let [input, output] = convolution.group();
     let taps = convolution.taps();
     let strides = [output * input * taps, taps, input * taps];
     let [first, last] = convolution.channels;
     let sizes = Sizes { channels: [last, first], groups: convolution.groups };
-    for grid in convolution.transposed_grids().iter().filter(|grid| grid.pixels() > 0) {
-        outer::sum(&sizes, grid, &[Term { input: y_bar, weight, strides }], x_bar);
-    }
+    let terms = [Term { input: y_bar, weight, strides }];
+    let write = |x_bar: &mut [MaybeUninit<T>]| {
+        if winograd::is_faster(convolution.kernel, convolution.stride, &sizes) {
+            return winograd::sum(&sizes, &winograd::Map::transposed(convolution), &terms, x_bar);
+        }
+        for grid in convolution.transposed_grids().iter().filter(|grid| grid.pixels() > 0) {
+            outer::sum(&sizes, grid, &terms, x_bar);
+        }
+    };
+    // SAFETY: every input pixel belongs to a tile, or to the grid of its phase of the stride.
+    unsafe { memory::written(convolution.input_length(), write) }
 }
 
 /// `w_bar = x *^T y_bar`, `[out, in / groups, kh, kw]`.
@@ -65,9 +85,8 @@ pub fn weight_cotangent<T: Real>(convolution: &Convolution, x: &[T], y_bar: &[T]
 }
 
 fn assert_lengths(convolution: &Convolution, x: usize, weight: usize, y: usize) {
-    let [input, output] = convolution.channels;
-    let pixels = |size: [usize; 2]| convolution.samples * size[0] * size[1];
-    assert_eq!(x, input * pixels(convolution.size), "x does not fit {convolution:?}");
-    assert_eq!(y, output * pixels(convolution.output()), "y does not fit {convolution:?}");
+    assert_eq!(x, convolution.input_length(), "x does not fit {convolution:?}");
+    assert_eq!(y, convolution.output_length(), "y does not fit {convolution:?}");
+    let output = convolution.channels[1];
     assert_eq!(weight, output * convolution.group()[0] * convolution.taps(), "weight does not fit {convolution:?}");
 }

@@ -4,12 +4,13 @@
 //! at a few hundred pixels are laid out in the second-level cache and used for every output channel; the matrix of all
 //! windows never exists in memory.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use pulp::{Simd, WithSimd, bytemuck};
 use rayon::prelude::*;
 
-use super::pack::{Block, PANEL, Planes, copy_short};
+use super::pack::{Block, PANEL, Planes, write_short};
 use super::product::{self, PanelRow};
 use super::shape::Grid;
 use crate::{Real, instructions};
@@ -37,7 +38,7 @@ pub(crate) struct Sizes {
 }
 
 /// Writes `sum of terms` to the pixels of `target` that `grid` stands for.
-pub(crate) fn sum<T: Real>(sizes: &Sizes, grid: &Grid, terms: &[Term<'_, T>], target: &mut [T]) {
+pub(crate) fn sum<T: Real>(sizes: &Sizes, grid: &Grid, terms: &[Term<'_, T>], target: &mut [MaybeUninit<T>]) {
     instructions::dispatch(Sum { sizes, grid, terms, target });
 }
 
@@ -45,7 +46,7 @@ struct Sum<'a, T> {
     sizes: &'a Sizes,
     grid: &'a Grid,
     terms: &'a [Term<'a, T>],
-    target: &'a mut [T],
+    target: &'a mut [MaybeUninit<T>],
 }
 
 impl<T: Real> WithSimd for Sum<'_, T> {
@@ -102,7 +103,7 @@ struct Job<'a, T> {
 /// One thread's samples, with tiles of `M` output channels.
 struct Samples<'a, T, const M: usize> {
     job: Job<'a, T>,
-    target: &'a mut [T],
+    target: &'a mut [MaybeUninit<T>],
 }
 
 impl<T: Real, const M: usize> WithSimd for Samples<'_, T, M> {
@@ -186,7 +187,7 @@ fn store<T: Real>(
     pixels: Range<usize>,
     tiles: &[&[T]],
     width: usize,
-    target: &mut [T],
+    target: &mut [MaybeUninit<T>],
 ) {
     let grid = job.grid;
     let (per_sample, plane) = (grid.pixels(), grid.target[0] * grid.target[1]);
@@ -207,14 +208,14 @@ fn store<T: Real>(
 
 /// Writes consecutive grid pixels of one plane.
 #[inline(always)]
-fn place<T: Real>(grid: &Grid, from: usize, values: &[T], target: &mut [T]) {
+fn place<T: Real>(grid: &Grid, from: usize, values: &[T], target: &mut [MaybeUninit<T>]) {
     if grid.is_dense() {
-        copy_short(&mut target[from..from + values.len()], values);
+        write_short(&mut target[from..from + values.len()], values);
         return;
     }
     for (pixel, &value) in (from..).zip(values) {
         let row = grid.first[0] + pixel / grid.size[1] * grid.spacing;
         let column = grid.first[1] + pixel % grid.size[1] * grid.spacing;
-        target[row * grid.target[1] + column] = value;
+        target[row * grid.target[1] + column].write(value);
     }
 }

@@ -1,5 +1,6 @@
 //! Reading pixels: a block of them, its rows with the zeros around, and the taps' values laid out for the product.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::shape::Grid;
@@ -19,12 +20,14 @@ struct Piece {
 /// Some consecutive pixels of a batch's grids, and where the taps find their values.
 ///
 /// A *plane* holds one channel of all pieces, row by row, zeros included; then every tap of every pixel is at a fixed
-/// distance from the pixel's own place, with no border to test for.
+/// distance from the pixel's own place, with no border to test for. Where pixels read every second (third, ...) column, a
+/// row holds the even columns first and then the odd ones, so that neighbours read neighbours.
 pub(crate) struct Block {
     pieces: Vec<Piece>,
-    /// Columns of a padded row, and the source column of the first (not positive).
+    /// Columns of a padded row, a multiple of the step, and the source column of the first.
     columns: usize,
     left: isize,
+    step: usize,
     /// The place of every run of `run` pixels.
     places: Vec<usize>,
     /// Pixels that lie side by side in a plane.
@@ -44,8 +47,9 @@ impl Block {
         let panels = pixels.len().div_ceil(width);
         let [top, left] = [0, 1].map(|axis| grid.taps.iter().map(|tap| tap.offset[axis]).min().unwrap_or(0));
         let [bottom, right] = [0, 1].map(|axis| grid.taps.iter().map(|tap| tap.offset[axis]).max().unwrap_or(0));
-        let columns = (grid.size[1] - 1) * grid.step + (right - left) as usize + 1;
-        let run = if grid.step == 1 { common_divisor(grid.size[1], lanes) } else { 1 };
+        let step = grid.step;
+        let columns = ((grid.size[1] - 1) * step + (right - left) as usize + 1).next_multiple_of(step);
+        let run = common_divisor(grid.size[1], lanes);
 
         let per_sample = grid.pixels();
         let mut pieces: Vec<Piece> = Vec::new();
@@ -59,7 +63,7 @@ impl Block {
             let rows = (row_range.len() - 1) * grid.step + (bottom - top) as usize + 1;
             for pixel in (from..to).step_by(run) {
                 let (row, column) = (pixel / grid.size[1] - row_range.start, pixel % grid.size[1]);
-                places.push(plane + row * grid.step * columns + column * grid.step);
+                places.push(plane + row * step * columns + column);
             }
             pieces.push(Piece { sample, first: (row_range.start * grid.step) as isize + top, rows });
             plane += rows * columns;
@@ -67,9 +71,12 @@ impl Block {
         }
         // Pixels beyond the last are computed and thrown away; any place serves.
         places.resize(panels * width / run, 0);
-        let distance = |offset: [isize; 2]| (offset[0] - top) as usize * columns + (offset[1] - left) as usize;
+        let distance = |offset: [isize; 2]| {
+            let [down, across] = [(offset[0] - top) as usize, (offset[1] - left) as usize];
+            down * columns + across % step * (columns / step) + across / step
+        };
         let distances = grid.taps.iter().map(|tap| distance(tap.offset)).collect();
-        Self { pieces, columns, left, places, run, distances, plane, panels }
+        Self { pieces, columns, left, step, places, run, distances, plane, panels }
     }
 
     /// Lays out the rows `(channel, tap)` of some channels of `input` as `[row / group][panel][row % group][PANEL * lanes]`,
@@ -83,7 +90,8 @@ impl Block {
         packed: &mut [T],
         group: usize,
     ) {
-        scratch.resize(self.plane, T::default());
+        // The last row's runs may read a little beyond it, for pixels that are thrown away.
+        scratch.resize(self.plane + self.columns, T::default());
         let taps = self.distances.len();
         for (index, channel) in input.range.clone().enumerate() {
             self.fill_plane(grid, input, channel, scratch);
@@ -100,6 +108,20 @@ impl Block {
         }
     }
 
+    /// Pixels side by side.
+    pub(crate) fn run(&self) -> usize {
+        self.run
+    }
+
+    /// Sample, row and column of the first pixel of every run of `pixels`, counted from the caller's first sample.
+    pub(crate) fn runs(&self, grid: &Grid, pixels: Range<usize>) -> Vec<[usize; 3]> {
+        let at = |pixel: usize| {
+            let (sample, within) = (pixel / grid.pixels(), pixel % grid.pixels());
+            [sample, within / grid.size[1], within % grid.size[1]]
+        };
+        pixels.step_by(self.run).map(at).collect()
+    }
+
     /// One channel of every piece, with zeros where the source ends.
     #[inline(always)]
     fn fill_plane<T: Real>(&self, grid: &Grid, input: &Planes<'_, T>, channel: usize, plane: &mut [T]) {
@@ -107,6 +129,7 @@ impl Block {
         let before = ((-self.left).max(0) as usize).min(self.columns);
         let from = self.left.max(0) as usize;
         let count = width.saturating_sub(from).min(self.columns - before);
+        let (plane, row_buffer) = plane.split_at_mut(self.plane);
         let mut padded_rows = plane.chunks_exact_mut(self.columns);
         for piece in &self.pieces {
             let source = &input.values[(piece.sample * input.channels + channel) * height * width..][..height * width];
@@ -115,9 +138,13 @@ impl Block {
                     padded.fill(T::default());
                     continue;
                 }
-                padded[..before].fill(T::default());
-                copy_short(&mut padded[before..before + count], &source[row as usize * width + from..][..count]);
-                padded[before + count..].fill(T::default());
+                let line = if self.step == 1 { &mut *padded } else { &mut *row_buffer };
+                line[..before].fill(T::default());
+                copy_short(&mut line[before..before + count], &source[row as usize * width + from..][..count]);
+                line[before + count..].fill(T::default());
+                if self.step > 1 {
+                    separate(padded, row_buffer, self.step);
+                }
             }
         }
     }
@@ -134,6 +161,35 @@ impl Block {
                 run.copy_from_slice(&plane[place..][..RUN]);
             }
         }
+    }
+}
+
+/// [`copy_short`] to where nothing is yet.
+#[inline(always)]
+pub(crate) fn write_short<T: Real>(to: &mut [MaybeUninit<T>], from: &[T]) {
+    let ((to, to_rest), (from, from_rest)) = (to.as_chunks_mut::<16>(), from.as_chunks::<16>());
+    for (to, from) in to.iter_mut().zip(from) {
+        to.write_copy_of_slice(from);
+    }
+    for (to, &from) in to_rest.iter_mut().zip(from_rest) {
+        to.write(from);
+    }
+}
+
+/// Every `step`th element from the first, then every `step`th from the second, and so on.
+#[inline(always)]
+fn separate<T: Real>(to: &mut [T], from: &[T], step: usize) {
+    let length = to.len() / step;
+    if step == 2 {
+        // Pairs, which the compiler takes apart with shuffles.
+        let (even, odd) = to.split_at_mut(length);
+        for ((even, odd), pair) in even.iter_mut().zip(odd).zip(from.as_chunks::<2>().0) {
+            (*even, *odd) = (pair[0], pair[1]);
+        }
+        return;
+    }
+    for (first, part) in to.chunks_exact_mut(length).enumerate() {
+        part.iter_mut().zip(from[first..].iter().step_by(step)).for_each(|(value, &from)| *value = from);
     }
 }
 

@@ -28,9 +28,9 @@ pub(crate) fn outer<T: Real, S: Simd, const M: usize>(
     for (a, &[b0, b1, b2]) in a.iter().zip(b) {
         for (sum, &a) in sums.iter_mut().zip(a) {
             let a = T::splat(simd, a);
-            sum[0] = T::mul_add(simd, a, b0, sum[0]);
-            sum[1] = T::mul_add(simd, a, b1, sum[1]);
-            sum[2] = T::mul_add(simd, a, b2, sum[2]);
+            sum[0] = T::multiply_add(simd, a, b0, sum[0]);
+            sum[1] = T::multiply_add(simd, a, b1, sum[1]);
+            sum[2] = T::multiply_add(simd, a, b2, sum[2]);
         }
     }
     *c = sums;
@@ -76,9 +76,9 @@ fn step<T: Real, S: Simd, const R: usize, const VECTOR: usize>(
     let [a0, a1, a2, a3] = [a[0][VECTOR], a[1][VECTOR], a[2][VECTOR], a[3][VECTOR]];
     for (sum, b) in sums.iter_mut().zip(b) {
         let b = b[VECTOR];
-        sum[0] = T::mul_add(simd, a0, b, sum[0]);
-        sum[1] = T::mul_add(simd, a1, b, sum[1]);
-        sum[2] = T::mul_add(simd, a2, b, sum[2]);
-        sum[3] = T::mul_add(simd, a3, b, sum[3]);
+        sum[0] = T::multiply_add(simd, a0, b, sum[0]);
+        sum[1] = T::multiply_add(simd, a1, b, sum[1]);
+        sum[2] = T::multiply_add(simd, a2, b, sum[2]);
+        sum[3] = T::multiply_add(simd, a3, b, sum[3]);
     }
 }

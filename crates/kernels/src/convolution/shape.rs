@@ -32,6 +32,17 @@ impl Convolution {
         2 * products as u64
     }
 
+    /// Elements of the input.
+    pub fn input_length(&self) -> usize {
+        self.samples * self.channels[0] * self.size[0] * self.size[1]
+    }
+
+    /// Elements of the output.
+    pub fn output_length(&self) -> usize {
+        let [height, width] = self.output();
+        self.samples * self.channels[1] * height * width
+    }
+
     /// Input and output channels of one group.
     pub fn group(&self) -> [usize; 2] {
         self.channels.map(|channels| channels / self.groups)
