@@ -1,6 +1,6 @@
 //! Speed of the convolution kernels on the layers of a ResNet-18 with batch 128: `cargo run --release --package foregrad-kernels --example convolution`.
 //!
-//! With an argument such as `64->64x3` only that layer is run.
+//! With arguments such as `64->64x3 weight` only that layer and that map are run.
 //!
 //! Prints GFLOP/s (padding taps counted) of the minimum of several runs, for the full width and for an eighth of it.
 
@@ -14,7 +14,8 @@ const REPEATS: usize = 5;
 
 fn main() {
     foregrad_kernels::memory::keep_freed();
-    let only = std::env::args().nth(1);
+    let [layer, map] = [1, 2].map(|argument| std::env::args().nth(argument));
+    let is_wanted = |name: &str| map.as_deref().is_none_or(|map| map == name);
     println!("instructions: {}", foregrad_kernels::instructions::name());
     println!("{:>12} {:>8} {:>8} {:>10} {:>10} {:>10}", "channels", "size", "stride", "forward", "input", "weight");
     for [input, output, side, kernel, stride] in [
@@ -32,7 +33,7 @@ fn main() {
         [32, 32, 8, 3, 1],
         [64, 64, 4, 3, 1],
     ] {
-        if only.as_deref().is_some_and(|only| only != format!("{input}->{output}x{kernel}")) {
+        if layer.as_deref().is_some_and(|layer| layer != format!("{input}->{output}x{kernel}")) {
             continue;
         }
         let convolution = Convolution {
@@ -49,16 +50,19 @@ fn main() {
         let weight = vec![0.25f32; output * input * kernel * kernel];
         let y = vec![0.5f32; 128 * output * height * width];
         let flops = 2.0 * (128 * output * height * width * input * kernel * kernel) as f64;
-        let forward = fastest(|| drop(sum(&convolution, &[(&x, &weight)])));
-        let to_input = fastest(|| drop(input_cotangent(&convolution, &y, &weight)));
-        let to_weight = fastest(|| drop(weight_cotangent(&convolution, &x, &y)));
-        let [forward, to_input, to_weight] = [forward, to_input, to_weight].map(|seconds| flops / seconds * 1e-9);
+        let speed = |name: &str, operation: &mut dyn FnMut()| match is_wanted(name) {
+            true => format!("{:.1}", flops / fastest(operation) * 1e-9),
+            false => "-".to_string(),
+        };
+        let forward = speed("forward", &mut || drop(sum(&convolution, &[(&x, &weight)])));
+        let to_input = speed("input", &mut || drop(input_cotangent(&convolution, &y, &weight)));
+        let to_weight = speed("weight", &mut || drop(weight_cotangent(&convolution, &x, &y)));
         let channels = format!("{input}->{output}");
-        println!("{channels:>12} {side:>8} {stride:>8} {forward:>10.1} {to_input:>10.1} {to_weight:>10.1}");
+        println!("{channels:>12} {side:>8} {stride:>8} {forward:>10} {to_input:>10} {to_weight:>10}");
     }
 }
 
-fn fastest(mut operation: impl FnMut()) -> f64 {
+fn fastest(operation: &mut dyn FnMut()) -> f64 {
     let once = |_| {
         let start = Instant::now();
         operation();

@@ -14,14 +14,14 @@ use super::shape::{Convolution, Grid};
 use crate::{Real, instructions};
 
 /// Rows of `x` laid out at a time, about.
-const DEPTH: usize = 72;
+const DEPTH: usize = 144;
 
 /// Panels laid out at a time, at most: six rows of `f32` at 48 a panel are 18 KB and stay in the first-level cache, [`DEPTH`]
 /// rows and [`OUTPUTS`] rows are 400 KB and stay in the second.
 const BLOCK: usize = 16;
 
 /// Output channels that are gone through before the next rows of `x`; a multiple of [`LEFT`].
-const OUTPUTS: usize = 64;
+const OUTPUTS: usize = 128;
 
 /// Tasks that a product is cut into at least, if it has the samples; fixed, so that sums do not depend on the threads.
 const TASKS: usize = 16;

@@ -28,7 +28,7 @@ const POINTS: usize = 16;
 const BLOCK: usize = 2;
 
 /// Channels on either side from which the transforms cost less than the products they save.
-const LEAST_CHANNELS: usize = 16;
+const LEAST_CHANNELS: usize = 48;
 
 /// The map of a 3x3 convolution of stride 1: a window that starts at `i - padding`, perhaps with the weights turned round.
 pub(crate) struct Map {
