@@ -65,6 +65,8 @@ class Network(nn.Module):
             images = block(images)
         return F.cross_entropy(self.classifier(images), labels)
 
+    forward = loss
+
     def outputs(self, images):
         outputs = []
         for block in self.blocks:
@@ -96,16 +98,15 @@ def jvp_weights(network, images, labels):
     names = {n: p.detach() for n, p in network.named_parameters() if not n.startswith("heads.")}
     tangents = {name: torch.randn_like(value) for name, value in names.items()}
 
-    class Loss(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.network = network
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            # A transform may not change the moving averages; batch statistics are used all the same.
+            module.track_running_stats, module.num_batches_tracked = False, None
+            module.running_mean = module.running_var = None
 
-        def forward(self, images, labels):
-            return self.network.loss(images, labels)
+    def run(theta):
+        return torch.func.functional_call(network, theta, (images, labels))
 
-    module = Loss()
-    run = lambda theta: torch.func.functional_call(module, {f"network.{n}": v for n, v in theta.items()}, (images, labels))
     with torch.no_grad():
         _, derivative = torch.func.jvp(run, (names,), (tangents,))
         for tangent in tangents.values():

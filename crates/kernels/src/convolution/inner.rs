@@ -26,6 +26,9 @@ const OUTPUTS: usize = 128;
 /// Tasks that a product is cut into at least, if it has the samples; fixed, so that sums do not depend on the threads.
 const TASKS: usize = 16;
 
+/// Bytes of `y_bar` that several tasks go through before the next: they stay in the last-level cache.
+const SEGMENT: usize = 4 << 20;
+
 /// `w_bar` `[out, in / groups, kh, kw]`, from `x` and `y_bar`.
 pub(crate) fn weight_cotangent<T: Real>(convolution: &Convolution, x: &[T], y_bar: &[T]) -> Vec<T> {
     let [input, output] = convolution.group();
@@ -33,8 +36,9 @@ pub(crate) fn weight_cotangent<T: Real>(convolution: &Convolution, x: &[T], y_ba
     let grid = convolution.forward_grid();
     let at_once = (DEPTH / taps).clamp(1, input);
     let parts = input.div_ceil(at_once) * convolution.groups;
-    let segments = TASKS.div_ceil(parts).clamp(1, convolution.samples.max(1));
-    let tasks: Vec<_> = (0..parts * segments).map(|task| (task / segments, task % segments)).collect();
+    let segments = TASKS.div_ceil(parts).max(size_of_val(y_bar) / SEGMENT).clamp(1, convolution.samples.max(1));
+    // Parts of one segment after each other: all but the first find its `y_bar` in cache.
+    let tasks: Vec<_> = (0..parts * segments).map(|task| (task % parts, task / parts)).collect();
     let sums: Vec<Vec<T>> = tasks
         .into_par_iter()
         .map(|(part, segment)| {
@@ -46,12 +50,12 @@ pub(crate) fn weight_cotangent<T: Real>(convolution: &Convolution, x: &[T], y_ba
         })
         .collect();
     let mut w_bar = vec![T::default(); convolution.channels[1] * input * taps];
-    for (part, sums) in sums.chunks_exact(segments).enumerate() {
+    for part in 0..parts {
         let (group, first) = (part / input.div_ceil(at_once), part % input.div_ceil(at_once) * at_once);
         let depth = at_once.min(input - first) * taps;
         for out in 0..output {
             let row = &mut w_bar[((group * output + out) * input + first) * taps..][..depth];
-            for sums in sums {
+            for sums in sums.iter().skip(part).step_by(parts) {
                 row.iter_mut().zip(&sums[out * depth..]).for_each(|(a, &b)| *a = T::of_f64(a.to_f64() + b.to_f64()));
             }
         }
