@@ -227,3 +227,29 @@ fn a_network_that_is_named_has_its_full_width() {
     let config = std::fs::read_to_string(dir.path().join("narrow/config.toml")).expect("settings");
     assert!(config.contains("width = 0.25"), "{config}");
 }
+
+#[test]
+fn a_bench_measures_each_method_in_its_own_process() {
+    let dir = dir();
+    let small = "--model mlp --width 0.05 --image 1x8x8 --batch 16 --steps 2";
+    let methods = "forward,backprop,backprop-checkpointed,local-weight-network-forward";
+    let text = succeeds(dir.path(), &format!("bench {small} --methods {methods} --json"));
+    let report: serde_json::Value = serde_json::from_str(&text).expect("json");
+    let measured = report["methods"].as_array().expect("methods");
+    let names: Vec<_> = measured.iter().map(|method| method["method"].as_str().expect("a name")).collect();
+    assert_eq!(names.join(","), methods);
+    let operations = |method: usize| measured[method]["operations"].as_u64().expect("a count");
+    // A product costs as much again for each of its two cotangents, the first layer's input cotangent aside.
+    assert!(operations(1) > 2 * operations(0) && operations(1) < 3 * operations(0));
+    // The trunk once more; the classifier, 26 features to 10 classes for 16 images, not.
+    assert_eq!(operations(2), operations(1) + operations(0) - 2 * 16 * 26 * 10);
+    for method in measured {
+        assert!(
+            method["median_seconds"].as_f64() > Some(0.0) && method["seconds"].as_array().expect("steps").len() == 2
+        );
+        assert!(method["peak_memory"].as_u64() > Some(1 << 20), "{method}");
+    }
+    assert!(fails(dir.path(), "bench --methods forwards", 2).contains("did you mean `forward`"));
+    assert!(fails(dir.path(), "bench --methods forward --image 3x32", 2).contains("CHANNELSxHEIGHTxWIDTH"));
+    assert!(fails(dir.path(), "bench --methods forward --model resnet", 2).contains("did you mean"));
+}

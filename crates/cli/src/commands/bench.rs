@@ -1,6 +1,5 @@
 //! `foregrad bench`.
 
-use std::io::Read;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -164,13 +163,12 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
 fn in_child(method: &str) -> Result<Measurement> {
     let mut command = Command::new(std::env::current_exe().context("cannot find this program's own file")?);
     command.args(std::env::args_os().skip(1)).args(["--in-process", method]);
-    let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start a process")?;
-    let mut text = String::new();
-    child.stdout.take().context("the process has no output")?.read_to_string(&mut text)?;
-    if !child.wait()?.success() {
-        bail!("`{method}` failed; nothing was measured");
+    let output = command.stdin(Stdio::null()).output().context("cannot start a process")?;
+    if !output.status.success() {
+        let reason = String::from_utf8_lossy(&output.stderr);
+        bail!("`{method}` was not measured: {}", reason.trim().trim_start_matches("error: "));
     }
-    Ok(serde_json::from_str(&text)?)
+    serde_json::from_slice(&output.stdout).with_context(|| format!("`{method}` gave no measurement"))
 }
 
 fn print(report: &Report) -> Result<()> {

@@ -97,8 +97,11 @@ impl Layer for Sequential {
 
     fn cotangent(&self, saved: &Vec<AnySaved>, mut y_bar: Tensor<4>, wanted: Wanted) -> Cotangent {
         let mut theta_bar = ParamVector::default();
-        for (position, ((name, layer), saved)) in self.iter().zip(saved).enumerate().rev() {
-            let input = wanted.input || position > 0;
+        // Below the first layer with parameters nobody wants a cotangent, unless the chain's input is wanted.
+        let learns = |layer: &AnyLayer| !layer.parameters().is_empty();
+        let first = if wanted.input { 0 } else { self.layers.iter().position(learns).unwrap_or(self.layers.len()) };
+        for (position, ((name, layer), saved)) in self.iter().zip(saved).enumerate().skip(first).rev() {
+            let input = wanted.input || position > first;
             let part = layer.cotangent(saved, y_bar, Wanted { input, ..wanted });
             theta_bar.extend(part.theta_bar.prefixed(name));
             match part.x_bar {
