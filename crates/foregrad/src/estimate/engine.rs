@@ -45,8 +45,15 @@ impl<'a> Engine<'a> {
         let maps = self.view.blocks[block];
         let (y, saved) = maps.forward(x.clone(), Phase::Train);
         self.output.statistics.extend(self.view.globalised(block, maps.statistics(&saved)));
-        let mut stage =
-            Stage { x, saved: saved.into(), shape: y.dims(), loss: None, loss_bar: None, guess_bars: Vec::new() };
+        let mut stage = Stage {
+            placement: Placement::of(&x),
+            x: Some(x),
+            saved: saved.into(),
+            shape: y.dims(),
+            loss: None,
+            loss_bar: None,
+            guess_bars: Vec::new(),
+        };
         if block + 1 == self.plan.depth {
             self.classify(&mut stage, &y, target_bar);
         } else {

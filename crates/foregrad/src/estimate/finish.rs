@@ -62,7 +62,7 @@ impl<'a> Engine<'a> {
                 kept.directions = (!self.config.guess.is_random()).then_some(directions);
                 if let (Space::Activity, Some(stage)) = (self.config.space, stage) {
                     match self.config.memory {
-                        Memory::Recompute => kept.x = Some(stage.x.clone()),
+                        Memory::Recompute => kept.x.clone_from(&stage.x),
                         Memory::Keep => kept.saved = Some(stage.saved.clone()),
                     }
                 }

@@ -72,14 +72,26 @@ impl<'a> Oracle<'a> {
             let weight = self.engine.config.space == Space::Weight || self.is_exact();
             let wanted = Wanted { input: block > first, parameters: is_aimed && weight };
             let saved = self.window.stage(block).saved.clone();
-            let part = self.engine.view.blocks[block].cotangent(&saved, y_bar.clone(), wanted);
+            // A cotangent that nobody else holds is changed in place on its way.
+            let kept = (is_aimed && self.engine.config.space == Space::Activity).then(|| y_bar.clone());
+            let part = self.engine.view.blocks[block].cotangent(&saved, y_bar, wanted);
+            drop(saved);
             if is_aimed {
-                self.measure(block, Target { theta_bar: part.theta_bar, y_bar: Some(y_bar.clone()) });
+                self.measure(block, Target { theta_bar: part.theta_bar, y_bar: kept });
             }
-            if let Some(x_bar) = part.x_bar {
-                y_bar = x_bar;
+            if self.is_last_walk(loss) {
+                self.window.release(block);
             }
+            let Some(x_bar) = part.x_bar else { return };
+            y_bar = x_bar;
         }
+    }
+
+    /// Whether no block's saved values are needed once this loss's gradient has passed it: no other loss comes, no guess is
+    /// pulled back through it, and nothing is finished later.
+    fn is_last_walk(&self, loss: usize) -> bool {
+        let is_last = loss + 1 == self.engine.plan.depth;
+        is_last && (self.is_exact() || (self.engine.plan.lag == 0 && self.engine.config.mix.is_none()))
     }
 
     fn is_exact(&self) -> bool {

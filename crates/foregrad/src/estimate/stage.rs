@@ -8,6 +8,7 @@ use burn::tensor::Tensor;
 use super::view::View;
 use crate::layers::{AnySaved, Wanted};
 use crate::models::{Head, HeadSaved, LossHead};
+use crate::rng::Placement;
 use crate::vector::ParamVector;
 
 /// A loss on a block's output: the block's own head, one drawn afresh, or the classifier.
@@ -30,8 +31,10 @@ impl LossRef<'_> {
 
 /// A block after its forward map.
 pub struct Stage<'a> {
-    /// The block's input.
-    pub x: Tensor<4>,
+    /// The block's input, until it is released.
+    pub x: Option<Tensor<4>>,
+    /// Where its tensors are.
+    pub placement: Placement,
     /// What its forward map saved.
     pub saved: Rc<Vec<AnySaved>>,
     /// Shape of its output.
@@ -70,6 +73,13 @@ impl<'a> Window<'a> {
         while self.stages.len() > count {
             self.stages.pop_front();
             self.first += 1;
+        }
+    }
+
+    /// Drops a block's input and what its forward map saved; its shape and losses stay.
+    pub fn release(&mut self, block: usize) {
+        if let Some(stage) = block.checked_sub(self.first).and_then(|place| self.stages.get_mut(place)) {
+            (stage.saved, stage.x) = (Rc::default(), None);
         }
     }
 
@@ -128,10 +138,7 @@ pub fn through(
         let theta_dot = if theta_dot.is_empty() { theta_dot } else { &theta_dot[start..end] };
         let part = maps.tangent(&stage.saved, x_dot, theta_dot);
         let [_, channels, height, width] = stage.shape;
-        let zero = || {
-            let like = &stage.x;
-            Tensor::zeros([(end - start) * samples, channels, height, width], (&like.device(), like.dtype()))
-        };
+        let zero = || stage.placement.zeros([(end - start) * samples, channels, height, width]);
         parts.push(part.unwrap_or_else(zero));
     }
     Some(Tensor::cat(parts, 0))
