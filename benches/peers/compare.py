@@ -80,7 +80,7 @@ def main():
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     if not arguments.json:
-        print("| step | against | s | s | time | MiB | MiB | memory |\n|---|---|---|---|---|---|---|---|", flush=True)
+        print("| step | against | s | its s | time | MiB | its MiB | memory |\n|---|---|---|---|---|---|---|---|", flush=True)
     rows = []
     for own, name, method in PAIRS:
         if arguments.only not in f"{own} {name} {method}":

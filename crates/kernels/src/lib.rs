@@ -1,8 +1,8 @@
 //! Numeric kernels on plain slices: no tensors, no devices, no framework.
 //!
-//! Every kernel file holds the *reference* first (generic over `f32` and `f64`, the specification and the fallback), then
-//! whatever is faster with the same signature, then its tests over ragged shapes. Reductions add in a fixed order that does
-//! not depend on the number of threads, so a result is bitwise the same on one core or on sixty-four.
+//! Every kernel is generic over `f32` and `f64` and over the instruction set, and is tested over ragged shapes against a plain
+//! specification. Reductions add in a fixed order that does not depend on the number of threads, so a result is bitwise the
+//! same on one core or on sixty-four. `unsafe` is kept to [`memory`].
 
 pub mod channels;
 pub mod convolution;

@@ -17,7 +17,7 @@ use crate::{Real, instructions};
 const DEPTH: usize = 144;
 
 /// Panels laid out at a time, at most: six rows of `f32` at 48 a panel are 18 KB and stay in the first-level cache, [`DEPTH`]
-/// rows and [`OUTPUTS`] rows are 400 KB and stay in the second.
+/// rows and [`OUTPUTS`] rows are 830 KB and stay in a second of a megabyte.
 const BLOCK: usize = 16;
 
 /// Output channels that are gone through before the next rows of `x`; a multiple of [`LEFT`].
