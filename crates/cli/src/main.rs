@@ -64,7 +64,12 @@ pub enum Ending {
 
 fn main() -> ExitCode {
     foregrad_kernels::memory::keep_freed();
-    let ending = match Cli::parse().command {
+    let command = Cli::parse().command;
+    if let Err(reason) = foregrad_kernels::instructions::requested() {
+        output::remark(format_args!("error: {reason}"));
+        return ExitCode::from(2);
+    }
+    let ending = match command {
         Command::Train(arguments) => commands::train::run(*arguments),
         Command::Bench(arguments) => commands::bench::run(*arguments),
         Command::Check(arguments) => commands::check::run(*arguments),

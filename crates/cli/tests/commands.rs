@@ -196,6 +196,15 @@ fn write_batch(path: &Path, labels: &[i64]) {
 }
 
 #[test]
+fn an_unknown_path_for_the_kernels_is_said() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_foregrad"));
+    let output = command.args(["data", "list"]).env("FOREGRAD_KERNELS", "fast").output().expect("the binary runs");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text.starts_with("error: ") && text.contains("`fast`; expected `native`"), "{text}");
+}
+
+#[test]
 #[cfg(unix)]
 fn a_reader_that_has_gone_ends_nothing() {
     let dir = dir();

@@ -20,19 +20,28 @@ pub enum Path {
     Composed,
 }
 
+/// The path that [`VARIABLE`] asks for.
+///
+/// # Errors
+/// Another word than the paths' names, or a path that this machine does not have, in words for the user.
+pub fn requested() -> Result<Path, String> {
+    match std::env::var(VARIABLE).as_deref() {
+        Err(_) | Ok("" | "native") => Ok(Path::Native),
+        Ok("avx2") if has_avx2() => Ok(Path::Avx2),
+        Ok("avx2") => Err(format!("{VARIABLE} is `avx2`; this machine does not have AVX2 with FMA")),
+        Ok("portable") => Ok(Path::Portable),
+        Ok("composed") => Ok(Path::Composed),
+        Ok(other) => Err(format!("{VARIABLE} is `{other}`; expected `native`, `avx2`, `portable` or `composed`")),
+    }
+}
+
 /// The path this process computes on, from [`VARIABLE`] at the first call.
 ///
 /// # Panics
-/// If the variable holds another word.
+/// If [`requested`] fails; a program asks it first.
 pub fn path() -> Path {
     static PATH: OnceLock<Path> = OnceLock::new();
-    *PATH.get_or_init(|| match std::env::var(VARIABLE).as_deref() {
-        Err(_) | Ok("" | "native") => Path::Native,
-        Ok("avx2") => Path::Avx2,
-        Ok("portable") => Path::Portable,
-        Ok("composed") => Path::Composed,
-        Ok(other) => panic!("{VARIABLE} is `native`, `avx2`, `portable` or `composed`, not `{other}`"),
-    })
+    *PATH.get_or_init(|| requested().unwrap_or_else(|reason| panic!("{reason}")))
 }
 
 /// The name of the instruction set in use.
@@ -58,15 +67,23 @@ pub(crate) fn dispatch<Op: WithSimd>(operation: Op) -> Op::Output {
 
 #[cfg(target_arch = "x86_64")]
 fn on_avx2<Op: WithSimd>(operation: Op) -> Op::Output {
-    match pulp::x86::V3::try_new() {
-        Some(simd) => Simd::vectorize(simd, operation),
-        None => panic!("{VARIABLE} is `avx2`, which this machine does not have"),
-    }
+    let simd = pulp::x86::V3::try_new().expect("the path is chosen only where the machine has it");
+    Simd::vectorize(simd, operation)
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has_avx2() -> bool {
+    pulp::x86::V3::try_new().is_some()
 }
 
 #[cfg(not(target_arch = "x86_64"))]
 fn on_avx2<Op: WithSimd>(_operation: Op) -> Op::Output {
-    panic!("{VARIABLE} is `avx2`, which only x86-64 machines have")
+    unreachable!("the path is chosen only on x86-64")
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn has_avx2() -> bool {
+    false
 }
 
 /// Compiles a closure's loops for the machine's instruction set, so that the compiler vectorises them with it.

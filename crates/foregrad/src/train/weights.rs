@@ -75,7 +75,8 @@ fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>> {
 /// What is wrong with a file: its size, where the header tells the right one.
 fn damaged(path: &Path, bytes: &[u8], error: &safetensors::SafeTensorError) -> Error {
     let Some(whole) = whole_size(bytes).filter(|&whole| whole != bytes.len()) else {
-        return Error::bad_file(path, "a whole safetensors file", format!("a damaged one: {error}"));
+        let found = format!("a damaged one of {} bytes: {error}", bytes.len());
+        return Error::bad_file(path, "a whole safetensors file", found);
     };
     Error::bad_file(
         path,
