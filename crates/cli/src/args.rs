@@ -108,15 +108,16 @@ pub struct EstimatorFlags {
     #[arg(long, value_name = "NAME")]
     space: Option<String>,
     /// What one scalar covers: tensor, block, network (weight); sample, batch (activity)
+    /// [default: sample; in weight space tensor (oracle), network (forward, global target, no mixing) or block]
     #[arg(long, value_name = "NAME")]
     granularity: Option<String>,
     /// How many blocks further on the guess's loss stands
     #[arg(long, value_name = "R")]
     guess_horizon: Option<String>,
-    /// Tangents that carry every slot's guess with random signs, or `off`
+    /// Tangents that carry every slot's guess with random signs, or `off` [default: off]
     #[arg(long, value_name = "M")]
     mix: Option<String>,
-    /// Whether mixing subtracts running means: on or off
+    /// Whether mixing subtracts running means: on or off [default: on]
     #[arg(long, value_name = "on|off")]
     mix_baseline: Option<String>,
     /// Directions a slot

@@ -5,6 +5,7 @@
 
 mod args;
 mod commands;
+mod defaults;
 mod device;
 mod output;
 mod progress;
@@ -12,7 +13,7 @@ mod table;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Train neural networks with forward gradients.
 ///
@@ -62,9 +63,15 @@ pub enum Ending {
     Interrupted,
 }
 
+/// The command line, with the defaults of a run's settings in the help of `train`.
+fn command() -> clap::Command {
+    Cli::command().mut_subcommand("train", defaults::shown)
+}
+
 fn main() -> ExitCode {
     foregrad_kernels::memory::keep_freed();
-    let command = Cli::parse().command;
+    let matches = command().get_matches();
+    let command = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()).command;
     if let Err(reason) = foregrad_kernels::instructions::requested() {
         output::remark(format_args!("error: {reason}"));
         return ExitCode::from(2);
