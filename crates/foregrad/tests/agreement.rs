@@ -3,6 +3,7 @@
 mod common;
 
 use common::{Case, largest_deviation, relative};
+use foregrad::baseline;
 use foregrad::estimate::{Combination, EstimatorConfig, Granularity, Horizon, Memory, Mode, Space};
 use foregrad::models::{HeadKind, Norm};
 use foregrad::vector::ParamVector;
@@ -187,5 +188,20 @@ fn an_estimated_last_block_agrees() {
         assert!(
             case.network.parameters().filtered(|p| !p.starts_with("heads.")).paths().all(|p| update.entry(p).is_some())
         );
+    }
+}
+
+#[test]
+fn the_baselines_give_backprops_loss_and_gradient() {
+    for model in ["small-net", "resnet18-8b", "resnet18-16b", "mlp"] {
+        let case = Case::new(model, Norm::Batch, Norm::Batch, HeadKind::Linear);
+        let exact = case.step(&EstimatorConfig { guess: guess("exact"), mode: Mode::Oracle, ..Default::default() });
+        let loss = exact.evaluations.last().copied().flatten().expect("the network's loss").loss;
+        let forward = baseline::forward(&case.network, case.images.clone(), &case.labels);
+        let (evaluation, gradient) = baseline::checkpointed_backprop(&case.network, case.images.clone(), &case.labels);
+        assert_eq!([forward.loss, evaluation.loss], [loss; 2], "{model}");
+        let gap = relative(&gradient, &exact.update);
+        assert!(gap < 1e-12, "{model}: {gap:e}");
+        assert_eq!(gradient.dimension(), case.network.trunk_dimension(), "{model}: every weight has its gradient");
     }
 }
