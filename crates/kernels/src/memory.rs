@@ -2,6 +2,18 @@
 
 use std::mem::MaybeUninit;
 
+use aligned_vec::{AVec, ConstAlign};
+
+/// An array that begins at a cache line, so that no vector lies on two.
+pub(crate) type Aligned<T> = AVec<T, ConstAlign<64>>;
+
+/// An array of `length` zeros.
+pub(crate) fn aligned<T: Copy + Default>(length: usize) -> Aligned<T> {
+    let mut values = AVec::new(64);
+    values.resize(length, T::default());
+    values
+}
+
 /// Keeps freed memory for the next step instead of handing every tensor back to the system.
 ///
 /// A training step allocates and frees the same large arrays again and again; by default each of them is mapped afresh, and
@@ -9,9 +21,9 @@ use std::mem::MaybeUninit;
 /// the switch; elsewhere nothing happens.
 pub fn keep_freed() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    for parameter in [libc::M_MMAP_THRESHOLD, libc::M_TRIM_THRESHOLD] {
+    for (parameter, value) in [(libc::M_MMAP_THRESHOLD, libc::c_int::MAX), (libc::M_TRIM_THRESHOLD, libc::c_int::MAX)] {
         // SAFETY: `mallopt` takes two integers and touches no memory of ours; it refuses values it does not know.
-        unsafe { libc::mallopt(parameter, libc::c_int::MAX) };
+        unsafe { libc::mallopt(parameter, value) };
     }
 }
 

@@ -23,12 +23,14 @@ pub trait Real:
     fn plus<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
     /// `a - b`, lane by lane.
     fn minus<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
+    /// `a b`, lane by lane.
+    fn times<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
     /// The sum of a register's lanes.
     fn sum<S: Simd>(simd: S, a: Self::Vector<S>) -> Self;
 }
 
 macro_rules! real {
-    ($real:ident, $vector:ident, $splat:ident, $mul_add:ident, $add:ident, $sub:ident, $sum:ident) => {
+    ($real:ident, $vector:ident, $splat:ident, $mul_add:ident, $add:ident, $sub:ident, $mul:ident, $sum:ident) => {
         impl Real for $real {
             type Vector<S: Simd> = S::$vector;
 
@@ -58,6 +60,10 @@ macro_rules! real {
                 simd.$sub(a, b)
             }
             #[inline(always)]
+            fn times<S: Simd>(simd: S, a: S::$vector, b: S::$vector) -> S::$vector {
+                simd.$mul(a, b)
+            }
+            #[inline(always)]
             fn sum<S: Simd>(simd: S, a: S::$vector) -> Self {
                 simd.$sum(a)
             }
@@ -65,5 +71,5 @@ macro_rules! real {
     };
 }
 
-real!(f32, f32s, splat_f32s, mul_add_e_f32s, add_f32s, sub_f32s, reduce_sum_f32s);
-real!(f64, f64s, splat_f64s, mul_add_e_f64s, add_f64s, sub_f64s, reduce_sum_f64s);
+real!(f32, f32s, splat_f32s, mul_add_e_f32s, add_f32s, sub_f32s, mul_f32s, reduce_sum_f32s);
+real!(f64, f64s, splat_f64s, mul_add_e_f64s, add_f64s, sub_f64s, mul_f64s, reduce_sum_f64s);

@@ -40,7 +40,7 @@ pub fn sum<T: Real>(convolution: &Convolution, terms: &[(&[T], &[T])]) -> Vec<T>
     let terms: Vec<_> = terms.iter().map(|&(input, weight)| Term { input, weight, strides }).collect();
     let sizes = Sizes { channels: convolution.channels, groups: convolution.groups };
     let write = |y: &mut [MaybeUninit<T>]| {
-        if winograd::is_faster(convolution.kernel, convolution.stride, &sizes) {
+        if winograd::is_faster_sum(convolution) {
             winograd::sum(&sizes, &winograd::Map::forward(convolution), &terms, y);
         } else {
             outer::sum(&sizes, &convolution.forward_grid(), &terms, y);
@@ -63,7 +63,7 @@ pub fn input_cotangent<T: Real>(convolution: &Convolution, y_bar: &[T], weight: 
     let sizes = Sizes { channels: [last, first], groups: convolution.groups };
     let terms = [Term { input: y_bar, weight, strides }];
     let write = |x_bar: &mut [MaybeUninit<T>]| {
-        if winograd::is_faster(convolution.kernel, convolution.stride, &sizes) {
+        if winograd::is_faster_sum(convolution) {
             return winograd::sum(&sizes, &winograd::Map::transposed(convolution), &terms, x_bar);
         }
         for grid in convolution.transposed_grids().iter().filter(|grid| grid.pixels() > 0) {
@@ -81,6 +81,9 @@ pub fn input_cotangent<T: Real>(convolution: &Convolution, y_bar: &[T], weight: 
 pub fn weight_cotangent<T: Real>(convolution: &Convolution, x: &[T], y_bar: &[T]) -> Vec<T> {
     let [input, _] = convolution.group();
     assert_lengths(convolution, x.len(), convolution.channels[1] * input * convolution.taps(), y_bar.len());
+    if winograd::is_faster_weight(convolution) {
+        return winograd::weight_cotangent(convolution, x, y_bar);
+    }
     inner::weight_cotangent(convolution, x, y_bar)
 }
 

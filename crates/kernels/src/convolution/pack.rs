@@ -108,20 +108,6 @@ impl Block {
         }
     }
 
-    /// Pixels side by side.
-    pub(crate) fn run(&self) -> usize {
-        self.run
-    }
-
-    /// Sample, row and column of the first pixel of every run of `pixels`, counted from the caller's first sample.
-    pub(crate) fn runs(&self, grid: &Grid, pixels: Range<usize>) -> Vec<[usize; 3]> {
-        let at = |pixel: usize| {
-            let (sample, within) = (pixel / grid.pixels(), pixel % grid.pixels());
-            [sample, within / grid.size[1], within % grid.size[1]]
-        };
-        pixels.step_by(self.run).map(at).collect()
-    }
-
     /// One channel of every piece, with zeros where the source ends.
     #[inline(always)]
     fn fill_plane<T: Real>(&self, grid: &Grid, input: &Planes<'_, T>, channel: usize, plane: &mut [T]) {

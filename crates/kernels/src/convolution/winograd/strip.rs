@@ -1,0 +1,185 @@
+//! A few planes turned round: pixel by pixel, one channel a lane.
+
+use std::mem::MaybeUninit;
+
+use pulp::{Simd, bytemuck};
+
+use super::transform::{Square, TILE};
+use crate::Real;
+use crate::memory::{self, Aligned};
+
+/// A plane's pixels with a margin around; every pixel is a vector of channels.
+pub(super) struct Strip<T> {
+    values: Aligned<T>,
+    /// Pixels of a row.
+    columns: usize,
+    /// What the margin was cleared for: it stays clear as long as the same pixels are overwritten.
+    geometry: Option<Geometry>,
+}
+
+/// Where a plane lies on a strip.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Geometry {
+    /// Height and width of a plane.
+    pub plane: [usize; 2],
+    /// Zeros above and to the left of it.
+    pub margin: usize,
+    /// Rows and columns of the strip, which reach over the plane's last.
+    pub size: [usize; 2],
+}
+
+impl<T: Real> Strip<T> {
+    pub(super) fn new() -> Self {
+        Self { values: memory::aligned(0), columns: 0, geometry: None }
+    }
+
+    /// Calls `tile` with every `SIDE`x`SIDE` pixels, four on from one to the next, row by row.
+    #[inline(always)]
+    pub(super) fn each_tile<S: Simd, const SIDE: usize>(&self, simd: S, mut tile: impl FnMut(&Square<T, S, SIDE>)) {
+        let pixels: &[T::Vector<S>] = bytemuck::cast_slice(&self.values);
+        for rows in pixels.windows(SIDE * self.columns).step_by(TILE * self.columns) {
+            for column in (0..=self.columns - SIDE).step_by(TILE) {
+                let mut pixels = [[T::splat(simd, T::default()); SIDE]; SIDE];
+                for (to, row) in pixels.iter_mut().zip(rows.chunks_exact(self.columns)) {
+                    to.copy_from_slice(&row[column..column + SIDE]);
+                }
+                tile(&pixels);
+            }
+        }
+    }
+
+    /// Makes the strip of as many rows and columns of tiles, row by row.
+    #[inline(always)]
+    pub(super) fn fill_tiles<S: Simd>(
+        &mut self,
+        [rows, columns]: [usize; 2],
+        mut tile: impl FnMut() -> Square<T, S, TILE>,
+    ) {
+        let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
+        (self.columns, self.geometry) = (columns * TILE, None);
+        self.values.resize(rows * TILE * self.columns * lanes, T::default());
+        let pixels: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(&mut self.values);
+        for rows in pixels.chunks_exact_mut(TILE * self.columns) {
+            for column in (0..self.columns).step_by(TILE) {
+                for (row, pixels) in rows.chunks_exact_mut(self.columns).zip(tile()) {
+                    row[column..column + TILE].copy_from_slice(&pixels);
+                }
+            }
+        }
+    }
+
+    /// Reads the planes that lie one after the other in `planes`, at most as many as there are lanes; zeros elsewhere.
+    #[inline(always)]
+    pub(super) fn read<S: Simd>(&mut self, planes: &[T], geometry: &Geometry) {
+        match size_of::<T::Vector<S>>() / size_of::<T>() {
+            16 => self.read_lanes::<16>(planes, geometry),
+            8 => self.read_lanes::<8>(planes, geometry),
+            4 => self.read_lanes::<4>(planes, geometry),
+            2 => self.read_lanes::<2>(planes, geometry),
+            _ => self.read_lanes::<1>(planes, geometry),
+        }
+    }
+
+    #[inline(always)]
+    fn read_lanes<const LANES: usize>(&mut self, planes: &[T], geometry: &Geometry) {
+        let [height, width] = geometry.plane;
+        let plane = height * width;
+        if self.geometry != Some(*geometry) {
+            self.columns = geometry.size[1];
+            self.values.clear();
+            self.values.resize(geometry.size[0] * geometry.size[1] * LANES, T::default());
+            self.geometry = Some(*geometry);
+        }
+        let (pixels, _) = self.values.as_chunks_mut::<LANES>();
+        let (mut place, mut column) = (geometry.margin * (self.columns + 1), 0);
+        for from in (0..plane).step_by(LANES) {
+            let count = LANES.min(plane - from);
+            let mut block = [[T::default(); LANES]; LANES];
+            for (row, plane) in block.iter_mut().zip(planes.chunks_exact(plane)) {
+                match plane[from..].first_chunk::<LANES>() {
+                    Some(pixels) => *row = *pixels,
+                    None => row[..count].copy_from_slice(&plane[from..]),
+                }
+            }
+            turn(&mut block);
+            for pixel in block.iter().take(count) {
+                pixels[place] = *pixel;
+                (place, column) = (place + 1, column + 1);
+                if column == width {
+                    (place, column) = (place + self.columns - width, 0);
+                }
+            }
+        }
+    }
+
+    /// Writes the pixels of planes of a size to `planes`, which lie one after the other.
+    #[inline(always)]
+    pub(super) fn write<S: Simd>(&self, size: [usize; 2], planes: &mut [MaybeUninit<T>]) {
+        match size_of::<T::Vector<S>>() / size_of::<T>() {
+            16 => self.write_lanes::<16>(size, planes),
+            8 => self.write_lanes::<8>(size, planes),
+            4 => self.write_lanes::<4>(size, planes),
+            2 => self.write_lanes::<2>(size, planes),
+            _ => self.write_lanes::<1>(size, planes),
+        }
+    }
+
+    #[inline(always)]
+    fn write_lanes<const LANES: usize>(&self, [height, width]: [usize; 2], planes: &mut [MaybeUninit<T>]) {
+        let plane = height * width;
+        let (pixels, _) = self.values.as_chunks::<LANES>();
+        let (mut place, mut column) = (0, 0);
+        for from in (0..plane).step_by(LANES) {
+            let count = LANES.min(plane - from);
+            let mut block = [[T::default(); LANES]; LANES];
+            for pixel in block.iter_mut().take(count) {
+                *pixel = pixels[place];
+                (place, column) = (place + 1, column + 1);
+                if column == width {
+                    (place, column) = (place + self.columns - width, 0);
+                }
+            }
+            turn(&mut block);
+            for (row, plane) in block.iter().zip(planes.chunks_exact_mut(plane)) {
+                match plane[from..].first_chunk_mut::<LANES>() {
+                    Some(to) => to.write_copy_of_slice(row),
+                    None => plane[from..].write_copy_of_slice(&row[..count]),
+                };
+            }
+        }
+    }
+}
+
+/// Rows to columns: putting the second half of the rows between the first, `log2(N)` times, which the compiler makes
+/// shuffles of.
+#[inline(always)]
+fn turn<T: Real, const N: usize>(rows: &mut [[T; N]; N]) {
+    let mut left = N;
+    while left > 1 {
+        let mut merged = [[T::default(); N]; N];
+        let (first, second) = rows.as_flattened().split_at(N * N / 2);
+        let (pairs, _) = merged.as_flattened_mut().as_chunks_mut::<2>();
+        for ((pair, &first), &second) in pairs.iter_mut().zip(first).zip(second) {
+            *pair = [first, second];
+        }
+        *rows = merged;
+        left /= 2;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_become_columns() {
+        let mut block = [[0.0f64; 8]; 8];
+        block.as_flattened_mut().iter_mut().enumerate().for_each(|(index, value)| *value = index as f64);
+        turn(&mut block);
+        for (row, values) in block.iter().enumerate() {
+            for (column, &value) in values.iter().enumerate() {
+                assert!(value == (column * 8 + row) as f64);
+            }
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! Sums of convolutions by tiles: the forward map, the tangent, and the input's cotangent.
+
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use pulp::{Simd, WithSimd, bytemuck};
+use rayon::prelude::*;
+
+use super::product::{self, ROWS};
+use super::strip::Strip;
+use super::transform::{Outputs, POINTS, Pixels, SIDE, Square, Transform, Weights};
+use super::{Map, samples_at_once};
+use crate::convolution::outer::{Sizes, Term};
+use crate::memory::{self, Aligned};
+use crate::{Real, instructions};
+
+/// Bytes of transformed weights at a time, about, if all of them take more than all products: they stay in the last-level
+/// cache.
+const WEIGHTS: usize = 10 << 20;
+
+/// Writes the sum of terms to all of `target`.
+pub(in crate::convolution) fn sum<T: Real>(
+    sizes: &Sizes,
+    map: &Map,
+    terms: &[Term<'_, T>],
+    target: &mut [MaybeUninit<T>],
+) {
+    for group in 0..sizes.groups {
+        instructions::dispatch(Sum { job: Job { sizes, map, terms, group }, target });
+    }
+}
+
+struct Sum<'a, T> {
+    job: Job<'a, T>,
+    target: &'a mut [MaybeUninit<T>],
+}
+
+impl<T: Real> WithSimd for Sum<'_, T> {
+    type Output = ();
+
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { job, target } = self;
+        let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
+        let sample = job.sizes.channels[1] * job.map.target[0] * job.map.target[1];
+        let samples = target.len() / sample;
+        let at_once = samples_at_once(job.map, samples);
+        let vectors = job.terms.len() * job.input().div_ceil(lanes);
+        // Many channels at few tiles: a part of the channels at a time, with the products of all samples kept.
+        let [rows, columns] = job.map.tiles();
+        let is_cut = vectors * lanes > samples * rows * columns;
+        let parts = if is_cut { (job.weights_length(vectors * lanes) * size_of::<T>()).div_ceil(WEIGHTS) } else { 1 };
+        let mut kept: Vec<Buffers<T>> = Vec::new();
+        if parts > 1 {
+            kept.resize_with(samples.div_ceil(at_once), Buffers::new);
+        }
+        let mut weights = memory::aligned(0);
+        for from in (0..vectors).step_by(vectors.div_ceil(parts)) {
+            let part = from..vectors.min(from + vectors.div_ceil(parts));
+            transform_weights::<T, S>(&job, &part, &mut weights);
+            let on_samples = |buffers: &mut Buffers<T>, (index, target): (usize, &mut [MaybeUninit<T>])| {
+                let (job, weights, first) = (&job, &weights, index * at_once);
+                let [is_first, is_last] = [part.start == 0, part.end == vectors];
+                let part = part.clone();
+                instructions::dispatch(Samples { job, weights, part, is_first, is_last, first, buffers, target });
+            };
+            let targets = target.par_chunks_mut(at_once * sample).enumerate();
+            match parts {
+                1 => targets.for_each_init(Buffers::new, on_samples),
+                _ => targets.zip(&mut kept).for_each(|(target, buffers)| on_samples(buffers, target)),
+            }
+        }
+    }
+}
+
+/// What is computed for one group.
+struct Job<'a, T> {
+    sizes: &'a Sizes,
+    map: &'a Map,
+    terms: &'a [Term<'a, T>],
+    group: usize,
+}
+
+impl<'a, T: Real> Job<'a, T> {
+    /// Input channels of the group.
+    fn input(&self) -> usize {
+        self.sizes.channels[0] / self.sizes.groups
+    }
+
+    /// Output channels of the group.
+    fn output(&self) -> usize {
+        self.sizes.channels[1] / self.sizes.groups
+    }
+
+    /// Vectors of output channels of a tile of the product.
+    fn columns<S: Simd>(&self) -> usize {
+        product::columns::<S>((self.output() * size_of::<T>()).div_ceil(size_of::<T::Vector<S>>()))
+    }
+
+    /// Transformed weights of as many input channels.
+    fn weights_length(&self, depth: usize) -> usize {
+        POINTS * depth * self.output()
+    }
+
+    /// Every term's channels, `lanes` at a time and counted on from term to term: the products of all terms are one.
+    fn channels(&self, vector: usize, lanes: usize) -> (&'a Term<'a, T>, Range<usize>) {
+        let of_term = self.input().div_ceil(lanes);
+        let first = vector % of_term * lanes;
+        (&self.terms[vector / of_term], first..self.input().min(first + lanes))
+    }
+}
+
+/// `G g G^T` of some vectors of input channels, as `[out / N][point][in][N]` vectors, zeros beyond the last channel.
+fn transform_weights<T: Real, S: Simd>(job: &Job<'_, T>, part: &Range<usize>, weights: &mut Aligned<T>) {
+    let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
+    let width = job.columns::<S>() * lanes;
+    let panel = POINTS * part.len() * lanes * width;
+    weights.resize(job.output().div_ceil(width) * panel, T::default());
+    weights.par_chunks_mut(panel).enumerate().for_each(|(index, panel)| {
+        let outputs = index * width..job.output().min((index + 1) * width);
+        instructions::dispatch(PanelOfWeights { job, part, outputs, panel });
+    });
+}
+
+/// The transformed weights of a panel of output channels.
+struct PanelOfWeights<'a, T> {
+    job: &'a Job<'a, T>,
+    part: &'a Range<usize>,
+    outputs: Range<usize>,
+    panel: &'a mut [T],
+}
+
+impl<T: Real> WithSimd for PanelOfWeights<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { job, part, outputs, panel } = self;
+        let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
+        let columns = job.columns::<S>();
+        let distance = part.len() * lanes * columns;
+        let panel: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(panel);
+        for (index, vector) in part.clone().enumerate() {
+            let (term, channels) = job.channels(vector, lanes);
+            for lane in 0..lanes {
+                for (column, first) in outputs.clone().step_by(lanes).enumerate() {
+                    let outputs = first..outputs.end.min(first + lanes);
+                    let window = read_windows(simd, job, term, channels.start + lane..channels.end, outputs);
+                    let points = Weights::square::<T, S>(simd, &window);
+                    let place = (index * lanes + lane) * columns + column;
+                    for (panel, &value) in panel.chunks_exact_mut(distance).zip(points.as_flattened()) {
+                        panel[place] = value;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The windows of the first of `channels`, one output channel a lane; zeros if there is none.
+#[inline(always)]
+fn read_windows<T: Real, S: Simd>(
+    simd: S,
+    job: &Job<'_, T>,
+    term: &Term<'_, T>,
+    channels: Range<usize>,
+    outputs: Range<usize>,
+) -> Square<T, S, 3> {
+    let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
+    let mut window = [[T::splat(simd, T::default()); 3]; 3];
+    if channels.is_empty() {
+        return window;
+    }
+    let taps: &mut [T] = bytemuck::cast_slice_mut(window.as_flattened_mut());
+    for (lane, out) in outputs.enumerate() {
+        let start = job.group * term.strides[0] + out * term.strides[1] + channels.start * term.strides[2];
+        for (tap, &weight) in term.weight[start..][..9].iter().enumerate() {
+            let place = if job.map.turned { 8 - tap } else { tap };
+            taps[place * lanes + lane] = weight;
+        }
+    }
+    window
+}
+
+/// One thread's memory.
+struct Buffers<T> {
+    strip: Strip<T>,
+    /// `[point][tile][in]`, and a vector more a point: else the points' places share a few cache sets.
+    pixels: Aligned<T>,
+    /// `[point][out / N][tile][N]` vectors, and one more a point.
+    products: Aligned<T>,
+}
+
+impl<T: Real> Buffers<T> {
+    fn new() -> Self {
+        Self { strip: Strip::new(), pixels: memory::aligned(0), products: memory::aligned(0) }
+    }
+}
+
+/// Some input channels of some samples.
+struct Samples<'a, T> {
+    job: &'a Job<'a, T>,
+    weights: &'a [T],
+    /// Vectors of input channels.
+    part: Range<usize>,
+    /// Whether nothing has been added to the products yet, and whether nothing will be.
+    is_first: bool,
+    is_last: bool,
+    /// The first sample.
+    first: usize,
+    buffers: &'a mut Buffers<T>,
+    target: &'a mut [MaybeUninit<T>],
+}
+
+impl<T: Real> WithSimd for Samples<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        match self.job.columns::<S>() {
+            4 => self.on_tiles_of::<S, 4>(simd),
+            _ => self.on_tiles_of::<S, 2>(simd),
+        }
+    }
+}
+
+impl<T: Real> Samples<'_, T> {
+    #[inline(always)]
+    fn on_tiles_of<S: Simd, const N: usize>(mut self, simd: S) {
+        let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
+        let [rows, columns] = self.job.map.tiles();
+        // Those beyond the last tile hold anything.
+        let tiles = (self.samples() * rows * columns).next_multiple_of(ROWS);
+        self.transform_pixels::<S>(simd, tiles);
+        self.multiply::<S, N>(simd, tiles, self.job.output().div_ceil(N * lanes));
+        if self.is_last {
+            self.transform_products::<S, N>(simd, tiles);
+        }
+    }
+
+    fn samples(&self) -> usize {
+        self.target.len() / (self.job.sizes.channels[1] * self.job.map.target[0] * self.job.map.target[1])
+    }
+
+    /// `B^T d B` of every tile and channel.
+    #[inline(always)]
+    fn transform_pixels<S: Simd>(&mut self, simd: S, tiles: usize) {
+        let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
+        let Job { sizes, map, group, .. } = *self.job;
+        let samples = self.samples();
+        let Buffers { strip, pixels, .. } = &mut *self.buffers;
+        let geometry = map.reads();
+        let plane = map.source[0] * map.source[1];
+        let depth = self.part.len();
+        let distance = tiles * depth + 1;
+        pixels.resize(POINTS * distance * lanes, T::default());
+        let pixels: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(pixels);
+        for (index, vector) in self.part.clone().enumerate() {
+            let (term, channels) = self.job.channels(vector, lanes);
+            let mut place = index;
+            for sample in self.first..self.first + samples {
+                let first = sample * sizes.channels[0] + group * self.job.input();
+                let planes = first + channels.start..first + channels.end;
+                strip.read::<S>(&term.input[planes.start * plane..planes.end * plane], &geometry);
+                strip.each_tile::<S, SIDE>(
+                    simd,
+                    #[inline(always)]
+                    |tile| {
+                        let points = Pixels::square::<T, S>(simd, tile);
+                        for (to, &value) in pixels.chunks_exact_mut(distance).zip(points.as_flattened()) {
+                            to[place] = value;
+                        }
+                        place += depth;
+                    },
+                );
+            }
+        }
+    }
+
+    /// The products over channels.
+    #[inline(always)]
+    fn multiply<S: Simd, const N: usize>(&mut self, simd: S, tiles: usize, panels: usize) {
+        let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
+        let depth = self.part.len() * lanes;
+        let Buffers { pixels, products, .. } = &mut *self.buffers;
+        let distance = (panels * tiles * N + 1) * lanes;
+        products.resize(POINTS * distance, T::default());
+        let weights: &[T::Vector<S>] = bytemuck::cast_slice(self.weights);
+        let (weights, _) = weights.as_chunks::<N>();
+        let points = pixels.chunks_exact(tiles * depth + lanes).zip(products.chunks_exact_mut(distance));
+        for (point, (pixels, products)) in points.enumerate() {
+            let products: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(products);
+            let (products, _) = products.as_chunks_mut::<N>();
+            for (panel, products) in products.chunks_exact_mut(tiles).enumerate() {
+                let weights = &weights[(panel * POINTS + point) * depth..][..depth];
+                let tiles = pixels.chunks_exact(ROWS * depth).zip(products.as_chunks_mut::<ROWS>().0);
+                for (pixels, products) in tiles {
+                    if self.is_first {
+                        *products = [[T::splat(simd, T::default()); N]; ROWS];
+                    }
+                    product::over_channels::<T, S, ROWS, N>(simd, pixels, weights, products);
+                }
+            }
+        }
+    }
+
+    /// `A^T m A` of every tile and channel, put to its pixels.
+    #[inline(always)]
+    fn transform_products<S: Simd, const N: usize>(&mut self, simd: S, tiles: usize) {
+        let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
+        let Job { sizes, map, group, .. } = *self.job;
+        let Buffers { strip, products, .. } = &mut *self.buffers;
+        let products: &[T::Vector<S>] = bytemuck::cast_slice(products);
+        let (output, plane) = (self.job.output(), map.target[0] * map.target[1]);
+        let distance = output.div_ceil(N * lanes) * tiles * N + 1;
+        for (vector, channel) in (0..output).step_by(lanes).enumerate() {
+            let mut place = vector / N * tiles * N + vector % N;
+            for target in self.target.chunks_exact_mut(sizes.channels[1] * plane) {
+                strip.fill_tiles::<S>(
+                    map.tiles(),
+                    #[inline(always)]
+                    || {
+                        let mut points: Square<T, S, SIDE> = [[T::splat(simd, T::default()); SIDE]; SIDE];
+                        let of_points = products.chunks_exact(distance);
+                        for (value, products) in points.as_flattened_mut().iter_mut().zip(of_points) {
+                            *value = products[place];
+                        }
+                        place += N;
+                        Outputs::square::<T, S>(simd, &points)
+                    },
+                );
+                let planes = group * output + channel..group * output + output.min(channel + lanes);
+                strip.write::<S>(map.target, &mut target[planes.start * plane..planes.end * plane]);
+            }
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The transforms of Winograd's tiles, each in one dimension and applied to both.
+//!
+//! A tile is a product of polynomials, known by its values at 0, ±[`NEAR`], ±[`FAR`] and infinity. The usual ±1 and ±2 lose
+//! twice as many bits; these four are exact in binary, and no larger than the fifth root of the product's largest value asks.
+
+use pulp::Simd;
+
+use crate::Real;
+
+/// Outputs of a tile, a side.
+pub(super) const TILE: usize = 4;
+
+/// Pixels that a tile reads, a side; as many values know the product.
+pub(super) const SIDE: usize = 6;
+
+/// Values of a tile.
+pub(super) const POINTS: usize = SIDE * SIDE;
+
+/// The inner pair of points.
+const NEAR: f64 = 0.75;
+
+/// The outer pair of points.
+const FAR: f64 = 1.5;
+
+/// The squares of the points, of which the constants are made.
+const NEAR_2: f64 = NEAR * NEAR;
+const FAR_2: f64 = FAR * FAR;
+
+/// What the weights are divided by: `product over the other points q of (p - q)`, for p = 0, ±NEAR, ±FAR.
+const AT_ZERO: f64 = NEAR_2 * FAR_2;
+const AT_NEAR: f64 = 2.0 * NEAR_2 * (NEAR_2 - FAR_2);
+const AT_FAR: f64 = 2.0 * FAR_2 * (FAR_2 - NEAR_2);
+
+/// A tile of vectors, one tile a lane or one channel a lane.
+pub(super) type Square<T, S, const N: usize> = [[<T as Real>::Vector<S>; N]; N];
+
+/// A matrix `FROM -> TO`.
+pub(super) trait Transform<const FROM: usize, const TO: usize> {
+    /// The matrix times one line.
+    fn line<T: Real, S: Simd>(simd: S, from: [T::Vector<S>; FROM]) -> [T::Vector<S>; TO];
+
+    /// The matrix times the columns and the rows of a square.
+    #[inline(always)]
+    fn square<T: Real, S: Simd>(simd: S, from: &Square<T, S, FROM>) -> Square<T, S, TO> {
+        let zero = T::splat(simd, T::default());
+        let mut lines = [[zero; TO]; FROM];
+        for (line, &from) in lines.iter_mut().zip(from) {
+            *line = Self::line::<T, S>(simd, from);
+        }
+        let mut square = [[zero; TO]; TO];
+        for column in 0..TO {
+            let mut from = [zero; FROM];
+            for (value, line) in from.iter_mut().zip(&lines) {
+                *value = line[column];
+            }
+            let to = Self::line::<T, S>(simd, from);
+            for (row, value) in square.iter_mut().zip(to) {
+                row[column] = value;
+            }
+        }
+        square
+    }
+}
+
+/// A register of equal constants.
+#[inline(always)]
+fn constant<T: Real, S: Simd>(simd: S, value: f64) -> T::Vector<S> {
+    T::splat(simd, T::of_f64(value))
+}
+
+/// `a + factor b`.
+#[inline(always)]
+fn add<T: Real, S: Simd>(simd: S, a: T::Vector<S>, factor: f64, b: T::Vector<S>) -> T::Vector<S> {
+    T::multiply_add(simd, constant::<T, S>(simd, factor), b, a)
+}
+
+/// `factor a`.
+#[inline(always)]
+fn scale<T: Real, S: Simd>(simd: S, factor: f64, a: T::Vector<S>) -> T::Vector<S> {
+    T::times(simd, constant::<T, S>(simd, factor), a)
+}
+
+/// `even + factor odd` and `even - factor odd`: what a polynomial's even and odd parts give at a pair of points.
+#[inline(always)]
+fn pair<T: Real, S: Simd>(simd: S, even: T::Vector<S>, factor: f64, odd: T::Vector<S>) -> [T::Vector<S>; 2] {
+    [add::<T, S>(simd, even, factor, odd), add::<T, S>(simd, even, -factor, odd)]
+}
+
+/// `a + b` and `a - b`: the even and the odd part of a pair of points.
+#[inline(always)]
+fn parts<T: Real, S: Simd>(simd: S, a: T::Vector<S>, b: T::Vector<S>) -> [T::Vector<S>; 2] {
+    [T::plus(simd, a, b), T::minus(simd, a, b)]
+}
+
+/// `B^T`: six pixels to their values at the points.
+pub(super) struct Pixels;
+
+impl Transform<SIDE, SIDE> for Pixels {
+    #[inline(always)]
+    fn line<T: Real, S: Simd>(simd: S, [d0, d1, d2, d3, d4, d5]: [T::Vector<S>; SIDE]) -> [T::Vector<S>; SIDE] {
+        let zero = add::<T, S>(simd, add::<T, S>(simd, d4, -NEAR_2 - FAR_2, d2), NEAR_2 * FAR_2, d0);
+        let infinity = add::<T, S>(simd, add::<T, S>(simd, d5, -NEAR_2 - FAR_2, d3), NEAR_2 * FAR_2, d1);
+        let [even, odd] = [add::<T, S>(simd, d4, -FAR_2, d2), add::<T, S>(simd, d3, -FAR_2, d1)];
+        let near = pair::<T, S>(simd, even, NEAR, odd);
+        let [even, odd] = [add::<T, S>(simd, d4, -NEAR_2, d2), add::<T, S>(simd, d3, -NEAR_2, d1)];
+        let far = pair::<T, S>(simd, even, FAR, odd);
+        [zero, near[0], near[1], far[0], far[1], infinity]
+    }
+}
+
+/// `G`: three weights to their values at the points.
+pub(super) struct Weights;
+
+impl Transform<3, SIDE> for Weights {
+    #[inline(always)]
+    fn line<T: Real, S: Simd>(simd: S, [g0, g1, g2]: [T::Vector<S>; 3]) -> [T::Vector<S>; SIDE] {
+        let even = add::<T, S>(simd, scale::<T, S>(simd, 1.0 / AT_NEAR, g0), NEAR_2 / AT_NEAR, g2);
+        let near = pair::<T, S>(simd, even, NEAR / AT_NEAR, g1);
+        let even = add::<T, S>(simd, scale::<T, S>(simd, 1.0 / AT_FAR, g0), FAR_2 / AT_FAR, g2);
+        let far = pair::<T, S>(simd, even, FAR / AT_FAR, g1);
+        [scale::<T, S>(simd, 1.0 / AT_ZERO, g0), near[0], near[1], far[0], far[1], g2]
+    }
+}
+
+/// `A^T`: values at the points to four outputs.
+pub(super) struct Outputs;
+
+impl Transform<SIDE, TILE> for Outputs {
+    #[inline(always)]
+    fn line<T: Real, S: Simd>(simd: S, [m0, m1, m2, m3, m4, m5]: [T::Vector<S>; SIDE]) -> [T::Vector<S>; TILE] {
+        let near = parts::<T, S>(simd, m1, m2);
+        let far = parts::<T, S>(simd, m3, m4);
+        let last = add::<T, S>(simd, m5, NEAR * NEAR_2, near[1]);
+        [
+            T::plus(simd, m0, T::plus(simd, near[0], far[0])),
+            add::<T, S>(simd, scale::<T, S>(simd, NEAR, near[1]), FAR, far[1]),
+            add::<T, S>(simd, scale::<T, S>(simd, NEAR_2, near[0]), FAR_2, far[0]),
+            add::<T, S>(simd, last, FAR * FAR_2, far[1]),
+        ]
+    }
+}
+
+/// `A`, the transpose of [`Outputs`]: cotangents of four outputs to cotangents of the values.
+pub(super) struct OutputCotangents;
+
+impl Transform<TILE, SIDE> for OutputCotangents {
+    #[inline(always)]
+    fn line<T: Real, S: Simd>(simd: S, [y0, y1, y2, y3]: [T::Vector<S>; TILE]) -> [T::Vector<S>; SIDE] {
+        let [even, odd] = [add::<T, S>(simd, y0, NEAR_2, y2), add::<T, S>(simd, y1, NEAR_2, y3)];
+        let near = pair::<T, S>(simd, even, NEAR, odd);
+        let [even, odd] = [add::<T, S>(simd, y0, FAR_2, y2), add::<T, S>(simd, y1, FAR_2, y3)];
+        let far = pair::<T, S>(simd, even, FAR, odd);
+        [y0, near[0], near[1], far[0], far[1], y3]
+    }
+}
+
+/// `G^T`, the transpose of [`Weights`]: cotangents of the values to cotangents of three weights.
+pub(super) struct WeightCotangents;
+
+impl Transform<SIDE, 3> for WeightCotangents {
+    #[inline(always)]
+    fn line<T: Real, S: Simd>(simd: S, [m0, m1, m2, m3, m4, m5]: [T::Vector<S>; SIDE]) -> [T::Vector<S>; 3] {
+        let near = parts::<T, S>(simd, m1, m2);
+        let far = parts::<T, S>(simd, m3, m4);
+        let first = add::<T, S>(simd, scale::<T, S>(simd, 1.0 / AT_NEAR, near[0]), 1.0 / AT_FAR, far[0]);
+        [
+            add::<T, S>(simd, first, 1.0 / AT_ZERO, m0),
+            add::<T, S>(simd, scale::<T, S>(simd, NEAR / AT_NEAR, near[1]), FAR / AT_FAR, far[1]),
+            add::<T, S>(simd, add::<T, S>(simd, m5, NEAR_2 / AT_NEAR, near[0]), FAR_2 / AT_FAR, far[0]),
+        ]
+    }
+}

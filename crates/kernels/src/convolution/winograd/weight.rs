@@ -1,0 +1,244 @@
+//! The weight's cotangent by tiles.
+
+use std::ops::Range;
+
+use pulp::{Simd, WithSimd, bytemuck};
+use rayon::prelude::*;
+
+use super::product::{self, CHANNELS};
+use super::strip::Strip;
+use super::transform::{OutputCotangents, POINTS, Pixels, SIDE, Square, TILE, Transform, WeightCotangents};
+use super::{Map, samples_at_once};
+use crate::convolution::shape::Convolution;
+use crate::memory::{self, Aligned};
+use crate::{Real, instructions};
+
+/// Bytes of the sums that a task adds to, about: they are gone through once for every block.
+const SUMS: usize = 5 << 20;
+
+/// Tasks that a product is cut into, if it has the tiles; fixed, so that sums do not depend on the threads.
+const TASKS: usize = 32;
+
+/// Tiles of a task at least, so that its sums are worth clearing and transforming.
+const LEAST_TILES: usize = 256;
+
+/// `w_bar` `[out, in / groups, 3, 3]`, from `x` and `y_bar`.
+pub(in crate::convolution) fn weight_cotangent<T: Real>(convolution: &Convolution, x: &[T], y_bar: &[T]) -> Vec<T> {
+    let [input, output] = convolution.group();
+    let map = Map::forward(convolution);
+    let [rows, columns] = map.tiles();
+    let bytes = POINTS * input * output * size_of::<T>();
+    let at_once = output.div_ceil(bytes.div_ceil(SUMS)).next_multiple_of(16);
+    let parts = output.div_ceil(at_once);
+    let most = (convolution.samples * rows * columns / LEAST_TILES).clamp(1, convolution.samples.max(1));
+    let segments = TASKS.div_ceil(parts * convolution.groups).min(most);
+    let mut w_bar = vec![T::default(); output * convolution.groups * input * 9];
+    for group in 0..convolution.groups {
+        let sums: Vec<Vec<T>> = (0..parts * segments)
+            .into_par_iter()
+            .map_init(Buffers::new, |buffers, task| {
+                let (part, segment) = (task % parts, task / parts);
+                let samples = convolution.samples * segment / segments..convolution.samples * (segment + 1) / segments;
+                let outputs = part * at_once..output.min((part + 1) * at_once);
+                instructions::dispatch(Task { convolution, map: &map, x, y_bar, group, outputs, samples, buffers })
+            })
+            .collect();
+        let of_group = &mut w_bar[group * output * input * 9..][..output * input * 9];
+        for (part, w_bar) in of_group.chunks_mut(at_once * input * 9).enumerate() {
+            for sums in sums.iter().skip(part).step_by(parts) {
+                w_bar.iter_mut().zip(sums).for_each(|(a, &b)| *a = T::of_f64(a.to_f64() + b.to_f64()));
+            }
+        }
+    }
+    w_bar
+}
+
+/// One thread's memory.
+struct Buffers<T> {
+    strip: Strip<T>,
+    /// `[point][in / N][tile][N]` vectors.
+    pixels: Aligned<T>,
+    /// `[point][tile][out]`.
+    cotangents: Aligned<T>,
+    /// `[point][in / N][out][N]` vectors.
+    sums: Aligned<T>,
+}
+
+impl<T: Real> Buffers<T> {
+    fn new() -> Self {
+        let [pixels, cotangents, sums] = [(); 3].map(|()| memory::aligned(0));
+        Self { strip: Strip::new(), pixels, cotangents, sums }
+    }
+}
+
+/// Some output channels of a group against all its input channels, over some samples.
+struct Task<'a, T> {
+    convolution: &'a Convolution,
+    map: &'a Map,
+    x: &'a [T],
+    y_bar: &'a [T],
+    group: usize,
+    outputs: Range<usize>,
+    samples: Range<usize>,
+    buffers: &'a mut Buffers<T>,
+}
+
+impl<T: Real> WithSimd for Task<'_, T> {
+    /// `[out][in][9]`.
+    type Output = Vec<T>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Vec<T> {
+        let input = self.convolution.group()[0];
+        match product::columns::<S>((input * size_of::<T>()).div_ceil(size_of::<T::Vector<S>>())) {
+            4 => self.sums::<S, 4>(simd),
+            _ => self.sums::<S, 2>(simd),
+        }
+    }
+}
+
+impl<T: Real> Task<'_, T> {
+    #[inline(always)]
+    fn sums<S: Simd, const N: usize>(mut self, simd: S) -> Vec<T> {
+        let [rows, columns] = self.map.tiles();
+        let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
+        let panels = self.convolution.group()[0].div_ceil(N * lanes);
+        let outputs = self.outputs.len().next_multiple_of(lanes.max(CHANNELS));
+        self.buffers.sums.clear();
+        self.buffers.sums.resize(POINTS * (panels * outputs * N + 1) * lanes, T::default());
+        let at_once = samples_at_once(self.map, self.convolution.samples);
+        for first in self.samples.clone().step_by(at_once) {
+            let samples = first..self.samples.end.min(first + at_once);
+            let block = Block { tiles: samples.len() * rows * columns, outputs, panels };
+            self.transform_pixels::<S, N>(simd, &block, &samples);
+            self.transform_cotangents::<S>(simd, &block, &samples);
+            self.multiply::<S, N>(simd, &block);
+        }
+        self.transform_sums::<S, N>(simd, panels, outputs)
+    }
+
+    /// `B^T d B` of every tile and input channel.
+    #[inline(always)]
+    fn transform_pixels<S: Simd, const N: usize>(&mut self, simd: S, block: &Block, samples: &Range<usize>) {
+        let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
+        let distance = block.panels * block.tiles * N + 1;
+        let Buffers { strip, pixels, .. } = &mut *self.buffers;
+        pixels.resize(POINTS * distance * lanes, T::default());
+        let pixels: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(pixels);
+        let (input, geometry) = (self.convolution.group()[0], self.map.reads());
+        for (vector, first) in (0..input).step_by(lanes).enumerate() {
+            let mut place = vector / N * block.tiles * N + vector % N;
+            let channels = self.group * input + first..self.group * input + input.min(first + lanes);
+            for sample in samples.clone() {
+                strip.read::<S>(
+                    planes(self.x, geometry.plane, self.convolution.channels[0], sample, &channels),
+                    &geometry,
+                );
+                strip.each_tile::<S, SIDE>(
+                    simd,
+                    #[inline(always)]
+                    |tile| {
+                        let points = Pixels::square::<T, S>(simd, tile);
+                        for (to, &value) in pixels.chunks_exact_mut(distance).zip(points.as_flattened()) {
+                            to[place] = value;
+                        }
+                        place += N;
+                    },
+                );
+            }
+        }
+    }
+
+    /// `A y_bar A^T` of every tile and output channel.
+    #[inline(always)]
+    fn transform_cotangents<S: Simd>(&mut self, simd: S, block: &Block, samples: &Range<usize>) {
+        let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
+        let distance = block.tiles * block.outputs / lanes + 1;
+        let Buffers { strip, cotangents, .. } = &mut *self.buffers;
+        cotangents.resize(POINTS * distance * lanes, T::default());
+        let cotangents: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(cotangents);
+        let (output, geometry) = (self.convolution.group()[1], self.map.stands_for());
+        for (vector, first) in self.outputs.clone().step_by(lanes).enumerate() {
+            let mut place = vector;
+            let channels = self.group * output + first..self.group * output + self.outputs.end.min(first + lanes);
+            for sample in samples.clone() {
+                let y_planes = planes(self.y_bar, geometry.plane, self.convolution.channels[1], sample, &channels);
+                strip.read::<S>(y_planes, &geometry);
+                strip.each_tile::<S, TILE>(
+                    simd,
+                    #[inline(always)]
+                    |tile| {
+                        let points = OutputCotangents::square::<T, S>(simd, tile);
+                        for (to, &value) in cotangents.chunks_exact_mut(distance).zip(points.as_flattened()) {
+                            to[place] = value;
+                        }
+                        place += block.outputs / lanes;
+                    },
+                );
+            }
+        }
+    }
+
+    /// Adds the products over the block's tiles to the sums.
+    #[inline(always)]
+    fn multiply<S: Simd, const N: usize>(&mut self, simd: S, block: &Block) {
+        let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
+        let Buffers { pixels, cotangents, sums, .. } = &mut *self.buffers;
+        let pixels = pixels.chunks_exact((block.panels * block.tiles * N + 1) * lanes);
+        let cotangents = cotangents.chunks_exact(block.tiles * block.outputs + lanes);
+        let sums = sums.chunks_exact_mut((block.panels * block.outputs * N + 1) * lanes);
+        for ((pixels, cotangents), sums) in pixels.zip(cotangents).zip(sums) {
+            let pixels: &[T::Vector<S>] = bytemuck::cast_slice(pixels);
+            let sums: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(sums);
+            let (pixels, sums) = (pixels.as_chunks::<N>().0, sums.as_chunks_mut::<N>().0);
+            for (pixels, sums) in pixels.chunks_exact(block.tiles).zip(sums.chunks_exact_mut(block.outputs)) {
+                for (first, sums) in (0..).step_by(CHANNELS).zip(sums.as_chunks_mut::<CHANNELS>().0) {
+                    let cotangents = &cotangents[first..];
+                    product::over_tiles::<T, S, CHANNELS, N>(simd, cotangents, block.outputs, pixels, sums);
+                }
+            }
+        }
+    }
+
+    /// `G^T m G` of every pair of channels.
+    #[inline(always)]
+    fn transform_sums<S: Simd, const N: usize>(&mut self, simd: S, panels: usize, outputs: usize) -> Vec<T> {
+        let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
+        let input = self.convolution.group()[0];
+        let sums: &[T::Vector<S>] = bytemuck::cast_slice(&self.buffers.sums);
+        let mut w_bar = vec![T::default(); self.outputs.len() * input * 9];
+        for (out, w_bar) in w_bar.chunks_exact_mut(input * 9).enumerate() {
+            for (vector, w_bar) in w_bar.chunks_mut(lanes * 9).enumerate() {
+                let place = (vector / N * outputs + out) * N + vector % N;
+                let mut points: Square<T, S, SIDE> = [[T::splat(simd, T::default()); SIDE]; SIDE];
+                let of_points = sums.chunks_exact(panels * outputs * N + 1);
+                for (value, sums) in points.as_flattened_mut().iter_mut().zip(of_points) {
+                    *value = sums[place];
+                }
+                let window = WeightCotangents::square::<T, S>(simd, &points);
+                let taps: &[T] = bytemuck::cast_slice(window.as_flattened());
+                for (lane, w_bar) in w_bar.chunks_exact_mut(9).enumerate() {
+                    for (tap, w_bar) in w_bar.iter_mut().enumerate() {
+                        *w_bar = taps[tap * lanes + lane];
+                    }
+                }
+            }
+        }
+        w_bar
+    }
+}
+
+/// Some planes of a sample of `[samples, channels, h, w]`.
+fn planes<'a, T>(values: &'a [T], size: [usize; 2], channels: usize, sample: usize, range: &Range<usize>) -> &'a [T] {
+    let (plane, first) = (size[0] * size[1], sample * channels);
+    &values[(first + range.start) * plane..(first + range.end) * plane]
+}
+
+/// Sizes of a block's products.
+struct Block {
+    tiles: usize,
+    /// Output channels, a multiple of [`CHANNELS`] and of the lanes.
+    outputs: usize,
+    /// Panels of input channels.
+    panels: usize,
+}
