@@ -58,7 +58,7 @@ impl<'a> Engine<'a> {
             self.classify(&mut stage, &y, target_bar);
         } else {
             self.own_head(&mut stage, &y, block, target_bar);
-            self.drawn_heads(&mut stage, &y, block);
+            self.drawn_heads(&mut stage, &y, block, target_bar);
         }
         (stage, y)
     }
@@ -101,12 +101,14 @@ impl<'a> Engine<'a> {
         }
         if used {
             stage.guess_bars.extend(stage.loss_bar.clone().filter(|_| self.plan.guesses_from[block]));
+        }
+        if used && self.measures_at(block, target_bar) {
             stage.loss = Some((LossRef::Own(head), saved));
         }
     }
 
     /// Heads drawn for this step, one a direction; the first is the target's too.
-    fn drawn_heads(&mut self, stage: &mut Stage<'a>, y: &Tensor<4>, block: usize) {
+    fn drawn_heads(&mut self, stage: &mut Stage<'a>, y: &Tensor<4>, block: usize, target_bar: bool) {
         if !(self.draws_heads() && self.plan.runs[block]) {
             return;
         }
@@ -119,10 +121,15 @@ impl<'a> Engine<'a> {
             if direction == 0 {
                 self.output.evaluations[block].get_or_insert(evaluation);
                 stage.loss_bar = Some(y_bar.clone());
-                stage.loss = Some((LossRef::Drawn(head), saved));
+                stage.loss = self.measures_at(block, target_bar).then_some((LossRef::Drawn(head), saved));
             }
             stage.guess_bars.push(y_bar);
         }
+    }
+
+    /// Whether tangents will be measured by a head's loss, so that what it saved must stay: never where its gradient serves.
+    fn measures_at(&self, block: usize, target_bar: bool) -> bool {
+        self.plan.measures[block] && !target_bar
     }
 
     fn draws_heads(&self) -> bool {

@@ -18,6 +18,8 @@ pub struct Plan {
     pub lag: usize,
     /// Whether each block's loss is evaluated.
     pub runs: Vec<bool>,
+    /// Whether tangents are measured by each block's loss: it is the target of a block.
+    pub measures: Vec<bool>,
     /// Whether each head learns from its own loss.
     pub trains: Vec<bool>,
     /// Whether a guess is the gradient of each block's loss.
@@ -46,8 +48,10 @@ impl Plan {
         if matches!(origin, Origin::Target) {
             target_loss.iter().for_each(|loss| guesses_from[*loss] = true);
         }
-        let mut used = guesses_from.clone();
-        target_loss.iter().for_each(|loss| used[*loss] = true);
+        let mut measures = vec![false; depth];
+        target_loss.iter().for_each(|loss| measures[*loss] = true);
+        let used: Vec<_> =
+            guesses_from.iter().zip(&measures).map(|(guessed, measures)| *guessed || *measures).collect();
         let fresh = matches!(origin, Origin::Head(HeadSource::Redrawn | HeadSource::Fixed));
         let trains: Vec<_> = (0..depth - 1)
             .map(|block| match config.train_heads {
@@ -58,7 +62,7 @@ impl Plan {
             .collect();
         let mut runs = used;
         runs[depth - 1] = true;
-        Self { depth, estimated, target_loss, ready, lag, runs, trains, guesses_from }
+        Self { depth, estimated, target_loss, ready, lag, runs, measures, trains, guesses_from }
     }
 
     /// The estimated blocks whose guess becomes known at a block.

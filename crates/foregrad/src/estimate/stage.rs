@@ -83,6 +83,14 @@ impl<'a> Window<'a> {
         }
     }
 
+    /// Drops the gradients at a block's output, once every guess that is made of them is there.
+    pub fn release_gradients(&mut self, block: usize) {
+        if let Some(stage) = block.checked_sub(self.first).and_then(|place| self.stages.get_mut(place)) {
+            stage.loss_bar = None;
+            stage.guess_bars.clear();
+        }
+    }
+
     /// The stage of a block, if it is still there.
     pub fn get(&self, block: usize) -> Option<&Stage<'a>> {
         self.stages.get(block.checked_sub(self.first)?)

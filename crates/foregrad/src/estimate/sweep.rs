@@ -61,6 +61,9 @@ impl<'a> Sweep<'a> {
         }
         let prepared: Vec<Prepared> =
             ready.into_iter().map(|guessed| self.engine.prepare(&self.window, guessed)).collect();
+        if block + 1 < self.engine.plan.depth {
+            self.window.release_gradients(block);
+        }
         self.pass_flights(block);
         if let Some(merged) = &mut self.merged {
             merged.pass(&self.engine, &self.window, block, &prepared);
