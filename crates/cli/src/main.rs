@@ -15,6 +15,9 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+#[global_allocator]
+static ALLOCATOR: foregrad_kernels::heap::Heap = foregrad_kernels::heap::Heap;
+
 /// Train neural networks with forward gradients.
 ///
 /// The gradient is known only through directional derivatives, taken along guessed directions by forward-mode

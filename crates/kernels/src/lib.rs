@@ -2,11 +2,12 @@
 //!
 //! Every kernel is generic over `f32` and `f64` and over the instruction set, and is tested over ragged shapes against a plain
 //! specification. Reductions add in a fixed order that does not depend on the number of threads, so a result is bitwise the
-//! same on one core or on sixty-four. `unsafe` is kept to [`memory`].
+//! same on one core or on sixty-four. `unsafe` is kept to [`memory`] and [`heap`].
 
 pub mod channels;
 pub mod convolution;
 pub mod gate;
+pub mod heap;
 pub mod instructions;
 pub mod memory;
 pub mod operations;
