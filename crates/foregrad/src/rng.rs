@@ -3,12 +3,16 @@
 //!
 //! Source: Philox4x32-10, Salmon et al., *Parallel random numbers: as easy as 1, 2, 3* (2011), by the `rand_philox` crate.
 
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Element, Tensor, TensorData};
+use foregrad_kernels::{Real, random};
 use rand_philox::{Philox, splitmix64, u32_to_unit_f64};
 use rayon::prelude::*;
 
 /// Elements drawn from one counter range: the unit of parallel work. Changing it changes every draw.
 const CHUNK: usize = 1 << 14;
+
+/// Words that wait between the generator and the formula, in the first-level cache. Even, and a divisor of [`CHUNK`].
+const WORDS: usize = 1 << 10;
 
 /// Where tensors are made: a device and a floating-point type.
 #[derive(Debug, Clone)]
@@ -85,30 +89,19 @@ impl Stream {
 
     /// `length` standard normal numbers (Box-Muller).
     pub fn normal(self, length: usize) -> Vec<f64> {
-        self.fill(length, |generator, pair| {
-            let (u, v) = (u32_to_unit_f64(generator.next_u32()), u32_to_unit_f64(generator.next_u32()));
-            let radius = (-2.0 * u.ln()).sqrt();
-            let (sine, cosine) = (2.0 * std::f64::consts::PI * v).sin_cos();
-            for (value, factor) in pair.iter_mut().zip([cosine, sine]) {
-                *value = radius * factor;
-            }
-        })
+        self.fill(length, random::normals)
     }
 
     /// `length` signs, -1 or 1 with equal probability.
     pub fn signs(self, length: usize) -> Vec<f64> {
-        self.fill(length, |generator, pair| {
-            for value in pair {
-                *value = if generator.next_u32() >> 31 == 0 { 1.0 } else { -1.0 };
-            }
-        })
+        self.fill(length, signs)
     }
 
     /// `length` numbers uniform in `(low, high)`.
     pub fn uniform(self, length: usize, low: f64, high: f64) -> Vec<f64> {
-        self.fill(length, |generator, pair| {
-            for value in pair {
-                *value = low + (high - low) * u32_to_unit_f64(generator.next_u32());
+        self.fill(length, |words, values| {
+            for (value, word) in values.iter_mut().zip(words) {
+                *value = low + (high - low) * u32_to_unit_f64(*word);
             }
         })
     }
@@ -125,24 +118,50 @@ impl Stream {
 
     /// A standard normal tensor.
     pub fn normal_tensor<const D: usize>(self, shape: [usize; D], placement: &Placement) -> Tensor<D> {
-        placement.tensor(self.normal(shape.iter().product()), shape)
+        self.tensor(shape, placement, random::normals, random::normals)
     }
 
     /// A tensor of random signs.
     pub fn sign_tensor<const D: usize>(self, shape: [usize; D], placement: &Placement) -> Tensor<D> {
-        placement.tensor(self.signs(shape.iter().product()), shape)
+        self.tensor(shape, placement, signs, signs)
+    }
+
+    /// Drawn in the type that it will have: the same numbers, rounded at once.
+    fn tensor<const D: usize>(
+        self,
+        shape: [usize; D],
+        placement: &Placement,
+        single: fn(&[u32], &mut [f32]),
+        double: fn(&[u32], &mut [f64]),
+    ) -> Tensor<D> {
+        let length = shape.iter().product();
+        let data = match placement.dtype {
+            DType::F64 => TensorData::new(self.fill(length, double), shape),
+            _ => TensorData::new(self.fill(length, single), shape),
+        };
+        Tensor::from_data(data, (&placement.device, placement.dtype))
     }
 
     /// Fills in pairs, a chunk per counter range, so that the values do not depend on the number of threads.
-    fn fill(self, length: usize, draw: impl Fn(&mut Philox, &mut [f64]) + Sync) -> Vec<f64> {
-        let mut values = vec![0.0; length];
+    fn fill<T: Real + Element>(self, length: usize, draw: impl Fn(&[u32], &mut [T]) + Sync) -> Vec<T> {
+        let mut values = vec![T::default(); length];
         values.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, values)| {
             let mut generator = self.generator();
             generator.seek((u128::from(self.id) << 64) | (chunk * CHUNK) as u128);
-            values.chunks_mut(2).for_each(|pair| draw(&mut generator, pair));
+            let mut words = [0; WORDS];
+            for values in values.chunks_mut(WORDS) {
+                let words = &mut words[..values.len().next_multiple_of(2)];
+                generator.fill_u32(words);
+                draw(words, values);
+            }
         });
         values
     }
+}
+
+/// Signs of a pair's words: an odd last value leaves one over.
+fn signs<T: Real>(words: &[u32], values: &mut [T]) {
+    random::signs(&words[..values.len()], values);
 }
 
 #[cfg(test)]

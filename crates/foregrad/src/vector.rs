@@ -7,18 +7,26 @@ use burn::tensor::Tensor;
 use crate::ops;
 use crate::rng::Placement;
 
-/// One tensor of a [`ParamVector`]: its values in a row, and its shape.
+/// One tensor of a [`ParamVector`]: its values in a row, or the two factors they are products of, and its shape.
 #[derive(Debug, Clone)]
 pub struct ParamTensor {
-    values: Tensor<1>,
+    values: Values,
     shape: Vec<usize>,
+}
+
+#[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "a few dozen of them, each beside the memory of a tensor")]
+enum Values {
+    Row(Tensor<1>),
+    /// `a b^T`, row by row; formed where its elements are asked for.
+    Outer([Tensor<1>; 2]),
 }
 
 impl ParamTensor {
     /// Takes a tensor of any rank.
     pub fn new<const D: usize>(tensor: Tensor<D>) -> Self {
         let shape = tensor.dims().to_vec();
-        Self { values: tensor.flatten(0, D - 1), shape }
+        Self { values: Values::Row(tensor.flatten(0, D - 1)), shape }
     }
 
     /// Takes elements in a row, and the shape they have.
@@ -27,12 +35,41 @@ impl ParamTensor {
     /// If the shape holds another number of elements.
     pub fn shaped(values: Tensor<1>, shape: &[usize]) -> Self {
         assert_eq!(values.dims()[0], shape.iter().product::<usize>(), "elements for shape {shape:?}");
-        Self { values, shape: shape.to_vec() }
+        Self { values: Values::Row(values), shape: shape.to_vec() }
+    }
+
+    /// The tensor of rank one `a b^T`: `a` along the first axis, `b` along all others.
+    ///
+    /// # Panics
+    /// If the shape has other lengths.
+    pub fn outer(a: Tensor<1>, b: Tensor<1>, shape: &[usize]) -> Self {
+        let lengths = [a.dims()[0], b.dims()[0]];
+        assert_eq!(lengths, [shape[0], shape[1..].iter().product()], "factors for shape {shape:?}");
+        Self { values: Values::Outer([a, b]), shape: shape.to_vec() }
+    }
+
+    /// The factors `a` and `b` of a tensor that was made of them.
+    pub fn factors(&self) -> Option<[Tensor<1>; 2]> {
+        match &self.values {
+            Values::Row(_) => None,
+            Values::Outer(factors) => Some(factors.clone()),
+        }
     }
 
     /// The elements in a row.
     pub fn values(&self) -> Tensor<1> {
-        self.values.clone()
+        match &self.values {
+            Values::Row(values) => values.clone(),
+            Values::Outer([a, b]) => (a.clone().reshape([-1, 1]) * b.clone().reshape([1, -1])).flatten(0, 1),
+        }
+    }
+
+    /// Where its elements are.
+    pub fn placement(&self) -> Placement {
+        match &self.values {
+            Values::Row(values) => Placement::of(values),
+            Values::Outer([a, _]) => Placement::of(a),
+        }
     }
 
     /// The tensor's shape.
@@ -48,7 +85,7 @@ impl ParamTensor {
         let shape: [usize; D] = self.shape.as_slice().try_into().unwrap_or_else(|_| {
             panic!("a tensor of shape {:?} was asked for with rank {D}", self.shape);
         });
-        self.values.clone().reshape(shape)
+        self.values().reshape(shape)
     }
 
     /// The same shape with other values.
@@ -56,8 +93,34 @@ impl ParamTensor {
     /// # Panics
     /// If the number of values differs.
     pub fn with_values(&self, values: Tensor<1>) -> Self {
-        assert_eq!(values.dims()[0], self.values.dims()[0], "values for a tensor of shape {:?}", self.shape);
+        Self::shaped(values, &self.shape)
+    }
+
+    /// `factor * self`.
+    pub fn scaled(&self, factor: f64) -> Self {
+        let values = match &self.values {
+            Values::Row(values) => Values::Row(values.clone().mul_scalar(factor)),
+            Values::Outer([a, b]) => Values::Outer([a.clone().mul_scalar(factor), b.clone()]),
+        };
         Self { values, shape: self.shape.clone() }
+    }
+
+    /// The inner product with a tensor of the same shape: of two of rank one, `<a, c> <b, d>`.
+    pub fn dot(&self, other: &Self) -> f64 {
+        match (&self.values, &other.values) {
+            (Values::Outer(mine), Values::Outer(theirs)) => {
+                mine.iter().zip(theirs.iter()).map(|(mine, theirs)| ops::dot(mine, theirs)).product()
+            }
+            _ => ops::dot(&self.values(), &other.values()),
+        }
+    }
+
+    /// The largest magnitude of its elements.
+    fn largest_magnitude(&self) -> f64 {
+        match &self.values {
+            Values::Row(values) => ops::largest_magnitude(values),
+            Values::Outer(factors) => factors.iter().map(ops::largest_magnitude).product(),
+        }
     }
 }
 
@@ -163,7 +226,8 @@ impl ParamVector {
 
     /// `factor * self`.
     pub fn scaled(&self, factor: f64) -> Self {
-        self.map(|_, values| values.mul_scalar(factor))
+        let entries = self.entries.iter().map(|(path, entry)| (path.clone(), entry.scaled(factor)));
+        Self { entries: entries.collect() }
     }
 
     /// `self + factor * other`; a path that only one of them holds counts as zero in the other.
@@ -181,15 +245,13 @@ impl ParamVector {
 
     /// `<self, other>` over the paths that both hold, in the order of the paths.
     pub fn dot(&self, other: &ParamVector) -> f64 {
-        let product = |(path, entry): (&String, &ParamTensor)| {
-            other.entries.get(path).map(|theirs| ops::dot(&entry.values, &theirs.values))
-        };
+        let product = |(path, entry): (&String, &ParamTensor)| other.entries.get(path).map(|theirs| entry.dot(theirs));
         self.entries.iter().filter_map(product).sum()
     }
 
     /// `|self|`, computed after dividing by the largest magnitude, so that tiny vectors do not underflow.
     pub fn norm(&self) -> f64 {
-        let largest = self.entries.values().map(|entry| ops::largest_magnitude(&entry.values));
+        let largest = self.entries.values().map(ParamTensor::largest_magnitude);
         let largest = largest.fold(0.0, |a: f64, b| if b > a || b.is_nan() { b } else { a });
         if largest == 0.0 || !largest.is_finite() {
             return largest;
@@ -200,7 +262,7 @@ impl ParamVector {
 
     /// Whether every element is a finite number.
     pub fn is_finite(&self) -> bool {
-        self.entries.values().all(|entry| ops::largest_magnitude(&entry.values).is_finite())
+        self.entries.values().all(|entry| entry.largest_magnitude().is_finite())
     }
 
     /// A vector of zeros of the same shape.
@@ -210,10 +272,18 @@ impl ParamVector {
 
     /// A vector of the same shape whose tensor at `path` holds the numbers `fill(path, count)`.
     pub fn filled_like(&self, fill: impl Fn(&str, &[usize]) -> Vec<f64>) -> Self {
-        let entries = self.entries.iter().map(|(path, entry)| {
-            let values = fill(path, &entry.shape);
+        self.drawn_like(|path, shape, placement| {
+            let values = fill(path, shape);
             let length = values.len();
-            (path.clone(), entry.with_values(Placement::of(&entry.values).tensor(values, [length])))
+            ParamTensor::shaped(placement.tensor(values, [length]), shape)
+        })
+    }
+
+    /// A vector of the same paths and shapes whose tensor at `path` is `draw(path, shape, placement)`.
+    pub fn drawn_like(&self, draw: impl Fn(&str, &[usize], &Placement) -> ParamTensor) -> Self {
+        let entries = self.entries.iter().map(|(path, entry)| {
+            let drawn = draw(path, &entry.shape, &entry.placement());
+            (path.clone(), drawn)
         });
         Self { entries: entries.collect() }
     }
@@ -245,6 +315,21 @@ mod tests {
     fn axpy_counts_missing_tensors_as_zero() {
         let sum = vector(&[("a", &[1.0, 2.0])]).axpy(3.0, &vector(&[("a", &[1.0, 0.0]), ("b", &[5.0])]));
         assert_eq!(sum.norm(), (16.0f64 + 4.0 + 225.0).sqrt());
+    }
+
+    #[test]
+    fn a_product_of_factors_is_the_vector_of_its_elements() {
+        let placement = Placement { device: Device::flex(), dtype: DType::F64 };
+        let row = |values: &[f64]| placement.tensor(values.to_vec(), [values.len()]);
+        let lazy = |a: &[f64]| ParamTensor::outer(row(a), row(&[1.0, 2.0, -3.0, 0.5]), &[2, 2, 2]);
+        let (lazy, other) = (lazy(&[2.0, -1.0]), lazy(&[0.5, 3.0]));
+        let formed = lazy.with_values(row(&[2.0, 4.0, -6.0, 1.0, -1.0, -2.0, 3.0, -0.5]));
+        let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-14, "{a} {b}");
+        close(lazy.dot(&other), formed.dot(&other));
+        close(lazy.dot(&other), lazy.with_values(lazy.values()).dot(&other.with_values(other.values())));
+        close(lazy.scaled(3.0).dot(&formed), 3.0 * formed.dot(&formed));
+        assert_eq!(lazy.largest_magnitude(), 6.0);
+        assert_eq!(lazy.tensor::<3>().dims(), [2, 2, 2]);
     }
 
     #[test]

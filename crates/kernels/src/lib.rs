@@ -12,6 +12,7 @@ pub mod instructions;
 pub mod memory;
 pub mod operations;
 pub mod projection;
+pub mod random;
 mod real;
 
 pub use real::Real;

@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use super::guess::{HeadSource, Origin, span};
+use super::guess::{Draw, HeadSource, Origin, span};
 use super::plan::Plan;
 use super::stage::{LossRef, Stage, Window};
 use super::view::View;
@@ -189,15 +189,17 @@ impl<'a> Engine<'a> {
             Space::Activity => {
                 let shape = shape.expect("the shape of a block that has been passed");
                 let stream = self.stream(block).named("activity");
-                let tensor = |direction| self.placement().tensor(draw(stream.at(direction), &shape), shape);
+                let tensor = |direction| draw(stream.at(direction), &shape, &self.placement()).tensor();
                 Directions::Activity((0..count).map(tensor).collect())
             }
         }
     }
 
-    fn random_weights(&self, block: usize, direction: u64, draw: fn(Stream, &[usize]) -> Vec<f64>) -> ParamVector {
+    fn random_weights(&self, block: usize, direction: u64, draw: Draw) -> ParamVector {
         let stream = self.stream(block);
-        self.view.parameters(block).filled_like(|path, shape| draw(stream.named(path).at(direction), shape))
+        self.view
+            .parameters(block)
+            .drawn_like(|path, shape, placement| draw(stream.named(path).at(direction), shape, placement))
     }
 
     /// The optimiser's buffer, then gaussian directions; gaussian throughout before the buffer holds anything.

@@ -3,7 +3,8 @@
 //! Source: Fournier et al. (2023), Guesses; Baydin et al. (2022).
 
 use super::{BOTH, Origin, Support};
-use crate::rng::Stream;
+use crate::rng::{Placement, Stream};
+use crate::vector::ParamTensor;
 
 pub(super) const SUPPORT: Support = Support {
     name: "gaussian",
@@ -16,6 +17,6 @@ pub(super) const SUPPORT: Support = Support {
     forward_any_target: true,
 };
 
-pub(in crate::estimate) fn draw(stream: Stream, shape: &[usize]) -> Vec<f64> {
-    stream.normal(shape.iter().product())
+pub(in crate::estimate) fn draw(stream: Stream, shape: &[usize], placement: &Placement) -> ParamTensor {
+    ParamTensor::shaped(stream.normal_tensor([shape.iter().product()], placement), shape)
 }

@@ -7,7 +7,8 @@
 
 use super::{Origin, Support};
 use crate::estimate::Space;
-use crate::rng::Stream;
+use crate::rng::{Placement, Stream};
+use crate::vector::ParamTensor;
 
 pub(super) const SUPPORT: Support = Support {
     name: "low-rank",
@@ -20,12 +21,13 @@ pub(super) const SUPPORT: Support = Support {
     forward_any_target: true,
 };
 
-fn draw(stream: Stream, shape: &[usize]) -> Vec<f64> {
-    let [outputs, inner @ ..] = shape else { return stream.normal(1) };
-    if inner.is_empty() {
-        return stream.normal(*outputs);
+pub(crate) fn draw(stream: Stream, shape: &[usize], placement: &Placement) -> ParamTensor {
+    match shape {
+        [outputs, inner @ ..] if !inner.is_empty() => {
+            let a = stream.named("left").normal_tensor([*outputs], placement);
+            let b = stream.named("right").normal_tensor([inner.iter().product()], placement);
+            ParamTensor::outer(a, b, shape)
+        }
+        _ => super::gaussian::draw(stream, shape, placement),
     }
-    let a = stream.named("left").normal(*outputs);
-    let b = stream.named("right").normal(inner.iter().product());
-    a.iter().flat_map(|a| b.iter().map(move |b| a * b)).collect()
 }

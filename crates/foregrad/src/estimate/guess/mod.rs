@@ -7,17 +7,22 @@ use serde::{Deserialize, Serialize};
 
 use super::Space;
 use crate::Error;
+use crate::rng::{Placement, Stream};
+use crate::vector::ParamTensor;
 
 mod exact;
 mod fixed_ntk;
 pub(super) mod gaussian;
 mod local;
-mod low_rank;
+pub(crate) mod low_rank;
 mod momentum;
 mod ntk;
 mod rademacher;
 pub(super) mod span;
 mod upstream;
+
+/// Draws a direction of a shape from a stream.
+pub type Draw = fn(Stream, &[usize], &Placement) -> ParamTensor;
 
 /// Where a guess comes from; this is what the sweep and the oracle act on.
 #[derive(Debug, Clone, Copy)]
@@ -25,7 +30,7 @@ pub enum Origin {
     /// The target itself.
     Target,
     /// Drawn from a stream; unit covariance, never normalised, so that `E[<g, G> G] = g`.
-    Random(fn(crate::rng::Stream, &[usize]) -> Vec<f64>),
+    Random(Draw),
     /// The gradient of a head's loss.
     Head(HeadSource),
     /// Noise pulled back through the next block.

@@ -3,7 +3,8 @@
 //! Source: Fournier et al. (2023), Guesses; Belouze (2022): the best isotropic guess.
 
 use super::{BOTH, Origin, Support};
-use crate::rng::Stream;
+use crate::rng::{Placement, Stream};
+use crate::vector::ParamTensor;
 
 pub(super) const SUPPORT: Support = Support {
     name: "rademacher",
@@ -16,6 +17,6 @@ pub(super) const SUPPORT: Support = Support {
     forward_any_target: true,
 };
 
-fn draw(stream: Stream, shape: &[usize]) -> Vec<f64> {
-    stream.signs(shape.iter().product())
+fn draw(stream: Stream, shape: &[usize], placement: &Placement) -> ParamTensor {
+    ParamTensor::shaped(stream.sign_tensor([shape.iter().product()], placement), shape)
 }
