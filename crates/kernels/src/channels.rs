@@ -141,6 +141,20 @@ pub fn combine<T: Real>(sizes: &Channels, v: &mut [T], x: &[T], [a, b, d]: [&[T]
     });
 }
 
+/// `y <- y + a s`: the one plane that each sample has in `s`, scaled by channel; `s` is `[samples, pixels]`.
+///
+/// # Panics
+/// If an operand does not have the given sizes.
+pub fn add_outer<T: Real>(sizes: &Channels, y: &mut [T], a: &[T], s: &[T]) {
+    sizes.assert_holds("y", y);
+    assert_eq!(s.len(), sizes.samples * sizes.pixels, "one plane a sample does not fit {sizes:?}");
+    sizes.for_planes(y, |channel, place, y| {
+        let sample = place.start / (sizes.channels * sizes.pixels);
+        let (a, s) = (a[channel], &s[sample * sizes.pixels..][..sizes.pixels]);
+        y.iter_mut().zip(s).for_each(|(y, &s)| *y = *y + a * s);
+    });
+}
+
 /// `sum term(a_i, b_i)`, in [`LANES`] partial sums.
 #[inline(always)]
 fn plane_sum<T: Real>(a: &[T], b: &[T], term: impl Fn(T, T) -> T) -> f64 {
@@ -214,6 +228,23 @@ mod tests {
                 let c = i / sizes.pixels % sizes.channels;
                 assert!((y[i] - (a[c] * x[i] + d[c])).abs() < 1e-12);
                 assert!((w[i] - (a[c] * v[i] + b[c] * x[i] + d[c])).abs() < 1e-10);
+            }
+        }
+    }
+
+    #[test]
+    fn every_channel_adds_its_share_of_the_one_plane() {
+        for sizes in SIZES {
+            let y = values(sizes.samples * sizes.channels * sizes.pixels, 0.7);
+            let (a, s) = (values(sizes.channels, 0.4), values(sizes.samples * sizes.pixels, 1.3));
+            let mut sum = y.clone();
+            add_outer(&sizes, &mut sum, &a, &s);
+            for sample in 0..sizes.samples {
+                for (channel, a) in a.iter().enumerate() {
+                    for (pixel, place) in sizes.plane(sample, channel).enumerate() {
+                        assert!((sum[place] - y[place] - a * s[sample * sizes.pixels + pixel]).abs() < 1e-14);
+                    }
+                }
             }
         }
     }

@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 
 use super::{Entry, Limits};
 use crate::estimate::Block;
+use crate::estimate::guess::low_rank;
 use crate::layers::{Phase, Wanted};
 use crate::ops;
 use crate::rng::{Placement, Stream};
@@ -47,6 +48,11 @@ pub(super) fn direction(like: &ParamVector, stream: Stream) -> ParamVector {
     like.filled_like(|path, shape| stream.named(path).normal(shape.iter().product()))
 }
 
+/// The same with matrices of rank one, given by their factors.
+fn factored(like: &ParamVector, stream: Stream) -> ParamVector {
+    like.drawn_like(|path, shape, placement| low_rank::draw(stream.named(path), shape, placement))
+}
+
 fn norm(tensor: &Tensor<4>) -> f64 {
     ops::dot(tensor, tensor).sqrt()
 }
@@ -64,22 +70,30 @@ impl LayerCheck<'_> {
         self.stream.named(name).normal_tensor(shape, self.placement)
     }
 
-    /// The worst gap with input and parameters moved together, each alone, and with parts of the cotangent left out.
+    /// The worst gap with input and parameters moved together, each alone, along full directions and along those given by
+    /// factors, and with parts of the cotangent left out.
     fn adjoint(&self, block: &Block) -> f64 {
         let (y, saved) = block.forward(self.normal("x", self.input), self.phase);
         let y_bar = self.normal("y_bar", y.dims());
         let x_dot = self.normal("x_dot", self.input);
-        let theta_dot = direction(&block.parameters(), self.stream.named("theta_dot"));
+        let full = direction(&block.parameters(), self.stream.named("theta_dot"));
+        let factored = factored(&block.parameters(), self.stream.named("factored"));
         let both = block.cotangent(&saved, y_bar.clone(), Wanted::BOTH);
         let alone = block.cotangent(&saved, y_bar.clone(), Wanted::PARAMETERS);
         let mut worst: f64 = if alone.x_bar.is_some() { f64::INFINITY } else { 0.0 };
         let x_bar = both.x_bar.clone().expect("the input's cotangent was asked for");
         worst = worst.max(relative(&block.cotangent(&saved, y_bar.clone(), Wanted::INPUT).input(), &x_bar));
         worst = worst.max(alone.theta_bar.axpy(-1.0, &both.theta_bar).norm());
-        let moves = [(true, true), (true, false), (false, true)];
-        for (moves_input, moves_parameters) in moves {
+        let moves = [
+            (true, None),
+            (true, Some(&full)),
+            (false, Some(&full)),
+            (true, Some(&factored)),
+            (false, Some(&factored)),
+        ];
+        for (moves_input, theta_dot) in moves {
             let x_dot = moves_input.then(|| x_dot.clone());
-            let theta_dot = if moves_parameters { vec![theta_dot.clone()] } else { Vec::new() };
+            let theta_dot = Vec::from_iter(theta_dot.cloned());
             let Some(y_dot) = block.tangent(&saved, x_dot.clone(), &theta_dot) else { continue };
             let along_x =
                 x_dot.as_ref().map_or([0.0; 2], |x_dot| [ops::dot(x_dot, &x_bar), norm(x_dot) * norm(&x_bar)]);
@@ -130,7 +144,8 @@ impl LayerCheck<'_> {
         let x_dots: Vec<Tensor<4>> = (0..DIRECTIONS)
             .map(|k| self.stream.named("stacked").at(k).normal_tensor(self.input, self.placement))
             .collect();
-        let theta_dots: Vec<_> = (0..DIRECTIONS).map(|k| direction(&theta, self.stream.named("stack").at(k))).collect();
+        let draw = |k: u64| (if k == 1 { factored } else { direction })(&theta, self.stream.named("stack").at(k));
+        let theta_dots: Vec<_> = (0..DIRECTIONS).map(draw).collect();
         let together = block.tangent(&saved, Some(Tensor::cat(x_dots.clone(), 0)), &theta_dots);
         let single = x_dots
             .into_iter()

@@ -82,6 +82,33 @@ impl Conv2dConfig {
     }
 }
 
+impl Conv2d {
+    fn through_input(&self, x_dot: Tensor<4>) -> Tensor<4> {
+        ops::conv2d(x_dot, self.weight.val(), self.shape)
+    }
+
+    /// One direction's `x_dot * w + x * w_dot`. With `w_dot = a b^T` the second part is `a (x * b)`: one output channel.
+    fn moved(&self, x: &Tensor<4>, x_dot: Option<Tensor<4>>, theta_dot: &ParamVector) -> Tensor<4> {
+        let weight = self.weight.val();
+        let Some(w_dot) = theta_dot.entry("weight") else {
+            return x_dot.map_or_else(|| ops::conv2d(x.clone(), weight.zeros_like(), self.shape), |x_dot| self.through_input(x_dot));
+        };
+        if let Some([a, b]) = w_dot.factors().filter(|_| self.shape.groups == 1) {
+            let [_, input, height, width] = weight.dims();
+            let s = ops::conv2d(x.clone(), b.reshape([1, input, height, width]), self.shape);
+            let y_dot = x_dot.map(|x_dot| self.through_input(x_dot));
+            return match y_dot {
+                Some(y_dot) => ops::add_outer(y_dot, &a, &s),
+                None => s * a.reshape([1, -1, 1, 1]),
+            };
+        }
+        match x_dot {
+            Some(x_dot) => ops::conv2d_tangent([&x_dot, &weight], [x, &w_dot.tensor()], self.shape),
+            None => ops::conv2d(x.clone(), w_dot.tensor(), self.shape),
+        }
+    }
+}
+
 /// The input, for the weight's tangent and cotangent.
 #[derive(Debug)]
 pub struct Saved {
@@ -101,19 +128,14 @@ impl Layer for Conv2d {
     }
 
     fn tangent(&self, saved: &Saved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
-        let directions = stacked::directions::<4>(theta_dot, "weight");
-        let y_dot = match (x_dot, directions) {
-            (x_dot, None) => x_dot.map(|x_dot| ops::conv2d(x_dot, self.weight.val(), self.shape)),
-            (None, Some(directions)) => {
-                let moved = directions.into_iter().map(|w_dot| ops::conv2d(saved.x.clone(), w_dot, self.shape));
-                Some(stacked::join(moved.collect()))
-            }
-            (Some(x_dot), Some(directions)) => {
-                let weight = self.weight.val();
-                let moved = stacked::split(x_dot, directions.len()).into_iter().zip(&directions);
-                let moved = moved.map(|(x_dot, w_dot)| ops::conv2d_tangent([&x_dot, &weight], [&saved.x, w_dot], self.shape));
-                Some(stacked::join(moved.collect()))
-            }
+        let moves = theta_dot.iter().any(|theta_dot| theta_dot.entry("weight").is_some());
+        let y_dot = if moves {
+            let count = theta_dot.len();
+            let inputs = x_dot.map_or(vec![None; count], |x_dot| stacked::split(x_dot, count).into_iter().map(Some).collect());
+            let moved = inputs.into_iter().zip(theta_dot);
+            Some(stacked::join(moved.map(|(x_dot, theta_dot)| self.moved(&saved.x, x_dot, theta_dot)).collect()))
+        } else {
+            x_dot.map(|x_dot| self.through_input(x_dot))
         };
         let Some(b_dot) = stacked::channel_directions(theta_dot, "bias") else { return y_dot };
         let samples = saved.x.dims()[0];

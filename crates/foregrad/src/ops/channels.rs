@@ -80,6 +80,15 @@ pub fn channel_combination(v: Tensor<4>, x: &Tensor<4>, [a, b, d]: [&Tensor<2>; 
     moved.reshape([stacked, channels, height, width])
 }
 
+/// `y + a s`, with `a` `[c]` and `s` `[n, 1, h, w]`.
+pub fn add_outer(y: Tensor<4>, a: &Tensor<1>, s: &Tensor<4>) -> Tensor<4> {
+    if cpu::is_local(&y) {
+        let sizes = sizes(&y);
+        return change_on_cpu!(|y, a, s| kernels::add_outer(&sizes, y, a, s));
+    }
+    y + a.clone().reshape([1, -1, 1, 1]) * s.clone()
+}
+
 fn sizes(x: &Tensor<4>) -> Channels {
     let [samples, channels, height, width] = x.dims();
     Channels { samples, channels, pixels: height * width }

@@ -11,7 +11,7 @@ mod matmul;
 mod projection;
 mod relu;
 
-pub use channels::{channel_affine, channel_combination, channel_moments, channel_sums};
+pub use channels::{add_outer, channel_affine, channel_combination, channel_moments, channel_sums};
 pub use conv2d::{ConvShape, conv2d, conv2d_input_cotangent, conv2d_tangent, conv2d_weight_cotangent};
 pub use matmul::matmul;
 pub(crate) use projection::host;

@@ -14,6 +14,7 @@ mod pack;
 mod product;
 pub mod reference;
 mod shape;
+mod single;
 #[cfg(test)]
 mod tests;
 mod winograd;
@@ -36,6 +37,11 @@ pub fn sum<T: Real>(convolution: &Convolution, terms: &[(&[T], &[T])]) -> Vec<T>
     assert!(!terms.is_empty(), "a sum of no convolutions");
     for (x, weight) in terms {
         assert_lengths(convolution, x.len(), weight.len(), convolution.output_length());
+    }
+    if let [(x, weight)] = terms
+        && single::is_faster(convolution)
+    {
+        return single::sum(convolution, x, weight);
     }
     let terms: Vec<_> = terms.iter().map(|&(input, weight)| Term { input, weight, strides }).collect();
     let sizes = Sizes { channels: convolution.channels, groups: convolution.groups };

@@ -3,7 +3,8 @@ use crate::Real;
 
 /// Ragged shapes: every branch of the layouts (rows of 16, 8, 4, 2 and odd), strides that do and do not divide, windows of
 /// one, even and large size, groups, fewer and more channels than a tile, more pixels than a block, empty phases; from 16 or 32
-/// channels on the 3x3 windows of stride 1 go through Winograd's tiles, with 272 and 288 a part of the channels at a time.
+/// channels on the 3x3 windows of stride 1 go through Winograd's tiles, with 272 and 288 a part of the channels at a time; one
+/// output channel has a way of its own.
 fn shapes() -> Vec<Convolution> {
     let shape = |samples, channels, size, kernel, (stride, padding, groups)| Convolution {
         samples,
@@ -49,6 +50,10 @@ fn shapes() -> Vec<Convolution> {
         shape(1, [2, 2], [6, 6], [2, 2], (3, 0, 1)),
         shape(60, [3, 4], [6, 6], [3, 3], (1, 0, 1)),
         shape(1, [300, 3], [3, 3], [1, 1], (1, 0, 1)),
+        shape(3, [9, 1], [5, 7], [3, 3], (1, 1, 1)),
+        shape(2, [20, 1], [8, 9], [3, 3], (2, 1, 1)),
+        shape(2, [21, 1], [6, 5], [5, 4], (3, 2, 1)),
+        shape(1, [10, 1], [2, 3], [3, 3], (1, 3, 1)),
     ]
 }
 
@@ -88,6 +93,9 @@ fn all_maps_match_the_reference<T: Real>(limit: f64) {
             reference::forward(&convolution, &other, &w).into_iter().zip(reference::forward(&convolution, &x, &w_dot));
         let expected: Vec<f64> = both.map(|(a, b)| a + b).collect();
         assert_near("sum", &convolution, &y, &expected, limit);
+
+        let y = sum(&convolution, &[(&x, &w)]);
+        assert_near("one term", &convolution, &y, &reference::forward(&convolution, &x, &w), limit);
 
         let x_bar = input_cotangent(&convolution, &y_bar, &w);
         assert_near("x_bar", &convolution, &x_bar, &reference::input_cotangent(&convolution, &y_bar, &w), limit);
