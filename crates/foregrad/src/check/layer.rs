@@ -137,9 +137,10 @@ impl LayerCheck<'_> {
         best
     }
 
-    /// The error of stacked directions against each by itself.
+    /// The error of stacked directions against each by itself, and of value and tangents at once against one after the other.
     fn stacked(&self, block: &Block) -> f64 {
-        let saved = block.forward(self.normal("x", self.input), self.phase).1;
+        let x = self.normal("x", self.input);
+        let (y, saved) = block.forward(x.clone(), self.phase);
         let theta = block.parameters();
         let x_dots: Vec<Tensor<4>> = (0..DIRECTIONS)
             .map(|k| self.stream.named("stacked").at(k).normal_tensor(self.input, self.placement))
@@ -148,12 +149,15 @@ impl LayerCheck<'_> {
         let theta_dots: Vec<_> = (0..DIRECTIONS).map(draw).collect();
         let together = block.tangent(&saved, Some(Tensor::cat(x_dots.clone(), 0)), &theta_dots);
         let single = x_dots
-            .into_iter()
+            .iter()
+            .cloned()
             .zip(&theta_dots)
             .filter_map(|(x_dot, theta_dot)| block.tangent(&saved, Some(x_dot), std::slice::from_ref(theta_dot)));
-        match together {
-            Some(together) => relative(&together, &Tensor::cat(single.collect(), 0)),
-            None => f64::INFINITY,
-        }
+        let dual = block.dual(x, Some(Tensor::cat(x_dots.clone(), 0)), &theta_dots, self.phase);
+        let (Some(together), Some(at_once)) = (together, dual.y_dot) else { return f64::INFINITY };
+        let statistics = dual.statistics.axpy(-1.0, &block.statistics(&saved)).norm();
+        let single = Tensor::cat(single.collect(), 0);
+        let errors = [relative(&dual.y, &y), statistics, relative(&at_once, &single), relative(&together, &single)];
+        errors.into_iter().fold(0.0, f64::max)
     }
 }

@@ -7,7 +7,7 @@ use super::plan::Plan;
 use super::stage::{LossRef, Stage, Window};
 use super::view::View;
 use super::{EstimatorConfig, Space, StepInput, StepOutput};
-use crate::layers::{Phase, Wanted};
+use crate::layers::{Dual, Phase, Wanted};
 use crate::models::LossHead;
 use crate::rng::{Placement, Stream};
 use crate::vector::ParamVector;
@@ -45,22 +45,33 @@ impl<'a> Engine<'a> {
         let maps = self.view.blocks[block];
         let (y, saved) = maps.forward(x.clone(), Phase::Train);
         self.output.statistics.extend(self.view.globalised(block, maps.statistics(&saved)));
-        let mut stage = Stage {
-            placement: Placement::of(&x),
-            x: Some(x),
-            saved: saved.into(),
-            shape: y.dims(),
-            loss: None,
-            loss_bar: None,
-            guess_bars: Vec::new(),
-        };
-        if block + 1 == self.plan.depth {
-            self.classify(&mut stage, &y, target_bar);
-        } else {
-            self.own_head(&mut stage, &y, block, target_bar);
-            self.drawn_heads(&mut stage, &y, block, target_bar);
-        }
+        let mut stage = Stage { x: Some(x), saved: saved.into(), ..Stage::at(&y) };
+        self.evaluate_losses(&mut stage, &y, block, target_bar);
         (stage, y)
+    }
+
+    /// A block's value and tangents at once, and its heads: for guesses that need nothing of what its forward map would save.
+    pub fn dual_stage(
+        &mut self,
+        block: usize,
+        x: Tensor<4>,
+        x_dot: Option<Tensor<4>>,
+        theta_dot: &[ParamVector],
+    ) -> (Stage<'a>, Tensor<4>, Option<Tensor<4>>) {
+        let Dual { y, y_dot, statistics } = self.view.blocks[block].dual(x, x_dot, theta_dot, Phase::Train);
+        self.output.statistics.extend(self.view.globalised(block, statistics));
+        let mut stage = Stage::at(&y);
+        self.evaluate_losses(&mut stage, &y, block, false);
+        (stage, y, y_dot)
+    }
+
+    fn evaluate_losses(&mut self, stage: &mut Stage<'a>, y: &Tensor<4>, block: usize, target_bar: bool) {
+        if block + 1 == self.plan.depth {
+            self.classify(stage, y, target_bar);
+        } else {
+            self.own_head(stage, y, block, target_bar);
+            self.drawn_heads(stage, y, block, target_bar);
+        }
     }
 
     /// The classifier's loss, and the exact gradient of classifier and last block unless they are estimated.

@@ -56,6 +56,30 @@ impl Merged {
         }
     }
 
+    /// Whether a block's value and tangents can go through it at once, with nothing saved: its guess is there before it is
+    /// passed, and no gradient goes back through it.
+    pub fn carries(engine: &Engine, block: usize) -> bool {
+        let config = engine.config;
+        let tangents = config.mix.unwrap_or(config.directions);
+        let at_once = config.tangents_at_once == 0 || tangents <= config.tangents_at_once;
+        config.space == Space::Weight && config.guess.is_random() && at_once && block < engine.plan.estimated
+    }
+
+    /// A block's value and the tangents through it at once, with the block's guess added.
+    pub fn carry<'a>(
+        &mut self,
+        engine: &mut Engine<'a>,
+        block: usize,
+        x: Tensor<4>,
+    ) -> (Stage<'a>, Tensor<4>, Prepared) {
+        let prepared = engine.prepare(&Window::default(), block);
+        self.note_signs(engine, &prepared);
+        let theta = self.theta_dot(engine, &prepared);
+        let (stage, y, y_dot) = engine.dual_stage(block, x, self.y_dot.take(), &theta);
+        self.y_dot = y_dot;
+        (stage, y, prepared)
+    }
+
     fn note_signs(&mut self, engine: &Engine, prepared: &Prepared) {
         if engine.config.mix.is_some() {
             self.slots.insert(prepared.block, engine.mixed_slots(prepared));

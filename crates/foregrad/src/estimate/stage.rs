@@ -48,6 +48,19 @@ pub struct Stage<'a> {
 }
 
 impl Stage<'_> {
+    /// Of a block's output alone.
+    pub fn at(y: &Tensor<4>) -> Self {
+        Stage {
+            x: None,
+            placement: Placement::of(y),
+            saved: Rc::default(),
+            shape: y.dims(),
+            loss: None,
+            loss_bar: None,
+            guess_bars: Vec::new(),
+        }
+    }
+
     /// The derivatives of the loss along stacked tangents at the output: per direction, per sample.
     pub fn derivatives(&self, y_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Vec<Vec<f64>> {
         let (loss, saved) = self.loss.as_ref().expect("a target's loss was evaluated");

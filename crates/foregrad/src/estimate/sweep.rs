@@ -44,13 +44,33 @@ impl<'a> Sweep<'a> {
         let mut sweep = Self { engine, window: Window::default(), flights: Vec::new(), merged, kept: BTreeMap::new() };
         let mut x = sweep.engine.input.images.clone();
         for block in 0..sweep.engine.plan.depth {
-            let (stage, y) = sweep.engine.stage(block, x, false);
-            sweep.window.push(stage);
-            sweep.advance(block);
+            x = match sweep.merged.take_if(|_| Merged::carries(&sweep.engine, block)) {
+                Some(merged) => sweep.carry(merged, block, x),
+                None => sweep.visit(block, x),
+            };
             sweep.window.keep_last(sweep.engine.plan.lag);
-            x = y;
         }
         sweep.engine.output
+    }
+
+    /// A block's forward map, its losses, and everything that becomes known there.
+    fn visit(&mut self, block: usize, x: Tensor<4>) -> Tensor<4> {
+        let (stage, y) = self.engine.stage(block, x, false);
+        self.window.push(stage);
+        self.advance(block);
+        y
+    }
+
+    /// Value and merged tangents through a block at once.
+    fn carry(&mut self, mut merged: Merged, block: usize, x: Tensor<4>) -> Tensor<4> {
+        let (stage, y, prepared) = merged.carry(&mut self.engine, block, x);
+        self.merged = Some(merged);
+        self.window.push(stage);
+        self.enter(block, prepared);
+        if block + 1 == self.engine.plan.depth {
+            self.end(block);
+        }
+        y
     }
 
     /// Everything that happens at a block once its forward map has run.

@@ -67,6 +67,17 @@ impl Cotangent {
     }
 }
 
+/// What [`Layer::dual`] gives.
+#[derive(Debug, Clone)]
+pub struct Dual {
+    /// The output.
+    pub y: Tensor<4>,
+    /// Its stacked tangents; `None` is zero.
+    pub y_dot: Option<Tensor<4>>,
+    /// As [`Layer::statistics`].
+    pub statistics: ParamVector,
+}
+
 /// A layer: its three maps, and its parameters by path.
 pub trait Layer: Debug + Send {
     /// What `forward` keeps for the other two maps, and nothing more.
@@ -80,6 +91,13 @@ pub trait Layer: Debug + Send {
     /// `theta_dot` is empty (no direction moves the parameters) or holds one vector a direction; a path that a vector lacks
     /// counts as zero. `None` stands for a tangent that is zero throughout.
     fn tangent(&self, saved: &Self::Saved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>>;
+
+    /// `y` and `y_dot` together, keeping nothing: a chain moves both on layer by layer, so that no layer's saved values wait
+    /// for the tangents of the layers before it.
+    fn dual(&self, x: Tensor<4>, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], phase: Phase) -> Dual {
+        let (y, saved) = self.forward(x, phase);
+        Dual { y, y_dot: self.tangent(&saved, x_dot, theta_dot), statistics: self.statistics(&saved) }
+    }
 
     /// `x_bar = J_x^T y_bar` and `theta_bar = J_theta^T y_bar`, as far as wanted.
     fn cotangent(&self, saved: &Self::Saved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent;
@@ -183,6 +201,10 @@ macro_rules! layers {
                     $((AnyLayer::$name(layer), AnySaved::$name(saved)) => layer.tangent(saved, x_dot, theta_dot),)*
                     _ => panic!("{self:?} was given what another layer saved"),
                 }
+            }
+
+            fn dual(&self, x: Tensor<4>, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], phase: Phase) -> Dual {
+                match self { $(AnyLayer::$name(layer) => layer.dual(x, x_dot, theta_dot, phase),)* }
             }
 
             fn cotangent(&self, saved: &AnySaved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent {

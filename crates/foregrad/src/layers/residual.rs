@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::{AnySaved, Cotangent, Layer, Phase, Sequential, Wanted, stacked};
+use super::{AnySaved, Cotangent, Dual, Layer, Phase, Sequential, Wanted, stacked};
 use crate::vector::ParamVector;
 
 /// The sum of a body and a shortcut; an empty shortcut is the identity. Parameters keep the names of both chains.
@@ -51,6 +51,14 @@ impl Layer for Residual {
     fn tangent(&self, saved: &Saved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
         let body = self.body.tangent(&saved.body, x_dot.clone(), theta_dot);
         stacked::add(body, self.shortcut.tangent(&saved.shortcut, x_dot, theta_dot))
+    }
+
+    fn dual(&self, x: Tensor<4>, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], phase: Phase) -> Dual {
+        let body = self.body.dual(x.clone(), x_dot.clone(), theta_dot, phase);
+        let shortcut = self.shortcut.dual(x, x_dot, theta_dot, phase);
+        let mut statistics = body.statistics;
+        statistics.extend(shortcut.statistics);
+        Dual { y: body.y + shortcut.y, y_dot: stacked::add(body.y_dot, shortcut.y_dot), statistics }
     }
 
     fn cotangent(&self, saved: &Saved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent {

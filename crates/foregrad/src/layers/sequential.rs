@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::{AnyLayer, AnySaved, Cotangent, Layer, Phase, Wanted};
+use super::{AnyLayer, AnySaved, Cotangent, Dual, Layer, Phase, Wanted};
 use crate::vector::ParamVector;
 
 /// Layers one after another; the path of a parameter is the layer's name, a dot, and the parameter's name there.
@@ -89,10 +89,19 @@ impl Layer for Sequential {
         theta_dot: &[ParamVector],
     ) -> Option<Tensor<4>> {
         for ((name, layer), saved) in self.iter().zip(saved) {
-            let directions: Vec<_> = theta_dot.iter().map(|theta_dot| theta_dot.scoped(name)).collect();
-            x_dot = layer.tangent(saved, x_dot, &directions);
+            x_dot = layer.tangent(saved, x_dot, &scoped(theta_dot, name));
         }
         x_dot
+    }
+
+    fn dual(&self, x: Tensor<4>, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], phase: Phase) -> Dual {
+        let mut dual = Dual { y: x, y_dot: x_dot, statistics: ParamVector::default() };
+        for (name, layer) in self.iter() {
+            let next = layer.dual(dual.y, dual.y_dot, &scoped(theta_dot, name), phase);
+            (dual.y, dual.y_dot) = (next.y, next.y_dot);
+            dual.statistics.extend(next.statistics.prefixed(name));
+        }
+        dual
     }
 
     fn cotangent(&self, saved: &Vec<AnySaved>, mut y_bar: Tensor<4>, wanted: Wanted) -> Cotangent {
@@ -133,4 +142,9 @@ impl Layer for Sequential {
             layer.assign(&values.scoped(name));
         }
     }
+}
+
+/// The directions of one layer's parameters.
+fn scoped(theta_dot: &[ParamVector], name: &str) -> Vec<ParamVector> {
+    theta_dot.iter().map(|theta_dot| theta_dot.scoped(name)).collect()
 }
