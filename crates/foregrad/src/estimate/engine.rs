@@ -6,7 +6,7 @@ use super::guess::{Draw, HeadSource, Origin, span};
 use super::plan::Plan;
 use super::stage::{LossRef, Stage, Window};
 use super::view::View;
-use super::{EstimatorConfig, Space, StepInput, StepOutput};
+use super::{EstimatorConfig, Mode, Space, StepInput, StepOutput};
 use crate::layers::{Dual, Phase, Wanted};
 use crate::models::LossHead;
 use crate::rng::{Placement, Stream};
@@ -90,7 +90,7 @@ impl<'a> Engine<'a> {
                 self.output.update.extend(self.view.globalised(last, theta_bar.theta_bar));
             }
             stage.guess_bars.extend(guesses.then(|| y_bar.clone()));
-            stage.loss_bar = Some(y_bar);
+            stage.loss_bar = target_bar.then_some(y_bar);
         }
         stage.loss = Some((LossRef::Own(classifier), saved));
     }
@@ -108,10 +108,8 @@ impl<'a> Engine<'a> {
         if trains || input {
             let part = head.cotangent(&saved, Wanted { input, parameters: trains });
             self.output.update.extend(self.view.globalised_loss(block, part.theta_bar));
-            stage.loss_bar = part.x_bar;
-        }
-        if used {
-            stage.guess_bars.extend(stage.loss_bar.clone().filter(|_| self.plan.guesses_from[block]));
+            stage.guess_bars.extend(part.x_bar.clone().filter(|_| used && self.plan.guesses_from[block]));
+            stage.loss_bar = part.x_bar.filter(|_| target_bar);
         }
         if used && self.measures_at(block, target_bar) {
             stage.loss = Some((LossRef::Own(head), saved));
@@ -131,7 +129,7 @@ impl<'a> Engine<'a> {
             let y_bar = head.cotangent(&saved, Wanted::INPUT).input();
             if direction == 0 {
                 self.output.evaluations[block].get_or_insert(evaluation);
-                stage.loss_bar = Some(y_bar.clone());
+                stage.loss_bar = target_bar.then(|| y_bar.clone());
                 stage.loss = self.measures_at(block, target_bar).then_some((LossRef::Drawn(head), saved));
             }
             stage.guess_bars.push(y_bar);
@@ -156,7 +154,7 @@ impl<'a> Engine<'a> {
     }
 
     /// A block's guesses as they are made, one a direction, before any scaling.
-    pub fn guesses(&self, window: &Window<'a>, block: usize) -> Directions {
+    pub fn guesses(&self, window: &mut Window<'a>, block: usize) -> Directions {
         if let Some(given) = self.given(block) {
             return given;
         }
@@ -177,13 +175,21 @@ impl<'a> Engine<'a> {
                 Directions::Activity(span::directions(bar, self.config.directions, self.stream(block).named("span")))
             }
             Origin::Head(_) | Origin::Target => {
-                let bars = &window.stage(ready).guess_bars;
-                // The classifier is one loss, however many heads the directions have on the way.
-                let bar = |direction: usize| bars[direction.min(bars.len() - 1)].clone();
-                let back = |direction| window.pull_back(self.view, bar(direction), ready, block);
-                self.in_space(window, block, (0..self.config.directions).map(back).collect())
+                let mut bars = window.guess_bars(ready, self.is_last_of(ready, block));
+                while bars.len() < self.config.directions {
+                    // The classifier is one loss, however many heads the directions have on the way.
+                    bars.push(bars.last().expect("the gradient of a guess's loss").clone());
+                }
+                let back = bars.into_iter().map(|bar| window.pull_back(self.view, bar, ready, block));
+                self.in_space(window, block, back.collect())
             }
         }
+    }
+
+    /// Whether no other guess will be made of the gradients at block `ready`: then they can be changed in place.
+    fn is_last_of(&self, ready: usize, block: usize) -> bool {
+        let in_order = self.config.mode == Mode::Forward && ready + 1 < self.plan.depth;
+        in_order && self.plan.ready_at(ready).last() == Some(block)
     }
 
     /// Random directions: the same for the same step, however often they are drawn. `shape` is that of the block's output.

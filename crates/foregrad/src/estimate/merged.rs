@@ -72,7 +72,7 @@ impl Merged {
         block: usize,
         x: Tensor<4>,
     ) -> (Stage<'a>, Tensor<4>, Prepared) {
-        let prepared = engine.prepare(&Window::default(), block);
+        let prepared = engine.prepare(&mut Window::default(), block);
         self.note_signs(engine, &prepared);
         let theta = self.theta_dot(engine, &prepared);
         let (stage, y, y_dot) = engine.dual_stage(block, x, self.y_dot.take(), &theta);

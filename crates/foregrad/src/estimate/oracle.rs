@@ -116,7 +116,7 @@ impl<'a> Oracle<'a> {
             let update = self.engine.view.globalised(block, target.theta_bar);
             return self.engine.output.update.extend(update);
         }
-        let prepared = self.engine.prepare(&self.window, block);
+        let prepared = self.engine.prepare(&mut self.window, block);
         let products = self.products(&prepared, &target);
         let signs = self.engine.config.mix.is_some().then(|| self.engine.mixed_slots(&prepared));
         let kept = self.engine.keep(prepared, self.window.get(block));

@@ -47,7 +47,7 @@ pub struct Prepared {
 
 impl<'a> Engine<'a> {
     /// A block's guesses, made ready; notes them in the output if they were asked for, and counts zero ones.
-    pub fn prepare(&mut self, window: &Window<'a>, block: usize) -> Prepared {
+    pub fn prepare(&mut self, window: &mut Window<'a>, block: usize) -> Prepared {
         let raw = self.guesses(window, block);
         if self.input.collect_guesses {
             self.collect(block, &raw);

@@ -96,12 +96,11 @@ impl<'a> Window<'a> {
         }
     }
 
-    /// Drops the gradients at a block's output, once every guess that is made of them is there.
-    pub fn release_gradients(&mut self, block: usize) {
-        if let Some(stage) = block.checked_sub(self.first).and_then(|place| self.stages.get_mut(place)) {
-            stage.loss_bar = None;
-            stage.guess_bars.clear();
-        }
+    /// The gradients at a block's output that guesses are made of; they are dropped here if this is their last guess.
+    pub fn guess_bars(&mut self, block: usize, last: bool) -> Vec<Tensor<4>> {
+        let place = block.checked_sub(self.first).and_then(|place| self.stages.get_mut(place));
+        let bars = &mut place.unwrap_or_else(|| panic!("block {block} is no longer in the window")).guess_bars;
+        if last { std::mem::take(bars) } else { bars.clone() }
     }
 
     /// The stage of a block, if it is still there.

@@ -80,10 +80,7 @@ impl<'a> Sweep<'a> {
             return ready.into_iter().for_each(|guessed| self.take_exactly(guessed));
         }
         let prepared: Vec<Prepared> =
-            ready.into_iter().map(|guessed| self.engine.prepare(&self.window, guessed)).collect();
-        if block + 1 < self.engine.plan.depth {
-            self.window.release_gradients(block);
-        }
+            ready.into_iter().map(|guessed| self.engine.prepare(&mut self.window, guessed)).collect();
         self.pass_flights(block);
         if let Some(merged) = &mut self.merged {
             merged.pass(&self.engine, &self.window, block, &prepared);
@@ -212,7 +209,7 @@ impl<'a> Sweep<'a> {
     fn end(&mut self, last: usize) {
         let classifier = self.engine.plan.estimates_classifier().then(|| {
             let depth = self.engine.plan.depth;
-            self.engine.prepare(&self.window, depth)
+            self.engine.prepare(&mut self.window, depth)
         });
         if let Some(merged) = self.merged.take() {
             return self.end_merged(merged, last, classifier);
