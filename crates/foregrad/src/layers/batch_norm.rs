@@ -3,6 +3,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
+use super::normalised::Normalised;
 use super::{Cotangent, Layer, Phase, Wanted, assign_leaf, leaf_parameters, stacked};
 use crate::ops;
 use crate::rng::Placement;
@@ -71,7 +72,7 @@ impl BatchNorm {
     /// Both cotangents; `P` is the identity where statistics are held.
     fn transposed(&self, saved: &Saved, y_bar: Tensor<4>, wanted: Wanted, held: bool) -> Cotangent {
         let mut theta_bar = ParamVector::default();
-        let sums = (wanted.parameters || !held).then(|| saved.sums(&y_bar));
+        let sums = (wanted.parameters || !held).then(|| saved.normalised.sums(&y_bar));
         if let Some([sum, along]) = sums.clone().filter(|_| wanted.parameters) {
             let channels = sum.dims()[1];
             theta_bar.insert("weight", along.reshape([channels]));
@@ -82,59 +83,28 @@ impl BatchNorm {
     }
 
     /// `s P v + gamma_dot x_hat + beta_dot`, given `sum(v)` and `sum(v x_hat)`; `P` is the identity without them.
-    ///
-    /// In terms of `x` this is `a v + b x + d` with `a = s`, `b = (gamma_dot - s mean(v x_hat)) / sqrt(var + eps)` and
-    /// `d = beta_dot - s mean(v) - b mean`: one pass over memory.
     fn projected(&self, saved: &Saved, v: Tensor<4>, sums: Option<[Tensor<2>; 2]>, moved: Option<[Tensor<2>; 2]>) -> Tensor<4> {
-        let [samples, channels, height, width] = saved.x.dims();
+        let normalised = &saved.normalised;
+        let [samples, channels, height, width] = normalised.x.dims();
         let directions = v.dims()[0] / samples;
-        let row = |values: &Tensor<1>| values.clone().reshape([1, channels]);
-        let (mean, inverse) = (row(&saved.mean), row(&saved.inverse_deviation));
-        let scale = (row(&self.weight.val()) * inverse.clone()).expand([directions, channels]);
-        let zero = || scale.zeros_like();
+        let scale = normalised.row(&(self.weight.val() * normalised.inverse_deviation.clone()));
+        let scale = scale.expand([directions, channels]);
         let share = 1.0 / (samples * height * width) as f64;
-        let (constant, along) = match sums {
-            Some([sum, along]) => (-(scale.clone() * sum * share), -(scale.clone() * along * share)),
-            None => (zero(), zero()),
-        };
-        let [gamma_dot, beta_dot] = moved.unwrap_or_else(|| [zero(), zero()]);
-        let slope = (gamma_dot + along) * inverse;
-        let constant = beta_dot + constant - slope.clone() * mean;
-        ops::channel_combination(v, &saved.x, [&scale, &slope, &constant])
+        let [mut along, mut constant] = moved.unwrap_or_else(|| [scale.zeros_like(), scale.zeros_like()]);
+        if let Some([sum, product]) = sums {
+            along = along - scale.clone() * product * share;
+            constant = constant - scale.clone() * sum * share;
+        }
+        normalised.combination(v, scale, along, constant)
     }
 }
 
-/// The input, and what it was normalised with.
+/// The normalised input, and the statistics of the batch.
 #[derive(Debug)]
 pub struct Saved {
-    /// `[n, c, h, w]`.
-    x: Tensor<4>,
-    /// `[c]`.
-    mean: Tensor<1>,
-    /// `1 / sqrt(var + eps)`, `[c]`.
-    inverse_deviation: Tensor<1>,
+    normalised: Normalised,
     /// Mean and unbiased variance of the batch, `[c]`; none in evaluation.
     statistics: Option<[Tensor<1>; 2]>,
-}
-
-impl Saved {
-    /// `sum(v)` and `sum(v x_hat)` of every direction and channel.
-    fn sums(&self, v: &Tensor<4>) -> [Tensor<2>; 2] {
-        let [sum, centred] = ops::channel_sums(v, &self.x, &self.mean);
-        [sum, centred * self.inverse_deviation.clone().unsqueeze()]
-    }
-
-    /// `gamma_dot x_hat + beta_dot` of every direction: what moves if the input does not.
-    fn moved(&self, [gamma_dot, beta_dot]: [Tensor<2>; 2]) -> Tensor<4> {
-        let [directions, channels] = gamma_dot.dims();
-        let of = |rows: &Tensor<2>, direction: usize| rows.clone().narrow(0, direction, 1).reshape([channels]);
-        let moved = (0..directions).map(|direction| {
-            let slope = of(&gamma_dot, direction) * self.inverse_deviation.clone();
-            let constant = of(&beta_dot, direction) - slope.clone() * self.mean.clone();
-            ops::channel_affine(&self.x, &slope, &constant)
-        });
-        stacked::join(moved.collect())
-    }
 }
 
 impl Layer for BatchNorm {
@@ -151,24 +121,16 @@ impl Layer for BatchNorm {
             }
             Phase::Eval => (self.running_mean.val(), self.running_var.val(), None),
         };
-        let inverse_deviation = (variance + EPSILON).sqrt().recip();
-        let scale = self.weight.val() * inverse_deviation.clone();
-        let shift = self.bias.val() - mean.clone() * scale.clone();
-        let y = ops::channel_affine(&x, &scale, &shift);
-        (y, Saved { x, mean, inverse_deviation, statistics })
+        let normalised = Normalised { x, mean, inverse_deviation: (variance + EPSILON).sqrt().recip() };
+        let y = normalised.affine(self.weight.val(), self.bias.val());
+        (y, Saved { normalised, statistics })
     }
 
     fn tangent(&self, saved: &Saved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
-        let gamma_dot = stacked::channel_rows(theta_dot, "weight");
-        let beta_dot = stacked::channel_rows(theta_dot, "bias");
-        let moves = gamma_dot.clone().or(beta_dot.clone());
-        if x_dot.is_none() && moves.is_none() {
-            return None;
-        }
-        let moved = moves.map(|like| [gamma_dot, beta_dot].map(|rows| rows.unwrap_or_else(|| like.zeros_like())));
-        let Some(x_dot) = x_dot else { return moved.map(|moved| saved.moved(moved)) };
+        let moved = stacked::moved_channels(theta_dot);
+        let Some(x_dot) = x_dot else { return moved.map(|moved| saved.normalised.moved(moved)) };
         let held = saved.statistics.is_none() || self.tangent == StatisticsTangent::Detached;
-        let sums = (!held).then(|| saved.sums(&x_dot));
+        let sums = (!held).then(|| saved.normalised.sums(&x_dot));
         Some(self.projected(saved, x_dot, sums, moved))
     }
 

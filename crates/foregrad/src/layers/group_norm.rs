@@ -3,7 +3,9 @@
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
+use super::normalised::Normalised;
 use super::{Cotangent, Layer, Phase, Wanted, assign_leaf, leaf_parameters, stacked};
+use crate::ops;
 use crate::rng::Placement;
 use crate::vector::ParamVector;
 
@@ -37,78 +39,121 @@ impl GroupNorm {
         Self { weight: full(1.0), bias: full(bias), groups }
     }
 
-    fn gamma(&self) -> Tensor<4> {
-        self.weight.val().reshape([1, -1, 1, 1])
+    /// One value a sample and group, `[k, n g]`, for every channel of the group: `[k, n c]`.
+    fn for_channels(&self, values: Tensor<2>, members: usize) -> Tensor<2> {
+        let [count, rows] = values.dims();
+        values.reshape([count, rows, 1]).expand([count, rows, members]).reshape([count, rows * members])
     }
 
-    /// `P v` in the groups of one direction or of all: `v` and `x_hat` are `[k, n g, m]` and `[1, n g, m]`.
-    fn project(v: Tensor<3>, x_hat: &Tensor<3>) -> Tensor<3> {
-        let along = (v.clone() * x_hat.clone()).mean_dim(2);
-        let mean = v.clone().mean_dim(2);
-        v - mean - x_hat.clone() * along
-    }
-
-    /// `inv P v` for `k n` stacked samples.
-    fn normalised(&self, saved: &Saved, v: Tensor<4>) -> Tensor<4> {
-        let shape = v.dims();
-        let [samples, channels, height, width] = saved.x_hat.dims();
-        let rows = samples * self.groups;
-        let count = shape[0] / samples;
-        let members = channels / self.groups * height * width;
-        let x_hat = saved.x_hat.clone().reshape([1, rows, members]);
-        let projected = Self::project(v.reshape([count, rows, members]), &x_hat);
-        (projected * saved.inverse_deviation.clone()).reshape(shape)
+    /// The means over each group, for every channel of the group, of sums over its channels' pixels, `[k, n c]`.
+    fn group_means(&self, sums: Tensor<2>, shape: Shape) -> Tensor<2> {
+        let [count, _] = sums.dims();
+        let rows = shape.samples * self.groups;
+        let members = shape.channels / self.groups;
+        let share = 1.0 / (members * shape.pixels()) as f64;
+        let totals = sums.reshape([count, rows, members]).sum_dim(2).reshape([count, rows]);
+        self.for_channels(totals * share, members)
     }
 }
 
-/// The normalised input and what it was normalised with.
+/// The sizes of the input.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    samples: usize,
+    channels: usize,
+    size: [usize; 2],
+}
+
+impl Shape {
+    fn of(x: &Tensor<4>) -> Self {
+        let [samples, channels, height, width] = x.dims();
+        Self { samples, channels, size: [height, width] }
+    }
+
+    fn pixels(self) -> usize {
+        self.size[0] * self.size[1]
+    }
+
+    /// `[k n, c, h, w]` as `[k, n c, h w, 1]`: a row a channel of a sample.
+    fn planes(self, v: Tensor<4>) -> Tensor<4> {
+        let count = v.dims()[0] / self.samples.max(1);
+        v.reshape([count, self.samples * self.channels, self.pixels(), 1])
+    }
+
+    /// The planes as `[k n, c, h, w]` again.
+    fn unplaned(self, planes: Tensor<4>) -> Tensor<4> {
+        let (count, [height, width]) = (planes.dims()[0], self.size);
+        planes.reshape([count * self.samples, self.channels, height, width])
+    }
+
+    /// One value a channel and direction, `[k, c]`, for every sample: `[k, n c]`.
+    fn for_samples(self, values: Tensor<2>) -> Tensor<2> {
+        let [count, channels] = values.dims();
+        values.reshape([count, 1, channels]).expand([count, self.samples, channels]).reshape([count, self.samples * channels])
+    }
+
+    /// A parameter with one value a channel, for every sample: `[1, n c]`.
+    fn parameter(self, values: &Param<Tensor<1>>) -> Tensor<2> {
+        self.for_samples(values.val().unsqueeze())
+    }
+
+    /// One value a sample and channel, `[1, n c]`, summed over samples.
+    fn sum_samples(self, values: Tensor<2>) -> Tensor<1> {
+        values.reshape([self.samples, self.channels]).sum_dim(0).reshape([self.channels])
+    }
+}
+
+/// The input as planes, normalised, and its shape.
 #[derive(Debug)]
 pub struct Saved {
-    /// `x_hat`, `[n, c, h, w]`.
-    x_hat: Tensor<4>,
-    /// `1 / sqrt(var + eps)`, `[1, n g, 1]`.
-    inverse_deviation: Tensor<3>,
+    normalised: Normalised,
+    shape: Shape,
 }
 
 impl Layer for GroupNorm {
     type Saved = Saved;
 
     fn forward(&self, x: Tensor<4>, _phase: Phase) -> (Tensor<4>, Saved) {
-        let shape @ [samples, channels, height, width] = x.dims();
-        let members = channels / self.groups * height * width;
-        let x = x.reshape([1, samples * self.groups, members]);
-        let mean = x.clone().mean_dim(2);
-        let centred = x - mean;
-        let inverse_deviation = (centred.clone().square().mean_dim(2) + EPSILON).sqrt().recip();
-        let x_hat = (centred * inverse_deviation.clone()).reshape(shape);
-        let y = x_hat.clone() * self.gamma() + self.bias.val().reshape([1, -1, 1, 1]);
-        (y, Saved { x_hat, inverse_deviation })
+        let shape = Shape::of(&x);
+        let (rows, members) = (shape.samples * self.groups, shape.channels / self.groups);
+        let [mean, variance] = ops::channel_moments(&x.clone().reshape([1, rows, members * shape.pixels(), 1]));
+        let of_group = |values: Tensor<1>| self.for_channels(values.unsqueeze(), members).flatten(0, 1);
+        let inverse_deviation = of_group((variance + EPSILON).sqrt().recip());
+        let normalised = Normalised { x: shape.planes(x), mean: of_group(mean), inverse_deviation };
+        let [gamma, beta] = [&self.weight, &self.bias].map(|values| shape.parameter(values).flatten(0, 1));
+        (shape.unplaned(normalised.affine(gamma, beta)), Saved { normalised, shape })
     }
 
     fn tangent(&self, saved: &Saved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
-        let [samples, channels, height, width] = saved.x_hat.dims();
-        let through_input = x_dot.map(|x_dot| self.normalised(saved, x_dot) * self.gamma());
-        let x_hat = stacked::by_direction(saved.x_hat.clone(), samples);
-        let gamma_dot = stacked::channel_directions(theta_dot, "weight").map(|gamma_dot| gamma_dot * x_hat);
-        let beta_dot = stacked::channel_directions(theta_dot, "bias").map(|beta_dot| {
-            let count = beta_dot.dims()[0];
-            beta_dot.expand([count, samples, channels, height * width])
-        });
-        let through_theta = stacked::add(gamma_dot, beta_dot).map(|y_dot| stacked::rejoin(y_dot, [height, width]));
-        stacked::add(through_input, through_theta)
+        let Saved { normalised, shape } = saved;
+        let moved = stacked::moved_channels(theta_dot).map(|moved| moved.map(|rows| shape.for_samples(rows)));
+        let Some(x_dot) = x_dot else { return moved.map(|moved| shape.unplaned(normalised.moved(moved))) };
+        let x_dot = shape.planes(x_dot);
+        let [mean, product] = normalised.sums(&x_dot).map(|sums| self.group_means(sums, *shape));
+        let scale = shape.parameter(&self.weight) * normalised.row(&normalised.inverse_deviation);
+        let scale = scale.expand(mean.dims());
+        let [gamma_dot, beta_dot] = moved.unwrap_or_else(|| [mean.zeros_like(), mean.zeros_like()]);
+        let along = gamma_dot - scale.clone() * product;
+        let constant = beta_dot - scale.clone() * mean;
+        Some(shape.unplaned(normalised.combination(x_dot, scale, along, constant)))
     }
 
     fn cotangent(&self, saved: &Saved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent {
+        let Saved { normalised, shape } = saved;
+        let y_bar = shape.planes(y_bar);
+        let [sum, product] = normalised.sums(&y_bar);
         let mut theta_bar = ParamVector::default();
         if wanted.parameters {
-            let sum = |v: Tensor<4>| {
-                let channels = v.dims()[1];
-                v.sum_dim(3).sum_dim(2).sum_dim(0).reshape([channels])
-            };
-            theta_bar.insert("weight", sum(y_bar.clone() * saved.x_hat.clone()));
-            theta_bar.insert("bias", sum(y_bar.clone()));
+            theta_bar.insert("weight", shape.sum_samples(product.clone()));
+            theta_bar.insert("bias", shape.sum_samples(sum.clone()));
         }
-        let x_bar = wanted.input.then(|| self.normalised(saved, y_bar * self.gamma()));
+        let x_bar = wanted.input.then(|| {
+            let gamma = shape.parameter(&self.weight);
+            let inverse = normalised.row(&normalised.inverse_deviation);
+            let [mean, product] = [sum, product].map(|sums| self.group_means(gamma.clone() * sums, *shape));
+            let (along, constant) = (-(inverse.clone() * product), -(inverse.clone() * mean));
+            shape.unplaned(normalised.combination(y_bar, gamma * inverse, along, constant))
+        });
         Cotangent { x_bar, theta_bar }
     }
 

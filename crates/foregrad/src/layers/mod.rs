@@ -14,6 +14,7 @@ use burn::tensor::Tensor;
 
 use crate::vector::ParamVector;
 
+mod normalised;
 mod sequential;
 pub mod stacked;
 

@@ -24,6 +24,13 @@ pub fn channel_rows(theta_dot: &[ParamVector], path: &str) -> Option<Tensor<2>> 
     directions::<1>(theta_dot, path).map(|vectors| Tensor::stack(vectors, 0))
 }
 
+/// The directions of a scale `weight` and a shift `bias` with one value a channel, each `[k, c]`; zero where only the other moves.
+pub fn moved_channels(theta_dot: &[ParamVector]) -> Option<[Tensor<2>; 2]> {
+    let rows = ["weight", "bias"].map(|path| channel_rows(theta_dot, path));
+    let like = rows.iter().flatten().next()?.clone();
+    Some(rows.map(|rows| rows.unwrap_or_else(|| like.zeros_like())))
+}
+
 /// The directions of a parameter with one value a channel, as `[k, 1, c, 1]`.
 pub fn channel_directions(theta_dot: &[ParamVector], path: &str) -> Option<Tensor<4>> {
     let rows = channel_rows(theta_dot, path)?;
