@@ -30,10 +30,14 @@ PAIRS = [
     ("jvp-weights", "pytorch", "backprop"),
     ("jvp-weights-low-rank", "pytorch", "backprop"),
     ("local-weight-tensor-oracle", "pytorch", "local-weight-tensor-oracle"),
+    ("local-weight-tensor-oracle", "jax", "local-weight-tensor-oracle"),
     ("local-activity-oracle", "pytorch", "local-activity-oracle"),
+    ("local-activity-oracle", "pytorch", "local-activity-oracle-two-passes"),
+    ("local-activity-oracle", "jax", "local-activity-oracle"),
     ("local-weight-network-forward", "pytorch", "backprop"),
     ("local-weight-network-forward", "pytorch", "backprop-checkpointed"),
     ("local-activity-mixed-forward", "pytorch", "backprop"),
+    ("local-activity-mixed-forward", "pytorch", "backprop-checkpointed"),
 ]
 
 

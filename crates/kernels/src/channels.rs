@@ -32,6 +32,10 @@ impl Channels {
         assert_eq!(values.len(), self.samples * self.channels * self.pixels, "{what} does not fit {self:?}");
     }
 
+    fn assert_one_each<T>(&self, what: &str, values: &[T]) {
+        assert_eq!(values.len(), self.channels, "{what} does not have a value for each channel of {self:?}");
+    }
+
     fn plane(&self, sample: usize, channel: usize) -> Range<usize> {
         let start = (sample * self.channels + channel) * self.pixels;
         start..start + self.pixels
@@ -92,6 +96,7 @@ pub fn moments<T: Real>(sizes: &Channels, x: &[T]) -> Vec<[f64; 2]> {
 pub fn sums<T: Real>(sizes: &Channels, v: &[T], x: &[T], mean: &[T]) -> Vec<[f64; 2]> {
     sizes.assert_holds("v", v);
     sizes.assert_holds("x", x);
+    sizes.assert_one_each("mean", mean);
     let channel = |channel: usize| {
         let mean = mean[channel];
         instructions::vectorised(
@@ -116,6 +121,7 @@ pub fn sums<T: Real>(sizes: &Channels, v: &[T], x: &[T], mean: &[T]) -> Vec<[f64
 /// If an operand does not have the given sizes.
 pub fn affine<T: Real>(sizes: &Channels, x: &[T], a: &[T], d: &[T]) -> Vec<T> {
     sizes.assert_holds("x", x);
+    [("a", a), ("d", d)].map(|(what, values)| sizes.assert_one_each(what, values));
     let write = |y: &mut [MaybeUninit<T>]| {
         sizes.for_planes(y, |channel, place, y| {
             let (a, d) = (a[channel], d[channel]);
@@ -135,6 +141,7 @@ pub fn affine<T: Real>(sizes: &Channels, x: &[T], a: &[T], d: &[T]) -> Vec<T> {
 pub fn combine<T: Real>(sizes: &Channels, v: &mut [T], x: &[T], [a, b, d]: [&[T]; 3]) {
     sizes.assert_holds("v", v);
     sizes.assert_holds("x", x);
+    [("a", a), ("b", b), ("d", d)].map(|(what, values)| sizes.assert_one_each(what, values));
     sizes.for_planes(v, |channel, place, v| {
         let (a, b, d) = (a[channel], b[channel], d[channel]);
         v.iter_mut().zip(&x[place]).for_each(|(v, &x)| *v = a * *v + (b * x + d));
@@ -147,6 +154,7 @@ pub fn combine<T: Real>(sizes: &Channels, v: &mut [T], x: &[T], [a, b, d]: [&[T]
 /// If an operand does not have the given sizes.
 pub fn add_outer<T: Real>(sizes: &Channels, y: &mut [T], a: &[T], s: &[T]) {
     sizes.assert_holds("y", y);
+    sizes.assert_one_each("a", a);
     assert_eq!(s.len(), sizes.samples * sizes.pixels, "one plane a sample does not fit {sizes:?}");
     sizes.for_planes(y, |channel, place, y| {
         let sample = place.start / (sizes.channels * sizes.pixels);
@@ -177,6 +185,8 @@ fn plane_sum<T: Real>(a: &[T], b: &[T], term: impl Fn(T, T) -> T) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// One pixel, fewer than a chunk of lanes, more, and more planes than a thread's chunk.
@@ -232,6 +242,20 @@ mod tests {
         }
     }
 
+    proptest! {
+        /// Planes of any size, none too: every element is written, and by its own channel.
+        #[test]
+        fn scaled_planes_are_those_of_the_definition(samples in 0..5_usize, channels in 0..9_usize, pixels in 0..70_usize) {
+            let sizes = Channels { samples, channels, pixels };
+            let x: Vec<f32> = values(samples * channels * pixels, 0.7).into_iter().map(|x| x as f32).collect();
+            let [a, d]: [Vec<f32>; 2] = [2.0, -3.0].map(|s| (0..channels).map(|c| s * (c + 1) as f32).collect());
+            for (i, y) in affine(&sizes, &x, &a, &d).into_iter().enumerate() {
+                let c = i / pixels % channels;
+                prop_assert!((y - (a[c] * x[i] + d[c])).abs() < 1e-5 * (1.0 + d[c].abs()), "{i}: {y}");
+            }
+        }
+    }
+
     #[test]
     fn every_channel_adds_its_share_of_the_one_plane() {
         for sizes in SIZES {
@@ -247,6 +271,14 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    #[should_panic(
+        expected = "a does not have a value for each channel of Channels { samples: 1, channels: 2, pixels: 3 }"
+    )]
+    fn a_missing_channel_is_an_error() {
+        affine(&Channels { samples: 1, channels: 2, pixels: 3 }, &[0.0_f32; 6], &[1.0], &[0.0; 2]);
     }
 
     #[test]

@@ -226,6 +226,8 @@ mod system {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// A heap of 100 bytes.
@@ -263,6 +265,32 @@ mod tests {
         assert_eq!(holes(&state), [[1000, 30], [1080, 20]]);
         state.give(Hole { start: 1030, length: 50 });
         assert_eq!(holes(&state), [[1000, 100]]);
+    }
+
+    proptest! {
+        /// Whatever is taken and given back in whatever order: no two arrays overlap, and in the end one hole is left.
+        #[test]
+        fn arrays_never_overlap(choices in proptest::collection::vec((1..40_usize, any::<proptest::sample::Index>()), 1..80)) {
+            let mut state = state();
+            let mut living: Vec<[usize; 2]> = Vec::new();
+            for (length, index) in choices {
+                match state.take(length) {
+                    Some(start) => {
+                        prop_assert!(start >= 1000 && start + length <= 1100);
+                        prop_assert!(living.iter().all(|[other, end]| start + length <= *other || *end <= start));
+                        living.push([start, start + length]);
+                    }
+                    None => {
+                        let [start, end] = living.swap_remove(index.index(living.len()));
+                        state.give(Hole { start, length: end - start });
+                    }
+                }
+            }
+            for [start, end] in living {
+                state.give(Hole { start, length: end - start });
+            }
+            prop_assert_eq!(holes(&state), vec![[1000, 100]]);
+        }
     }
 
     /// Large and small arrays, cleared ones, and ones that grow, through the allocator's own functions.

@@ -4,6 +4,8 @@ use std::mem::MaybeUninit;
 
 use aligned_vec::{AVec, ConstAlign};
 
+use crate::Real;
+
 /// An array that begins at a cache line, so that no vector lies on two.
 pub(crate) type Aligned<T> = AVec<T, ConstAlign<64>>;
 
@@ -30,10 +32,14 @@ pub fn keep_freed() {
 /// An array of `length` elements that `write` writes: not cleared first, which would be a pass over memory for nothing.
 ///
 /// # Safety
-/// `write` must write every element.
-pub(crate) unsafe fn written<T>(length: usize, write: impl FnOnce(&mut [MaybeUninit<T>])) -> Vec<T> {
+/// `write` must write every element. In tests, those that it does not are not numbers.
+pub(crate) unsafe fn written<T: Real>(length: usize, write: impl FnOnce(&mut [MaybeUninit<T>])) -> Vec<T> {
     let mut values = Vec::with_capacity(length);
-    write(&mut values.spare_capacity_mut()[..length]);
+    let elements = &mut values.spare_capacity_mut()[..length];
+    if cfg!(test) {
+        elements.fill(MaybeUninit::new(T::of_f64(f64::NAN)));
+    }
+    write(elements);
     // SAFETY: the capacity is there, and the caller promises that every element has been written.
     unsafe { values.set_len(length) };
     values

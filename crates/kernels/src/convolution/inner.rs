@@ -8,8 +8,8 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd, bytemuck};
 use rayon::prelude::*;
 
-use super::pack::{Block, PANEL, Planes, copy_short};
-use super::product::{self, LEFT, Lanes, PanelRow};
+use super::pack::{Block, Planes, copy_short};
+use super::product::{self, Lanes, PanelRow, RIGHT};
 use super::shape::{Convolution, Grid};
 use crate::{Real, instructions};
 
@@ -20,7 +20,7 @@ const DEPTH: usize = 144;
 /// rows and [`OUTPUTS`] rows are 830 KB and stay in a second of a megabyte.
 const BLOCK: usize = 16;
 
-/// Output channels that are gone through before the next rows of `x`; a multiple of [`LEFT`].
+/// Output channels that are gone through before the next rows of `x`; a multiple of [`product::left`].
 const OUTPUTS: usize = 128;
 
 /// Tasks that a product is cut into at least, if it has the samples; fixed, so that sums do not depend on the threads.
@@ -80,37 +80,37 @@ impl<T: Real> WithSimd for Part<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Vec<T> {
-        match product::right::<S>() {
-            6 => self.sums::<S, 6>(simd),
-            _ => self.sums::<S, 2>(simd),
+        match (product::left::<S>(), product::panel::<S>()) {
+            (4, 3) => self.sums::<S, 4, 3>(simd),
+            _ => self.sums::<S, 2, 2>(simd),
         }
     }
 }
 
 impl<T: Real> Part<'_, T> {
     #[inline(always)]
-    fn sums<S: Simd, const R: usize>(self, simd: S) -> Vec<T> {
+    fn sums<S: Simd, const L: usize, const P: usize>(self, simd: S) -> Vec<T> {
         let output = self.convolution.group()[1];
         let depth = self.channels.len() * self.grid.taps.len();
         let outputs = self.group * output..(self.group + 1) * output;
         let y_planes = Planes { values: self.y_bar, channels: self.convolution.channels[1], range: outputs };
         let x_planes = Planes { values: self.x, channels: self.convolution.channels[0], range: self.channels.clone() };
         // Tiles beyond the last row multiply zeros and are thrown away.
-        let mut left = Operand::<T, S, LEFT>::new(output);
-        let mut right = Operand::<T, S, R>::new(depth);
-        let (tiles_left, tiles_right) = (output.div_ceil(LEFT), depth.div_ceil(R));
-        let mut lanes: Vec<Lanes<T, S, R>> = vec![[[T::splat(simd, T::default()); LEFT]; R]; tiles_left * tiles_right];
-        let at_once = BLOCK * Operand::<T, S, R>::WIDTH;
+        let mut left = Operand::<T, S, L, P>::new(output);
+        let mut right = Operand::<T, S, RIGHT, P>::new(depth);
+        let (tiles_left, tiles_right) = (output.div_ceil(L), depth.div_ceil(RIGHT));
+        let mut lanes: Vec<Lanes<T, S, L>> = vec![[[T::splat(simd, T::default()); L]; RIGHT]; tiles_left * tiles_right];
+        let at_once = BLOCK * Operand::<T, S, RIGHT, P>::WIDTH;
         let pixels = self.samples.start * self.grid.pixels()..self.samples.end * self.grid.pixels();
         for from in pixels.clone().step_by(at_once) {
             let range = from..(from + at_once).min(pixels.end);
             left.pack_channels(self.grid.pixels(), &y_planes, range.clone());
             right.pack_taps(self.grid, &x_planes, range);
-            for first in (0..tiles_left).step_by(OUTPUTS / LEFT) {
+            for first in (0..tiles_left).step_by(OUTPUTS / L) {
                 for column in 0..tiles_right {
-                    for row in first..tiles_left.min(first + OUTPUTS / LEFT) {
+                    for row in first..tiles_left.min(first + OUTPUTS / L) {
                         let sums = &mut lanes[row * tiles_right + column];
-                        product::inner::<T, S, R>(simd, left.tile(row), right.tile(column), sums);
+                        product::inner::<T, S, L, P>(simd, left.tile(row), right.tile(column), sums);
                     }
                 }
             }
@@ -118,21 +118,21 @@ impl<T: Real> Part<'_, T> {
         let mut sums = vec![T::default(); output * depth];
         for (index, sum) in sums.iter_mut().enumerate() {
             let (row, column) = (index / depth, index % depth);
-            *sum = T::sum(simd, lanes[row / LEFT * tiles_right + column / R][column % R][row % LEFT]);
+            *sum = T::sum(simd, lanes[row / L * tiles_right + column / RIGHT][column % RIGHT][row % L]);
         }
         sums
     }
 }
 
 /// One side of the product: tiles of `ROWS` rows, panel by panel.
-struct Operand<T: Real, S: Simd, const ROWS: usize> {
+struct Operand<T: Real, S: Simd, const ROWS: usize, const P: usize> {
     tiles: usize,
-    packed: Vec<[PanelRow<T, S>; ROWS]>,
+    packed: Vec<[PanelRow<T, S, P>; ROWS]>,
     scratch: Vec<T>,
 }
 
-impl<T: Real, S: Simd, const ROWS: usize> Operand<T, S, ROWS> {
-    const WIDTH: usize = PANEL * size_of::<T::Vector<S>>() / size_of::<T>();
+impl<T: Real, S: Simd, const ROWS: usize, const P: usize> Operand<T, S, ROWS, P> {
+    const WIDTH: usize = P * size_of::<T::Vector<S>>() / size_of::<T>();
 
     fn new(rows: usize) -> Self {
         Self { tiles: rows.div_ceil(ROWS), packed: Vec::new(), scratch: Vec::new() }
@@ -141,8 +141,8 @@ impl<T: Real, S: Simd, const ROWS: usize> Operand<T, S, ROWS> {
     /// Every tap of every channel.
     #[inline(always)]
     fn pack_taps(&mut self, grid: &Grid, planes: &Planes<'_, T>, pixels: Range<usize>) {
-        let block = Block::new(grid, pixels, Self::WIDTH / PANEL);
-        self.packed.resize(block.panels * self.tiles, [bytemuck::Zeroable::zeroed(); ROWS]);
+        let block = Block::new(grid, pixels, P, Self::WIDTH / P);
+        self.packed.resize(block.panels * self.tiles, [[bytemuck::Zeroable::zeroed(); P]; ROWS]);
         let packed = bytemuck::cast_slice_mut(self.packed.as_flattened_mut().as_flattened_mut());
         block.pack(grid, planes, &mut self.scratch, packed, ROWS);
     }
@@ -151,7 +151,7 @@ impl<T: Real, S: Simd, const ROWS: usize> Operand<T, S, ROWS> {
     #[inline(always)]
     fn pack_channels(&mut self, per_sample: usize, planes: &Planes<'_, T>, pixels: Range<usize>) {
         let panels = pixels.len().div_ceil(Self::WIDTH);
-        self.packed.resize(panels * self.tiles, [bytemuck::Zeroable::zeroed(); ROWS]);
+        self.packed.resize(panels * self.tiles, [[bytemuck::Zeroable::zeroed(); P]; ROWS]);
         let rows: &mut [T] = bytemuck::cast_slice_mut(self.packed.as_flattened_mut().as_flattened_mut());
         for (index, channel) in planes.range.clone().enumerate() {
             for (panel, first) in pixels.clone().step_by(Self::WIDTH).enumerate() {
@@ -173,7 +173,7 @@ impl<T: Real, S: Simd, const ROWS: usize> Operand<T, S, ROWS> {
     }
 
     /// All panels of a tile.
-    fn tile(&self, tile: usize) -> &[[PanelRow<T, S>; ROWS]] {
+    fn tile(&self, tile: usize) -> &[[PanelRow<T, S, P>; ROWS]] {
         let panels = self.packed.len() / self.tiles;
         &self.packed[tile * panels..(tile + 1) * panels]
     }

@@ -23,20 +23,29 @@ pub use shape::Convolution;
 
 use std::mem::MaybeUninit;
 
+use rayon::prelude::*;
+
 use crate::{Real, memory};
 use outer::{Sizes, Term};
+
+/// Elements that a thread clears at a time.
+const FILL: usize = 1 << 16;
 
 /// `y = sum_i x_i * w_i`, in one pass over `y`.
 ///
 /// # Panics
-/// If there is no term, or a slice's length is not that of its shape.
+/// If there is no term, a slice's length is not that of its shape, or the shape is none of a convolution.
 pub fn sum<T: Real>(convolution: &Convolution, terms: &[(&[T], &[T])]) -> Vec<T> {
+    convolution.assert_has_meaning();
     let [input, output] = convolution.group();
     let taps = convolution.taps();
     let strides = [output * input * taps, input * taps, taps];
     assert!(!terms.is_empty(), "a sum of no convolutions");
     for (x, weight) in terms {
         assert_lengths(convolution, x.len(), weight.len(), convolution.output_length());
+    }
+    if convolution.is_empty() {
+        return vec![T::default(); convolution.output_length()];
     }
     if let [(x, weight)] = terms
         && single::is_faster(convolution)
@@ -59,9 +68,13 @@ pub fn sum<T: Real>(convolution: &Convolution, terms: &[(&[T], &[T])]) -> Vec<T>
 /// `x_bar = y_bar *^T w`.
 ///
 /// # Panics
-/// If a slice's length is not that of its shape.
+/// If a slice's length is not that of its shape, or the shape is none of a convolution.
 pub fn input_cotangent<T: Real>(convolution: &Convolution, y_bar: &[T], weight: &[T]) -> Vec<T> {
+    convolution.assert_has_meaning();
     assert_lengths(convolution, convolution.input_length(), weight.len(), y_bar.len());
+    if convolution.is_empty() {
+        return vec![T::default(); convolution.input_length()];
+    }
     let [input, output] = convolution.group();
     let taps = convolution.taps();
     let strides = [output * input * taps, taps, input * taps];
@@ -72,21 +85,30 @@ pub fn input_cotangent<T: Real>(convolution: &Convolution, y_bar: &[T], weight: 
         if winograd::is_faster_sum(convolution) {
             return winograd::sum(&sizes, &winograd::Map::transposed(convolution), &terms, x_bar);
         }
-        for grid in convolution.transposed_grids().iter().filter(|grid| grid.pixels() > 0) {
+        let grids = convolution.transposed_grids();
+        if grids.iter().any(|grid| grid.taps.is_empty()) {
+            x_bar.par_chunks_mut(FILL).for_each(|part| part.fill(MaybeUninit::new(T::default())));
+        }
+        for grid in grids.iter().filter(|grid| grid.pixels() > 0 && !grid.taps.is_empty()) {
             outer::sum(&sizes, grid, &terms, x_bar);
         }
     };
-    // SAFETY: every input pixel belongs to a tile, or to the grid of its phase of the stride.
+    // SAFETY: every input pixel belongs to a tile, or to the grid of its phase of the stride; where a phase's pixels are
+    // reached by no tap, all are filled before.
     unsafe { memory::written(convolution.input_length(), write) }
 }
 
 /// `w_bar = x *^T y_bar`, `[out, in / groups, kh, kw]`.
 ///
 /// # Panics
-/// If a slice's length is not that of its shape.
+/// If a slice's length is not that of its shape, or the shape is none of a convolution.
 pub fn weight_cotangent<T: Real>(convolution: &Convolution, x: &[T], y_bar: &[T]) -> Vec<T> {
-    let [input, _] = convolution.group();
-    assert_lengths(convolution, x.len(), convolution.channels[1] * input * convolution.taps(), y_bar.len());
+    convolution.assert_has_meaning();
+    let weights = convolution.channels[1] * convolution.group()[0] * convolution.taps();
+    assert_lengths(convolution, x.len(), weights, y_bar.len());
+    if convolution.is_empty() {
+        return vec![T::default(); weights];
+    }
     if winograd::is_faster_weight(convolution) {
         return winograd::weight_cotangent(convolution, x, y_bar);
     }

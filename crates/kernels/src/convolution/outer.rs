@@ -10,16 +10,16 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd, bytemuck};
 use rayon::prelude::*;
 
-use super::pack::{Block, PANEL, Planes, write_short};
+use super::pack::{Block, Planes, write_short};
 use super::product::{self, PanelRow};
 use super::shape::Grid;
 use crate::{Real, instructions};
 
-/// Rows of `x` laid out at a time, about: with [`BLOCK`] panels they take 440 KB in `f32`.
+/// Rows of `x` laid out at a time, about: with [`PIXELS`] pixels they take 440 KB in `f32`.
 const DEPTH: usize = 288;
 
-/// Panels laid out at a time, at most.
-const BLOCK: usize = 8;
+/// Pixels laid out at a time, about.
+const PIXELS: usize = 384;
 
 /// One summand: `input * weight`.
 pub(crate) struct Term<'a, T> {
@@ -55,17 +55,17 @@ impl<T: Real> WithSimd for Sum<'_, T> {
     fn with_simd<S: Simd>(self, _: S) {
         let Self { sizes, grid, terms, target } = self;
         let rows = product::rows::<S>();
-        let width = PANEL * size_of::<T::Vector<S>>() / size_of::<T>();
-        // With a multiple of three samples a thread's pixels fill their panels without remainder.
-        let at_once = PANEL * (BLOCK * width / (PANEL * grid.pixels())).max(1);
+        let panel = product::panel::<S>();
+        // With as many samples, or a multiple, a thread's pixels fill their panels without remainder.
+        let at_once = panel * (PIXELS / (panel * grid.pixels())).max(1);
         let sample = sizes.channels[1] * grid.target[0] * grid.target[1];
         for group in 0..sizes.groups {
             let weights: Vec<Vec<T>> = terms.iter().map(|term| pack_weights(sizes, grid, term, group, rows)).collect();
             target.par_chunks_mut(at_once * sample).enumerate().for_each(|(index, target)| {
                 let job = Job { sizes, grid, terms, weights: &weights, group, first: index * at_once };
-                match rows {
-                    8 => instructions::dispatch(Samples::<T, 8> { job, target }),
-                    _ => instructions::dispatch(Samples::<T, 4> { job, target }),
+                match (rows, panel) {
+                    (8, 3) => instructions::dispatch(Samples::<T, 8, 3> { job, target }),
+                    _ => instructions::dispatch(Samples::<T, 6, 2> { job, target }),
                 }
             });
         }
@@ -100,13 +100,13 @@ struct Job<'a, T> {
     first: usize,
 }
 
-/// One thread's samples, with tiles of `M` output channels.
-struct Samples<'a, T, const M: usize> {
+/// One thread's samples, with tiles of `M` output channels by `P` vectors.
+struct Samples<'a, T, const M: usize, const P: usize> {
     job: Job<'a, T>,
     target: &'a mut [MaybeUninit<T>],
 }
 
-impl<T: Real, const M: usize> WithSimd for Samples<'_, T, M> {
+impl<T: Real, const M: usize, const P: usize> WithSimd for Samples<'_, T, M, P> {
     type Output = ();
 
     #[inline(always)]
@@ -114,22 +114,22 @@ impl<T: Real, const M: usize> WithSimd for Samples<'_, T, M> {
         let Self { job, target } = self;
         let Job { sizes, grid, .. } = job;
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
-        let width = PANEL * lanes;
+        let width = P * lanes;
         let output = sizes.channels[1] / sizes.groups;
         let samples = target.len() / (sizes.channels[1] * grid.target[0] * grid.target[1]);
         let pixels = samples * grid.pixels();
-        let blocks = pixels.div_ceil(BLOCK * width).max(1);
+        let blocks = pixels.div_ceil(PIXELS.next_multiple_of(width)).max(1);
         let panels = pixels.div_ceil(width).div_ceil(blocks);
-        let zero = [T::splat(simd, T::default()); PANEL];
-        let mut sums: Vec<[PanelRow<T, S>; M]> = vec![[zero; M]; output.div_ceil(M) * panels];
+        let zero = [T::splat(simd, T::default()); P];
+        let mut sums: Vec<[PanelRow<T, S, P>; M]> = vec![[zero; M]; output.div_ceil(M) * panels];
         let mut buffers = Buffers { scratch: Vec::new(), packed: Vec::new() };
         let start = job.first * grid.pixels();
         for from in (0..pixels).step_by((panels * width).max(1)) {
             let to = (from + panels * width).min(pixels);
-            let block = Block::new(grid, start + from..start + to, lanes);
+            let block = Block::new(grid, start + from..start + to, P, lanes);
             sums.fill([zero; M]);
             for (term, weights) in job.terms.iter().zip(job.weights) {
-                add_term::<T, S, M>(simd, &job, &block, (term, weights), &mut buffers, (&mut sums, panels));
+                add_term::<T, S, M, P>(simd, &job, &block, (term, weights), &mut buffers, (&mut sums, panels));
             }
             for (index, sums) in sums.chunks_exact(panels).enumerate() {
                 let channels = job.group * output + index * M..job.group * output + output.min((index + 1) * M);
@@ -141,31 +141,28 @@ impl<T: Real, const M: usize> WithSimd for Samples<'_, T, M> {
 }
 
 /// One thread's memory, used again for every block.
-struct Buffers<T: Real, S: Simd> {
+struct Buffers<T: Real, S: Simd, const P: usize> {
     scratch: Vec<T>,
-    packed: Vec<PanelRow<T, S>>,
+    packed: Vec<PanelRow<T, S, P>>,
 }
 
 #[inline(always)]
-fn add_term<T: Real, S: Simd, const M: usize>(
+fn add_term<T: Real, S: Simd, const M: usize, const P: usize>(
     simd: S,
     job: &Job<'_, T>,
     block: &Block,
     (term, weights): (&Term<'_, T>, &[T]),
-    buffers: &mut Buffers<T, S>,
-    (sums, panels): (&mut [[PanelRow<T, S>; M]], usize),
+    buffers: &mut Buffers<T, S, P>,
+    (sums, panels): (&mut [[PanelRow<T, S, P>; M]], usize),
 ) {
     let input = job.sizes.channels[0] / job.sizes.groups;
     let taps = job.grid.taps.len();
-    if taps == 0 {
-        return;
-    }
     let (weights, _) = weights.as_chunks::<M>();
     let at_once = (DEPTH / taps).clamp(1, input);
     for first in (0..input).step_by(at_once) {
         let count = at_once.min(input - first);
         let depth = count * taps;
-        buffers.packed.resize(block.panels * depth, bytemuck::Zeroable::zeroed());
+        buffers.packed.resize(block.panels * depth, [bytemuck::Zeroable::zeroed(); P]);
         let channels = job.group * input + first..job.group * input + first + count;
         let planes = Planes { values: term.input, channels: job.sizes.channels[0], range: channels };
         let packed = bytemuck::cast_slice_mut(buffers.packed.as_flattened_mut());
@@ -173,7 +170,7 @@ fn add_term<T: Real, S: Simd, const M: usize>(
         for (weights, sums) in weights.chunks_exact(input * taps).zip(sums.chunks_exact_mut(panels)) {
             let weights = &weights[first * taps..][..depth];
             for (pixels, sums) in buffers.packed.chunks_exact(depth).zip(sums) {
-                product::outer::<T, S, M>(simd, weights, pixels, sums);
+                product::outer::<T, S, M, P>(simd, weights, pixels, sums);
             }
         }
     }
@@ -213,9 +210,15 @@ fn place<T: Real>(grid: &Grid, from: usize, values: &[T], target: &mut [MaybeUni
         write_short(&mut target[from..from + values.len()], values);
         return;
     }
-    for (pixel, &value) in (from..).zip(values) {
-        let row = grid.first[0] + pixel / grid.size[1] * grid.spacing;
-        let column = grid.first[1] + pixel % grid.size[1] * grid.spacing;
-        target[row * grid.target[1] + column].write(value);
+    let mut values = values;
+    let mut pixel = from;
+    while !values.is_empty() {
+        let (row, column) = (pixel / grid.size[1], pixel % grid.size[1]);
+        let (now, later) = values.split_at(values.len().min(grid.size[1] - column));
+        let start = (grid.first[0] + row * grid.spacing) * grid.target[1] + grid.first[1] + column * grid.spacing;
+        for (target, &value) in target[start..].iter_mut().step_by(grid.spacing).zip(now) {
+            target.write(value);
+        }
+        (values, pixel) = (later, pixel + now.len());
     }
 }

@@ -6,9 +6,6 @@ use std::ops::Range;
 use super::shape::Grid;
 use crate::Real;
 
-/// Vectors of pixels side by side in a panel: with [`super::product::ROWS`] rows they fill the registers.
-pub(crate) const PANEL: usize = 3;
-
 /// A run of rows of one sample.
 struct Piece {
     sample: usize,
@@ -41,9 +38,9 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    /// The block of `pixels` (counted through the samples), in panels of `width`, a multiple of `lanes`.
-    pub(crate) fn new(grid: &Grid, pixels: Range<usize>, lanes: usize) -> Self {
-        let width = PANEL * lanes;
+    /// The block of `pixels` (counted through the samples), in panels of `vectors` times `lanes`.
+    pub(crate) fn new(grid: &Grid, pixels: Range<usize>, vectors: usize, lanes: usize) -> Self {
+        let width = vectors * lanes;
         let panels = pixels.len().div_ceil(width);
         let [top, left] = [0, 1].map(|axis| grid.taps.iter().map(|tap| tap.offset[axis]).min().unwrap_or(0));
         let [bottom, right] = [0, 1].map(|axis| grid.taps.iter().map(|tap| tap.offset[axis]).max().unwrap_or(0));
@@ -79,7 +76,7 @@ impl Block {
         Self { pieces, columns, left, step, places, run, distances, plane, panels }
     }
 
-    /// Lays out the rows `(channel, tap)` of some channels of `input` as `[row / group][panel][row % group][PANEL * lanes]`,
+    /// Lays out the rows `(channel, tap)` of some channels of `input` as `[row / group][panel][row % group][width]`,
     /// so that whoever goes through the panels of `group` rows reads on and on. Rows beyond the last keep what they hold.
     #[inline(always)]
     pub(crate) fn pack<T: Real>(

@@ -25,6 +25,24 @@ impl Convolution {
         [0, 1].map(|axis| (self.size[axis] + 2 * self.padding - self.kernel[axis]) / self.stride + 1)
     }
 
+    /// Checks that the sizes belong to a convolution.
+    ///
+    /// # Panics
+    /// If the window is empty or larger than the padded input, the stride is 0, or the groups do not divide the channels.
+    pub(crate) fn assert_has_meaning(&self) {
+        let Self { size, kernel, stride, padding, groups, .. } = *self;
+        let fits = |axis: usize| kernel[axis] > 0 && kernel[axis] <= size[axis] + 2 * padding;
+        assert!(fits(0) && fits(1), "the window does not fit the padded input of {self:?}");
+        assert!(stride > 0, "the window of {self:?} does not move");
+        let divides = |channels: usize| groups > 0 && channels.is_multiple_of(groups);
+        assert!(self.channels.into_iter().all(divides), "the groups do not divide the channels of {self:?}");
+    }
+
+    /// Whether there is nothing to multiply: every map is zero.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.input_length() == 0 || self.output_length() == 0
+    }
+
     /// Operations of one map.
     pub fn operations(&self) -> u64 {
         let [height, width] = self.output();

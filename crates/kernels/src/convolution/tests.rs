@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::{Convolution, input_cotangent, reference, sum, weight_cotangent};
 use crate::Real;
 
@@ -77,42 +79,103 @@ fn assert_near<T: Real>(what: &str, convolution: &Convolution, found: &[T], expe
     }
 }
 
-fn all_maps_match_the_reference<T: Real>(limit: f64) {
-    for (seed, convolution) in (1..).zip(shapes()) {
-        let [input, output] = convolution.channels;
-        let (size, out_size) = (convolution.size, convolution.output());
-        let x_len = convolution.samples * input * size[0] * size[1];
-        let y_len = convolution.samples * output * out_size[0] * out_size[1];
-        let w_len = output * convolution.group()[0] * convolution.taps();
-        let (x, other) = (values::<T>(x_len, seed), values::<T>(x_len, seed + 100));
-        let (w, w_dot) = (values::<T>(w_len, seed + 200), values::<T>(w_len, seed + 300));
-        let y_bar = values::<T>(y_len, seed + 400);
+fn maps_match_the_reference<T: Real>(convolution: &Convolution, seed: u64, limit: f64) {
+    let (x_len, y_len) = (convolution.input_length(), convolution.output_length());
+    let w_len = convolution.channels[1] * convolution.group()[0] * convolution.taps();
+    let (x, other) = (values::<T>(x_len, seed), values::<T>(x_len, seed + 100));
+    let (w, w_dot) = (values::<T>(w_len, seed + 200), values::<T>(w_len, seed + 300));
+    let y_bar = values::<T>(y_len, seed + 400);
 
-        let y = sum(&convolution, &[(&other, &w), (&x, &w_dot)]);
-        let both =
-            reference::forward(&convolution, &other, &w).into_iter().zip(reference::forward(&convolution, &x, &w_dot));
-        let expected: Vec<f64> = both.map(|(a, b)| a + b).collect();
-        assert_near("sum", &convolution, &y, &expected, limit);
+    let y = sum(convolution, &[(&other, &w), (&x, &w_dot)]);
+    let both = reference::forward(convolution, &other, &w).into_iter().zip(reference::forward(convolution, &x, &w_dot));
+    let expected: Vec<f64> = both.map(|(a, b)| a + b).collect();
+    assert_near("sum", convolution, &y, &expected, limit);
 
-        let y = sum(&convolution, &[(&x, &w)]);
-        assert_near("one term", &convolution, &y, &reference::forward(&convolution, &x, &w), limit);
+    let y = sum(convolution, &[(&x, &w)]);
+    assert_near("one term", convolution, &y, &reference::forward(convolution, &x, &w), limit);
 
-        let x_bar = input_cotangent(&convolution, &y_bar, &w);
-        assert_near("x_bar", &convolution, &x_bar, &reference::input_cotangent(&convolution, &y_bar, &w), limit);
+    let x_bar = input_cotangent(convolution, &y_bar, &w);
+    assert_near("x_bar", convolution, &x_bar, &reference::input_cotangent(convolution, &y_bar, &w), limit);
 
-        let w_bar = weight_cotangent(&convolution, &x, &y_bar);
-        assert_near("w_bar", &convolution, &w_bar, &reference::weight_cotangent(&convolution, &x, &y_bar), limit);
+    let w_bar = weight_cotangent(convolution, &x, &y_bar);
+    assert_near("w_bar", convolution, &w_bar, &reference::weight_cotangent(convolution, &x, &y_bar), limit);
+}
+
+/// Random sizes, among them none at all; groups, strides, windows and margins of any kind.
+fn any_convolution() -> impl Strategy<Value = Convolution> {
+    let groups = prop_oneof![4 => Just(1_usize), 1 => 2..4_usize];
+    let channels = || prop_oneof![3 => 0..9_usize, 2 => 15..40_usize];
+    let window = [1..5_usize, 1..5_usize];
+    (0..4_usize, [channels(), channels()], [0..14_usize, 0..14_usize], window, (1..4_usize, 0..4_usize, groups))
+        .prop_map(|(samples, channels, size, kernel, (stride, padding, groups))| {
+            let channels = channels.map(|channels| channels * groups);
+            Convolution { samples, channels, size, kernel, stride, padding, groups }
+        })
+        .prop_filter("the window fits", |shape| (0..2).all(|i| shape.kernel[i] <= shape.size[i] + 2 * shape.padding))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn maps_of_any_shape_match_the_reference(convolution in any_convolution(), seed in 0..1000_u64) {
+        maps_match_the_reference::<f32>(&convolution, seed, 1e-5);
+        maps_match_the_reference::<f64>(&convolution, seed, 1e-13);
+    }
+
+    /// Slices that do not fit the sizes are refused by every map that takes them, and the sizes are named.
+    #[test]
+    fn a_slice_of_another_length_is_refused(convolution in any_convolution(), which in 0..3_usize, longer in any::<bool>()) {
+        let weights = convolution.channels[1] * convolution.group()[0] * convolution.taps();
+        let mut lengths = [convolution.input_length(), weights, convolution.output_length()];
+        prop_assume!(longer || lengths[which] > 0);
+        lengths[which] = if longer { lengths[which] + 1 } else { lengths[which] - 1 };
+        let [x, w, y] = lengths.map(|length| vec![0.0_f32; length]);
+        // Each map leaves one of the three slices out.
+        let maps: [&dyn Fn() -> Vec<f32>; 3] = [
+            &|| input_cotangent(&convolution, &y, &w),
+            &|| weight_cotangent(&convolution, &x, &y),
+            &|| sum(&convolution, &[(&x, &w)]),
+        ];
+        for (_, map) in maps.iter().enumerate().filter(|(left_out, _)| *left_out != which) {
+            let reason = reason_of(map);
+            prop_assert!(reason.contains(&format!("{convolution:?}")), "{reason}");
+        }
+    }
+}
+
+/// Why an operation panics.
+fn reason_of(operation: &dyn Fn() -> Vec<f32>) -> String {
+    let refused = std::panic::catch_unwind(std::panic::AssertUnwindSafe(operation));
+    *refused.expect_err("it should have been refused").downcast::<String>().expect("a reason with the sizes")
+}
+
+#[test]
+fn sizes_that_are_no_convolution_are_refused() {
+    let fine =
+        Convolution { samples: 1, channels: [2, 2], size: [3, 3], kernel: [3, 3], stride: 1, padding: 0, groups: 1 };
+    let wrong = [
+        Convolution { kernel: [4, 3], ..fine },
+        Convolution { kernel: [3, 0], ..fine },
+        Convolution { size: [3, 2], ..fine },
+        Convolution { stride: 0, ..fine },
+        Convolution { groups: 0, ..fine },
+        Convolution { channels: [2, 3], groups: 2, ..fine },
+    ];
+    for convolution in wrong {
+        let reason = reason_of(&|| sum(&convolution, &[(&[0.0; 18], &[0.0; 36])]));
+        assert!(reason.contains(&format!("{convolution:?}")), "{reason}");
     }
 }
 
 #[test]
 fn maps_match_the_reference_in_f64() {
-    all_maps_match_the_reference::<f64>(1e-13);
+    (1..).zip(shapes()).for_each(|(seed, convolution)| maps_match_the_reference::<f64>(&convolution, seed, 1e-13));
 }
 
 #[test]
 fn maps_match_the_reference_in_f32() {
-    all_maps_match_the_reference::<f32>(1e-5);
+    (1..).zip(shapes()).for_each(|(seed, convolution)| maps_match_the_reference::<f32>(&convolution, seed, 1e-5));
 }
 
 #[test]

@@ -17,47 +17,53 @@ pub(super) const fn columns<S: Simd>(vectors: usize) -> usize {
 
 /// `sums[m] += sum_k a[m][k] b[k]`, with the rows of `a` one after the other.
 #[inline(always)]
-pub(super) fn over_channels<T: Real, S: Simd, const M: usize, const N: usize>(
+pub(super) fn over_channels<T: Real, S: Simd, const N: usize>(
     simd: S,
     a: &[T],
     b: &[[T::Vector<S>; N]],
-    sums: &mut [[T::Vector<S>; N]; M],
+    sums: &mut [[T::Vector<S>; N]; ROWS],
 ) {
-    let mut rows = [a; M];
+    let mut rows = [a; ROWS];
     for (row, a) in rows.iter_mut().zip(a.chunks_exact(b.len())) {
-        // As long as `b`, which the compiler sees: no test of an index below.
-        *row = &a[..b.len()];
+        *row = a;
     }
+    let [a0, a1, a2, a3, a4, a5] = rows;
     let mut registers = *sums;
-    for (k, b) in b.iter().enumerate() {
-        for (sums, row) in registers.iter_mut().zip(&rows) {
-            let a = T::splat(simd, row[k]);
-            for (sum, &b) in sums.iter_mut().zip(b) {
-                *sum = T::multiply_add(simd, a, b, *sum);
-            }
-        }
+    // Zipped, so that no index is tested.
+    for ((((((b, &a0), &a1), &a2), &a3), &a4), &a5) in b.iter().zip(a0).zip(a1).zip(a2).zip(a3).zip(a4).zip(a5) {
+        add_row::<T, S, N, ROWS>(simd, [a0, a1, a2, a3, a4, a5], b, &mut registers);
     }
     *sums = registers;
 }
 
-/// `sums[m] += sum_k a[k][m] b[k]`, with row `k` of `a` at `k stride`.
+/// `sums[m] += sum_k a[k][first + m] b[k]`, with rows of `width` in `a`.
 #[inline(always)]
-pub(super) fn over_tiles<T: Real, S: Simd, const M: usize, const N: usize>(
+pub(super) fn over_tiles<T: Real, S: Simd, const N: usize>(
     simd: S,
-    a: &[T],
-    stride: usize,
+    (a, width, first): (&[T], usize, usize),
     b: &[[T::Vector<S>; N]],
-    sums: &mut [[T::Vector<S>; N]; M],
+    sums: &mut [[T::Vector<S>; N]; CHANNELS],
 ) {
     let mut registers = *sums;
-    for (a, b) in a.chunks(stride).zip(b) {
-        let Some(a) = a.first_chunk::<M>() else { break };
-        for (sums, &a) in registers.iter_mut().zip(a) {
-            let a = T::splat(simd, a);
-            for (sum, &b) in sums.iter_mut().zip(b) {
-                *sum = T::multiply_add(simd, a, b, *sum);
-            }
-        }
+    for (a, b) in a.chunks_exact(width).zip(b) {
+        let Some(&a) = a[first..].first_chunk::<CHANNELS>() else { break };
+        add_row::<T, S, N, CHANNELS>(simd, a, b, &mut registers);
     }
     *sums = registers;
+}
+
+/// `sums[m] += a[m] b`.
+#[inline(always)]
+fn add_row<T: Real, S: Simd, const N: usize, const M: usize>(
+    simd: S,
+    a: [T; M],
+    b: &[T::Vector<S>; N],
+    sums: &mut [[T::Vector<S>; N]; M],
+) {
+    for (sums, a) in sums.iter_mut().zip(a) {
+        let a = T::splat(simd, a);
+        for (sum, &b) in sums.iter_mut().zip(b) {
+            *sum = T::multiply_add(simd, a, b, *sum);
+        }
+    }
 }

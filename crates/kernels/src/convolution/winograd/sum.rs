@@ -297,7 +297,7 @@ impl<T: Real> Samples<'_, T> {
                     if self.is_first {
                         *products = [[T::splat(simd, T::default()); N]; ROWS];
                     }
-                    product::over_channels::<T, S, ROWS, N>(simd, pixels, weights, products);
+                    product::over_channels::<T, S, N>(simd, pixels, weights, products);
                 }
             }
         }

@@ -58,7 +58,7 @@ struct Buffers<T> {
     strip: Strip<T>,
     /// `[point][in / N][tile][N]` vectors.
     pixels: Aligned<T>,
-    /// `[point][tile][out]`.
+    /// `[point][out / width][tile][width]`, with [`Block::width`], and a vector more a point.
     cotangents: Aligned<T>,
     /// `[point][in / N][out][N]` vectors.
     sums: Aligned<T>,
@@ -103,13 +103,14 @@ impl<T: Real> Task<'_, T> {
         let [rows, columns] = self.map.tiles();
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let panels = self.convolution.group()[0].div_ceil(N * lanes);
-        let outputs = self.outputs.len().next_multiple_of(lanes.max(CHANNELS));
+        let width = lanes.max(CHANNELS);
+        let outputs = self.outputs.len().next_multiple_of(width);
         self.buffers.sums.clear();
         self.buffers.sums.resize(POINTS * (panels * outputs * N + 1) * lanes, T::default());
         let at_once = samples_at_once(self.map, self.convolution.samples);
         for first in self.samples.clone().step_by(at_once) {
             let samples = first..self.samples.end.min(first + at_once);
-            let block = Block { tiles: samples.len() * rows * columns, outputs, panels };
+            let block = Block { tiles: samples.len() * rows * columns, outputs, width, panels };
             self.transform_pixels::<S, N>(simd, &block, &samples);
             self.transform_cotangents::<S>(simd, &block, &samples);
             self.multiply::<S, N>(simd, &block);
@@ -159,7 +160,8 @@ impl<T: Real> Task<'_, T> {
         let cotangents: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(cotangents);
         let (output, geometry) = (self.convolution.group()[1], self.map.stands_for());
         for (vector, first) in self.outputs.clone().step_by(lanes).enumerate() {
-            let mut place = vector;
+            let side_by_side = block.width / lanes;
+            let mut place = vector / side_by_side * block.tiles * side_by_side + vector % side_by_side;
             let channels = self.group * output + first..self.group * output + self.outputs.end.min(first + lanes);
             for sample in samples.clone() {
                 let y_planes = planes(self.y_bar, geometry.plane, self.convolution.channels[1], sample, &channels);
@@ -172,7 +174,7 @@ impl<T: Real> Task<'_, T> {
                         for (to, &value) in cotangents.chunks_exact_mut(distance).zip(points.as_flattened()) {
                             to[place] = value;
                         }
-                        place += block.outputs / lanes;
+                        place += side_by_side;
                     },
                 );
             }
@@ -192,9 +194,11 @@ impl<T: Real> Task<'_, T> {
             let sums: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(sums);
             let (pixels, sums) = (pixels.as_chunks::<N>().0, sums.as_chunks_mut::<N>().0);
             for (pixels, sums) in pixels.chunks_exact(block.tiles).zip(sums.chunks_exact_mut(block.outputs)) {
-                for (first, sums) in (0..).step_by(CHANNELS).zip(sums.as_chunks_mut::<CHANNELS>().0) {
-                    let cotangents = &cotangents[first..];
-                    product::over_tiles::<T, S, CHANNELS, N>(simd, cotangents, block.outputs, pixels, sums);
+                let cotangents = cotangents.chunks_exact(block.tiles * block.width);
+                for (cotangents, sums) in cotangents.zip(sums.chunks_exact_mut(block.width)) {
+                    for (first, sums) in (0..).step_by(CHANNELS).zip(sums.as_chunks_mut::<CHANNELS>().0) {
+                        product::over_tiles::<T, S, N>(simd, (cotangents, block.width, first), pixels, sums);
+                    }
                 }
             }
         }
@@ -237,8 +241,10 @@ fn planes<'a, T>(values: &'a [T], size: [usize; 2], channels: usize, sample: usi
 /// Sizes of a block's products.
 struct Block {
     tiles: usize,
-    /// Output channels, a multiple of [`CHANNELS`] and of the lanes.
+    /// Output channels, a multiple of [`Block::width`].
     outputs: usize,
+    /// Output channels side by side: [`CHANNELS`] or the lanes, whichever are more.
+    width: usize,
     /// Panels of input channels.
     panels: usize,
 }
