@@ -121,7 +121,8 @@ pub fn sums<T: Real>(sizes: &Channels, v: &[T], x: &[T], mean: &[T]) -> Vec<[f64
 /// If an operand does not have the given sizes.
 pub fn affine<T: Real>(sizes: &Channels, x: &[T], a: &[T], d: &[T]) -> Vec<T> {
     sizes.assert_holds("x", x);
-    [("a", a), ("d", d)].map(|(what, values)| sizes.assert_one_each(what, values));
+    sizes.assert_one_each("a", a);
+    sizes.assert_one_each("d", d);
     let write = |y: &mut [MaybeUninit<T>]| {
         sizes.for_planes(y, |channel, place, y| {
             let (a, d) = (a[channel], d[channel]);
@@ -141,7 +142,9 @@ pub fn affine<T: Real>(sizes: &Channels, x: &[T], a: &[T], d: &[T]) -> Vec<T> {
 pub fn combine<T: Real>(sizes: &Channels, v: &mut [T], x: &[T], [a, b, d]: [&[T]; 3]) {
     sizes.assert_holds("v", v);
     sizes.assert_holds("x", x);
-    [("a", a), ("b", b), ("d", d)].map(|(what, values)| sizes.assert_one_each(what, values));
+    sizes.assert_one_each("a", a);
+    sizes.assert_one_each("b", b);
+    sizes.assert_one_each("d", d);
     sizes.for_planes(v, |channel, place, v| {
         let (a, b, d) = (a[channel], b[channel], d[channel]);
         v.iter_mut().zip(&x[place]).for_each(|(v, &x)| *v = a * *v + (b * x + d));
