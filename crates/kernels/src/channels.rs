@@ -10,8 +10,12 @@ use rayon::prelude::*;
 
 use crate::{Real, instructions, memory};
 
-/// Independent partial sums of a plane, so that additions overlap and vectorise.
-const LANES: usize = 32;
+/// Independent partial sums, so that additions overlap and vectorise; no more than the smallest planes have pixels.
+const LANES: usize = 16;
+
+/// Values that a partial sum adds up before it is added to the whole in `f64`, about: few enough to lose no more than four
+/// bits, enough for the sum over lanes to cost nothing.
+const DEPTH: usize = 64;
 
 /// Elements a thread writes at a time, about.
 const CHUNK: usize = 1 << 15;
@@ -68,20 +72,15 @@ pub fn moments<T: Real>(sizes: &Channels, x: &[T]) -> Vec<[f64; 2]> {
     sizes.assert_holds("x", x);
     let count = (sizes.samples * sizes.pixels) as f64;
     let channel = |channel| {
-        let planes = || (0..sizes.samples).map(move |sample| &x[sizes.plane(sample, channel)]);
+        let planes =
+            || (0..sizes.samples).map(move |sample| &x[sizes.plane(sample, channel)]).map(|plane| (plane, plane));
         instructions::vectorised(
             #[inline(always)]
             || {
-                let mut mean = 0.0;
-                for plane in planes() {
-                    mean += plane_sum(plane, plane, |a, _| a);
-                }
+                let [mut mean] = sum_planes(planes(), |x, _| [x]);
                 mean /= count;
                 let rounded = T::of_f64(mean);
-                let mut deviation = 0.0;
-                for plane in planes() {
-                    deviation += plane_sum(plane, plane, |a, _| (a - rounded) * (a - rounded));
-                }
+                let [deviation] = sum_planes(planes(), |x, _| [(x - rounded) * (x - rounded)]);
                 [mean, (deviation / count - (mean - rounded.to_f64()).powi(2)).max(0.0)]
             },
         )
@@ -102,13 +101,8 @@ pub fn sums<T: Real>(sizes: &Channels, v: &[T], x: &[T], mean: &[T]) -> Vec<[f64
         instructions::vectorised(
             #[inline(always)]
             || {
-                let mut sums = [0.0; 2];
-                for sample in 0..sizes.samples {
-                    let (v, x) = (&v[sizes.plane(sample, channel)], &x[sizes.plane(sample, channel)]);
-                    sums[0] += plane_sum(v, x, |v, _| v);
-                    sums[1] += plane_sum(v, x, |v, x| v * (x - mean));
-                }
-                sums
+                let planes = (0..sizes.samples).map(|sample| sizes.plane(sample, channel));
+                sum_planes(planes.map(|place| (&v[place.clone()], &x[place])), |v, x| [v, v * (x - mean)])
             },
         )
     };
@@ -166,24 +160,51 @@ pub fn add_outer<T: Real>(sizes: &Channels, y: &mut [T], a: &[T], s: &[T]) {
     });
 }
 
-/// `sum term(a_i, b_i)`, in [`LANES`] partial sums.
+/// Sums of `terms(a_i, b_i)` over pairs of planes, in [`LANES`] partial sums.
 #[inline(always)]
-fn plane_sum<T: Real>(a: &[T], b: &[T], term: impl Fn(T, T) -> T) -> f64 {
-    let mut lanes = [T::default(); LANES];
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-    for (a, b) in a.iter().zip(b) {
-        for lane in 0..LANES {
-            lanes[lane] = lanes[lane] + term(a[lane], b[lane]);
+fn sum_planes<'a, T: Real, const N: usize>(
+    planes: impl Iterator<Item = (&'a [T], &'a [T])>,
+    terms: impl Fn(T, T) -> [T; N],
+) -> [f64; N] {
+    let mut totals = [0.0; N];
+    let mut lanes = [[T::default(); LANES]; N];
+    let mut depth = 0;
+    for (a, b) in planes {
+        let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+        for (a, b) in a.chunks(DEPTH).zip(b.chunks(DEPTH)) {
+            for (a, b) in a.iter().zip(b) {
+                for lane in 0..LANES {
+                    let terms = terms(a[lane], b[lane]);
+                    for sum in 0..N {
+                        lanes[sum][lane] = lanes[sum][lane] + terms[sum];
+                    }
+                }
+            }
+            depth += a.len();
+            if depth >= DEPTH {
+                empty(&mut lanes, &mut totals);
+                depth = 0;
+            }
+        }
+        for (&a, &b) in a_rest.iter().zip(b_rest) {
+            for (total, term) in totals.iter_mut().zip(terms(a, b)) {
+                *total += term.to_f64();
+            }
         }
     }
-    let mut total = 0.0;
-    for lane in lanes {
-        total += lane.to_f64();
+    empty(&mut lanes, &mut totals);
+    totals
+}
+
+/// Adds partial sums to the whole.
+#[inline(always)]
+fn empty<T: Real, const N: usize>(lanes: &mut [[T; LANES]; N], totals: &mut [f64; N]) {
+    for (total, lanes) in totals.iter_mut().zip(lanes) {
+        for lane in lanes {
+            *total += lane.to_f64();
+            *lane = T::default();
+        }
     }
-    for (&a, &b) in a_rest.iter().zip(b_rest) {
-        total += term(a, b).to_f64();
-    }
-    total
 }
 
 #[cfg(test)]

@@ -25,12 +25,14 @@ pub trait Real:
     fn minus<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
     /// `a b`, lane by lane.
     fn times<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
+    /// `0` where `y <= 0`, else `v`, lane by lane.
+    fn gated<S: Simd>(simd: S, v: Self::Vector<S>, y: Self::Vector<S>) -> Self::Vector<S>;
     /// The sum of a register's lanes.
     fn sum<S: Simd>(simd: S, a: Self::Vector<S>) -> Self;
 }
 
 macro_rules! real {
-    ($real:ident, $vector:ident, $splat:ident, $mul_add:ident, $add:ident, $sub:ident, $mul:ident, $sum:ident) => {
+    ($real:ident, $vector:ident, $splat:ident, $mul_add:ident, $add:ident, $sub:ident, $mul:ident, $sum:ident, $at_most:ident, $select:ident) => {
         impl Real for $real {
             type Vector<S: Simd> = S::$vector;
 
@@ -64,6 +66,11 @@ macro_rules! real {
                 simd.$mul(a, b)
             }
             #[inline(always)]
+            fn gated<S: Simd>(simd: S, v: S::$vector, y: S::$vector) -> S::$vector {
+                let zero = simd.$splat(0.0);
+                simd.$select(simd.$at_most(y, zero), zero, v)
+            }
+            #[inline(always)]
             fn sum<S: Simd>(simd: S, a: S::$vector) -> Self {
                 simd.$sum(a)
             }
@@ -71,5 +78,27 @@ macro_rules! real {
     };
 }
 
-real!(f32, f32s, splat_f32s, mul_add_e_f32s, add_f32s, sub_f32s, mul_f32s, reduce_sum_f32s);
-real!(f64, f64s, splat_f64s, mul_add_e_f64s, add_f64s, sub_f64s, mul_f64s, reduce_sum_f64s);
+real!(
+    f32,
+    f32s,
+    splat_f32s,
+    mul_add_e_f32s,
+    add_f32s,
+    sub_f32s,
+    mul_f32s,
+    reduce_sum_f32s,
+    less_than_or_equal_f32s,
+    select_f32s
+);
+real!(
+    f64,
+    f64s,
+    splat_f64s,
+    mul_add_e_f64s,
+    add_f64s,
+    sub_f64s,
+    mul_f64s,
+    reduce_sum_f64s,
+    less_than_or_equal_f64s,
+    select_f64s
+);
