@@ -10,6 +10,7 @@ mod device;
 mod output;
 mod progress;
 mod table;
+mod version;
 
 use std::process::ExitCode;
 
@@ -23,13 +24,14 @@ static ALLOCATOR: foregrad_kernels::heap::Heap = foregrad_kernels::heap::Heap;
 /// The gradient is known only through directional derivatives, taken along guessed directions by forward-mode
 /// differentiation.
 #[derive(Parser)]
-#[command(name = "foregrad", version, max_term_width = 110, after_help = EXAMPLES)]
+#[command(name = "foregrad", version = version::FULL, max_term_width = 110, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
 const EXAMPLES: &str = "Examples:
+  foregrad study quick                                  every kind of guess on drawn glyphs, in a minute or two
   foregrad train                                        a narrow net on drawn glyphs, local guesses, forward mode
   foregrad train --dataset cifar10 --data-dir DATA --model resnet18-8b --width 0.25 --space activity
   foregrad train --guess gaussian --directions 4 --lr 0.005
@@ -42,6 +44,10 @@ const EXAMPLES: &str = "Examples:
 enum Command {
     /// Train one run, or go on with one
     Train(Box<commands::train::Arguments>),
+    /// Run a grid of runs, go on with one, or list it
+    Study(Box<commands::study::Arguments>),
+    /// Make tables, charts and a page of a study's results, or follow it live
+    Report(Box<commands::report::Arguments>),
     /// Measure time, memory and FLOP/s of one step of every method
     Bench(Box<commands::bench::Arguments>),
     /// Check the derivative identities of every layer, head, model and estimator
@@ -81,6 +87,8 @@ fn main() -> ExitCode {
     }
     let ending = match command {
         Command::Train(arguments) => commands::train::run(*arguments),
+        Command::Study(arguments) => commands::study::run(*arguments),
+        Command::Report(arguments) => commands::report::run(*arguments),
         Command::Bench(arguments) => commands::bench::run(*arguments),
         Command::Check(arguments) => commands::check::run(*arguments),
         Command::Eval(arguments) => commands::eval::run(*arguments),

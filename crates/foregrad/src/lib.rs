@@ -29,7 +29,9 @@ pub mod layers;
 pub mod losses;
 pub mod models;
 pub mod ops;
+pub mod report;
 pub mod rng;
+pub mod study;
 pub mod train;
 pub mod vector;
 

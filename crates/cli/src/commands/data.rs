@@ -4,9 +4,15 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use foregrad::data::{self, DATASETS, FileStatus, LoadOptions};
+use foregrad::data::{
+    self, ByHand, DATASETS, DownloadOptions, Downloaded, FileStatus, LoadOptions, Patience, Transferred,
+};
+use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::{Ending, output, table};
+
+/// The environment variable of the folder that holds the data sets.
+const DATA_FOLDER: &str = "FOREGRAD_DATA";
 
 /// The arguments of `data`.
 #[derive(Args)]
@@ -22,6 +28,21 @@ enum Command {
         /// JSON on standard output
         #[arg(long)]
         json: bool,
+    },
+    /// Download a data set from where its authors publish it; an interrupted download goes on
+    Download {
+        /// Data set
+        #[arg(value_name = "NAME")]
+        dataset: String,
+        /// Folder that gets a folder of the data set's name
+        #[arg(long, value_name = "DIR", env = DATA_FOLDER)]
+        data_dir: PathBuf,
+        /// Address to take the files from instead of the official one
+        #[arg(long, value_name = "URL")]
+        mirror: Option<String>,
+        /// No progress and no messages
+        #[arg(long)]
+        quiet: bool,
     },
     /// Check that a data set's files are there and whole
     Verify {
@@ -49,8 +70,8 @@ struct Source {
     /// Data set
     #[arg(long, value_name = "NAME")]
     dataset: String,
-    /// Folder (or archive) of its files
-    #[arg(long, value_name = "DIR")]
+    /// Folder (or archive) of its files, or the one above it
+    #[arg(long, value_name = "DIR", env = DATA_FOLDER)]
     data_dir: Option<PathBuf>,
     /// The seed of generated images
     #[arg(long, value_name = "S", default_value_t = 0)]
@@ -67,6 +88,9 @@ impl Source {
 pub fn run(arguments: Arguments) -> Result<Ending> {
     match arguments.command {
         Command::List { json } => list(json)?,
+        Command::Download { dataset, data_dir, mirror, quiet } => {
+            download(&dataset, &DownloadOptions { dir: data_dir, mirror, patience: Patience::default() }, quiet)?;
+        }
         Command::Verify { source, json } => return verify(&source, json),
         Command::Preview { source, out, columns } => {
             let splits = data::load(&source.dataset, &source.options())?;
@@ -86,6 +110,52 @@ fn list(json: bool) -> Result<()> {
     }
     let rows: Vec<_> = DATASETS.iter().map(|entry| format!("{:<16} {}", entry.name, entry.about)).collect();
     output::line(rows.join("\n"))
+}
+
+fn download(dataset: &str, options: &DownloadOptions, quiet: bool) -> Result<()> {
+    let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::no_length() };
+    let mut name = String::new();
+    let outcome = data::download(dataset, options, &mut |state| show(&bar, &mut name, state));
+    bar.finish_and_clear();
+    match outcome? {
+        Downloaded::There(dir) if !quiet => output::remark(format_args!("`{dataset}` is in {}", dir.display())),
+        Downloaded::There(_) => {}
+        Downloaded::Generated => output::line(format_args!("`{dataset}` is generated: it has no files"))?,
+        Downloaded::ByHand(ByHand { address, dir, files }) => {
+            let rows: Vec<_> = files.iter().map(|(file, md5)| vec![file.to_string(), md5.to_string()]).collect();
+            output::line(format_args!(
+                "`{dataset}` needs an account: fetch it from {address} and put these files into {}",
+                dir.display()
+            ))?;
+            output::line(table::render(&["file", "md5"], &rows))?;
+        }
+    }
+    Ok(())
+}
+
+/// Draws how far a file has come; a new file starts a new bar.
+fn show(bar: &ProgressBar, name: &mut String, state: Transferred) {
+    if name.as_str() != state.file {
+        *name = state.file.to_string();
+        bar.reset();
+        bar.set_message(name.clone());
+    }
+    match state.total {
+        Some(total) if bar.length() != Some(total) => {
+            // What is there from an earlier try does not count as fetched in no time.
+            bar.set_style(style("{bar:24} {msg}  {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left"));
+            bar.set_length(total);
+            bar.set_position(state.done);
+            bar.reset_eta();
+        }
+        None => bar.set_style(style("{spinner} {msg}  {bytes}  {bytes_per_sec}")),
+        Some(_) => {}
+    }
+    bar.set_position(state.done);
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("a template without mistakes")
 }
 
 fn verify(source: &Source, json: bool) -> Result<Ending> {

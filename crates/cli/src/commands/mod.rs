@@ -5,5 +5,7 @@ pub mod check;
 pub mod data;
 pub mod eval;
 pub mod init;
+pub mod report;
 pub mod step;
+pub mod study;
 pub mod train;

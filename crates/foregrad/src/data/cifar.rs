@@ -6,12 +6,12 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
 
 use super::verify::KnownFile;
-use super::{Dataset, LoadOptions, files};
+use super::{Augmentation, Dataset, LoadOptions, files, unpack};
 use crate::{Error, Result};
 
 const PIXELS: usize = 3 * 32 * 32;
@@ -74,6 +74,7 @@ impl Variant {
 pub(super) fn known_files(variant: &Variant) -> Vec<KnownFile> {
     let file = |name: &str, records: usize, md5: Option<&'static str>| KnownFile {
         places: vec![format!("{}/{name}", variant.folder), name.to_string()],
+        other: Vec::new(),
         size: Some((records * variant.record()) as u64),
         md5,
     };
@@ -83,7 +84,7 @@ pub(super) fn known_files(variant: &Variant) -> Vec<KnownFile> {
 
 /// Training and test images.
 pub(super) fn load(options: &LoadOptions, variant: &Variant) -> Result<[Dataset; 2]> {
-    let source = Source::open(options.dir(variant.name)?, variant)?;
+    let source = Source::open(&options.dir(variant.name)?, variant)?;
     let limit = options.train_limit.unwrap_or(usize::MAX);
     let mut train = empty(variant);
     for (name, records, _) in variant.train {
@@ -107,6 +108,7 @@ fn empty(variant: &Variant) -> Dataset {
         classes: names.clone().chain(numbers).collect(),
         mean: variant.mean.to_vec(),
         deviation: variant.deviation.to_vec(),
+        augmentation: Augmentation::Shift,
     }
 }
 
@@ -119,14 +121,14 @@ enum Source {
 impl Source {
     fn open(dir: &Path, variant: &Variant) -> Result<Self> {
         if dir.is_file() {
-            return unpack(dir, variant);
+            return read_archive(dir, variant);
         }
         let nested = dir.join(variant.folder);
         if nested.is_dir() {
             return Ok(Source::Folder(nested));
         }
         let archive = dir.join(variant.archive);
-        if archive.is_file() { unpack(&archive, variant) } else { Ok(Source::Folder(dir.to_path_buf())) }
+        if archive.is_file() { read_archive(&archive, variant) } else { Ok(Source::Folder(dir.to_path_buf())) }
     }
 
     fn append(&self, set: &mut Dataset, name: &str, records: usize, variant: &Variant) -> Result<()> {
@@ -152,7 +154,7 @@ impl Source {
                 let expected = format!("labels below {}", variant.classes);
                 return Err(Error::bad_file(&path, expected, format!("{label} in record {number}")));
             }
-            set.labels.push(label);
+            set.labels.push(u16::from(label));
             set.pixels.extend_from_slice(&record[variant.label_bytes..]);
         }
         Ok(())
@@ -160,7 +162,7 @@ impl Source {
 }
 
 /// Reads the members of an archive into memory; nothing is written, and a member that points outside is refused.
-fn unpack(path: &Path, variant: &Variant) -> Result<Source> {
+fn read_archive(path: &Path, variant: &Variant) -> Result<Source> {
     let damaged =
         |error: std::io::Error| Error::bad_file(path, "a whole .tar.gz archive", format!("a damaged one: {error}"));
     let file = File::open(path).map_err(Error::io("read", path))?;
@@ -170,10 +172,7 @@ fn unpack(path: &Path, variant: &Variant) -> Result<Source> {
     for member in archive.entries().map_err(damaged)? {
         let mut member = member.map_err(damaged)?;
         let inside = member.path().map_err(damaged)?.into_owned();
-        if !inside.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
-            let found = format!("{}, which points outside", inside.display());
-            return Err(Error::bad_file(path, "members inside the archive's folder", found));
-        }
+        unpack::inside(path, &inside)?;
         let name = inside.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_string();
         if wanted.contains(&name.as_str()) {
             let mut bytes = Vec::new();

@@ -1,10 +1,11 @@
-//! Reading whole files, plain or gzipped, with the sizes that are expected.
+//! Reading whole files, plain or gzipped, with the sizes that are expected, and their digests.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
+use md5::{Digest, Md5};
 
 use crate::{Error, Result};
 
@@ -33,4 +34,22 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
         return Err(Error::bad_file(path, format!("at most {LARGEST} bytes"), "more"));
     }
     Ok(bytes)
+}
+
+/// A file's MD5 digest, as it is published: in hexadecimal.
+pub(super) fn digest(path: &Path) -> Result<String> {
+    File::open(path).and_then(|mut file| digest_of(&mut file)).map_err(Error::io("read", path))
+}
+
+/// The MD5 digest of what is left to read.
+pub(super) fn digest_of(reader: &mut impl Read) -> std::io::Result<String> {
+    let mut state = Md5::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let count = reader.read(&mut buffer)?;
+        if count == 0 {
+            return Ok(state.finalize().iter().map(|byte| format!("{byte:02x}")).collect());
+        }
+        state.update(&buffer[..count]);
+    }
 }

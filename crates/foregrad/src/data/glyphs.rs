@@ -5,7 +5,7 @@
 
 use rayon::prelude::*;
 
-use super::{Dataset, LoadOptions};
+use super::{Augmentation, Dataset, LoadOptions};
 use crate::rng::Stream;
 
 /// Images of a split unless the user asks for another number.
@@ -41,7 +41,7 @@ fn generate(stream: Stream, count: usize, style: Style) -> Dataset {
     };
     let size: usize = shape.iter().product();
     let mut pixels = vec![0; count * size];
-    let labels: Vec<u8> = (0..count).map(|index| (stream.at(index as u64).generator().bounded(10)) as u8).collect();
+    let labels: Vec<u16> = (0..count).map(|index| (stream.at(index as u64).generator().bounded(10)) as u16).collect();
     pixels.par_chunks_mut(size).zip(&labels).enumerate().for_each(|(index, (image, label))| {
         draw(stream.at(index as u64).named("image"), usize::from(*label), shape, image);
     });
@@ -52,6 +52,7 @@ fn generate(stream: Stream, count: usize, style: Style) -> Dataset {
         classes: NAMES.iter().map(|name| name.to_string()).collect(),
         mean: vec![0.5; shape[0]],
         deviation: vec![0.25; shape[0]],
+        augmentation: Augmentation::Shift,
     }
 }
 

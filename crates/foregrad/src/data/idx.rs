@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use super::verify::KnownFile;
-use super::{Dataset, Entry, LoadOptions, files};
+use super::{Augmentation, Dataset, Entry, LoadOptions, files};
 use crate::{Error, Result};
 
 const FILES: [&str; 4] =
@@ -14,20 +14,20 @@ const FILES: [&str; 4] =
 /// The files; their digests differ from set to set and from packing to packing, so only the structure is checked.
 pub(super) fn known_files() -> Vec<KnownFile> {
     let places = |name: &str| vec![format!("{name}.gz"), name.to_string()];
-    FILES.iter().map(|name| KnownFile { places: places(name), size: None, md5: None }).collect()
+    FILES.iter().map(|name| KnownFile { places: places(name), other: Vec::new(), size: None, md5: None }).collect()
 }
 
 /// Training and test images.
 pub(super) fn load(entry: &Entry, options: &LoadOptions) -> Result<[Dataset; 2]> {
     let dir = options.dir(entry.name)?;
-    let train = pair(entry, dir, FILES[0], FILES[1])?;
-    let test = pair(entry, dir, FILES[2], FILES[3])?;
+    let train = pair(entry, &dir, FILES[0], FILES[1])?;
+    let test = pair(entry, &dir, FILES[2], FILES[3])?;
     Ok([train, test])
 }
 
 fn pair(entry: &Entry, dir: &Path, images: &str, labels: &str) -> Result<Dataset> {
-    let (image_path, axes, pixels) = read(entry, dir, images, 3)?;
-    let (label_path, label_axes, labels) = read(entry, dir, labels, 1)?;
+    let (image_path, axes, pixels) = read(dir, images, 3)?;
+    let (label_path, label_axes, labels) = read(dir, labels, 1)?;
     if axes[0] != label_axes[0] {
         let expected = format!("{} labels, as many as there are images in {}", axes[0], image_path.display());
         return Err(Error::bad_file(label_path, expected, label_axes[0].to_string()));
@@ -46,20 +46,18 @@ fn pair(entry: &Entry, dir: &Path, images: &str, labels: &str) -> Result<Dataset
     let class = |class: usize| if fashion { names[class].to_string() } else { class.to_string() };
     Ok(Dataset {
         pixels,
-        labels,
+        labels: labels.into_iter().map(u16::from).collect(),
         shape: [1, axes[1], axes[2]],
         classes: (0..10).map(class).collect(),
         mean: vec![mean],
         deviation: vec![deviation],
+        augmentation: Augmentation::Shift,
     })
 }
 
 /// One file: where it was, its axes and its bytes.
-fn read(entry: &Entry, dir: &Path, name: &str, rank: usize) -> Result<(PathBuf, Vec<usize>, Vec<u8>)> {
-    let nested = dir.join(entry.name);
-    let candidates: Vec<PathBuf> =
-        [dir, nested.as_path()].iter().flat_map(|dir| [dir.join(format!("{name}.gz")), dir.join(name)]).collect();
-    let path = files::first_existing(&candidates)?;
+fn read(dir: &Path, name: &str, rank: usize) -> Result<(PathBuf, Vec<usize>, Vec<u8>)> {
+    let path = files::first_existing(&[dir.join(format!("{name}.gz")), dir.join(name)])?;
     let bytes = files::read(&path)?;
     let head = 4 + 4 * rank;
     let magic = [0, 0, 8, rank as u8];
@@ -115,7 +113,7 @@ mod tests {
     #[test]
     fn plain_and_packed_files_are_read() {
         let [train, test] = try_load(folder(&[3, 9]).path()).expect("a set");
-        assert_eq!((train.labels.as_slice(), train.shape), ([3u8, 9].as_slice(), [1, 3, 4]));
+        assert_eq!((train.labels.as_slice(), train.shape), ([3u16, 9].as_slice(), [1, 3, 4]));
         assert_eq!(test.image(0), (0..12).collect::<Vec<u8>>());
     }
 

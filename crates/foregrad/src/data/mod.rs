@@ -1,6 +1,6 @@
 //! Image data sets: loading, splitting, batches in seeded order. To add one: a file, and a line in [`DATASETS`].
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::rng::Stream;
 use crate::{Error, Result};
@@ -8,14 +8,27 @@ use crate::{Error, Result};
 mod augment;
 mod batches;
 mod cifar;
+mod download;
 mod files;
 mod glyphs;
 mod idx;
+mod imagenet32;
+mod imagenette;
+mod matlab;
+mod numpy;
+mod pickle;
 mod preview;
+mod sources;
+mod svhn;
+mod transfer;
+mod unpack;
 mod verify;
 
+pub use augment::Augmentation;
 pub use batches::{BatchOptions, Batches, HostBatch, Order};
+pub use download::{ByHand, DownloadOptions, Downloaded, download};
 pub use preview::write_preview;
+pub use transfer::{Patience, Transferred};
 pub use verify::{FileReport, FileStatus, verify};
 
 /// Labelled images, `[n, channels, height, width]` bytes, and how to normalise them.
@@ -24,7 +37,7 @@ pub struct Dataset {
     /// Pixels, image by image, channel by channel, row by row.
     pub pixels: Vec<u8>,
     /// The class of each image.
-    pub labels: Vec<u8>,
+    pub labels: Vec<u16>,
     /// Channels, height and width of an image.
     pub shape: [usize; 3],
     /// Names of the classes.
@@ -33,6 +46,8 @@ pub struct Dataset {
     pub mean: Vec<f32>,
     /// Standard deviation of each channel, in units of 255.
     pub deviation: Vec<f32>,
+    /// How training images are varied, if they are.
+    pub augmentation: Augmentation,
 }
 
 impl Dataset {
@@ -67,6 +82,7 @@ impl Dataset {
             classes: self.classes.clone(),
             mean: self.mean.clone(),
             deviation: self.deviation.clone(),
+            augmentation: self.augmentation,
         }
     }
 
@@ -74,7 +90,7 @@ impl Dataset {
     fn truncated(mut self, limit: usize) -> Self {
         let size: usize = self.shape.iter().product();
         self.labels.truncate(limit);
-        self.pixels.truncate(limit * size);
+        self.pixels.truncate(limit.saturating_mul(size));
         self
     }
 }
@@ -106,11 +122,13 @@ pub struct LoadOptions {
 }
 
 impl LoadOptions {
-    /// The folder, or an error that names the flag.
-    fn dir(&self, dataset: &str) -> Result<&Path> {
-        self.dir.as_deref().ok_or_else(|| {
+    /// The data set's own folder inside the one that was given, if there is one, else that one (or archive) itself.
+    fn dir(&self, dataset: &str) -> Result<PathBuf> {
+        let dir = self.dir.as_deref().ok_or_else(|| {
             Error::out_of_range("--data-dir", "missing", format!("the folder that holds the files of `{dataset}`"))
-        })
+        })?;
+        let own = dir.join(dataset);
+        Ok(if own.is_dir() { own } else { dir.to_path_buf() })
     }
 }
 
@@ -125,6 +143,8 @@ pub struct Entry {
     pub augment: bool,
     load: fn(&Entry, &LoadOptions) -> Result<[Dataset; 2]>,
     files: fn() -> Vec<verify::KnownFile>,
+    /// Where its authors publish it; generated sets need no source.
+    source: Option<&'static sources::Source>,
 }
 
 /// All data sets.
@@ -135,6 +155,7 @@ pub const DATASETS: &[Entry] = &[
         augment: false,
         load: |_, options| Ok(glyphs::load(options, glyphs::Style::Grey)),
         files: Vec::new,
+        source: None,
     },
     Entry {
         name: "glyphs-colour",
@@ -142,6 +163,7 @@ pub const DATASETS: &[Entry] = &[
         augment: false,
         load: |_, options| Ok(glyphs::load(options, glyphs::Style::Colour)),
         files: Vec::new,
+        source: None,
     },
     Entry {
         name: "cifar10",
@@ -149,6 +171,7 @@ pub const DATASETS: &[Entry] = &[
         augment: true,
         load: |_, options| cifar::load(options, &cifar::CIFAR10),
         files: || cifar::known_files(&cifar::CIFAR10),
+        source: Some(&sources::CIFAR10),
     },
     Entry {
         name: "cifar100",
@@ -156,16 +179,56 @@ pub const DATASETS: &[Entry] = &[
         augment: true,
         load: |_, options| cifar::load(options, &cifar::CIFAR100),
         files: || cifar::known_files(&cifar::CIFAR100),
+        source: Some(&sources::CIFAR100),
     },
-    Entry { name: "mnist", about: "MNIST, idx files", augment: false, load: idx::load, files: idx::known_files },
+    Entry {
+        name: "mnist",
+        about: "MNIST, idx files",
+        augment: false,
+        load: idx::load,
+        files: idx::known_files,
+        source: Some(&sources::MNIST),
+    },
     Entry {
         name: "fashion-mnist",
         about: "Fashion-MNIST, idx files",
         augment: false,
         load: idx::load,
         files: idx::known_files,
+        source: Some(&sources::FASHION_MNIST),
     },
-    Entry { name: "kmnist", about: "KMNIST, idx files", augment: false, load: idx::load, files: idx::known_files },
+    Entry {
+        name: "kmnist",
+        about: "KMNIST, idx files",
+        augment: false,
+        load: idx::load,
+        files: idx::known_files,
+        source: Some(&sources::KMNIST),
+    },
+    Entry {
+        name: "svhn",
+        about: "SVHN, cropped digits in colour: train_32x32.mat and test_32x32.mat",
+        augment: false,
+        load: svhn::load,
+        files: svhn::known_files,
+        source: Some(&sources::SVHN),
+    },
+    Entry {
+        name: "imagenet32",
+        about: "ImageNet32x32, 1000 classes: pickled batches or .npz",
+        augment: true,
+        load: imagenet32::load,
+        files: imagenet32::known_files,
+        source: Some(&sources::IMAGENET32),
+    },
+    Entry {
+        name: "imagenette",
+        about: "Imagenette, ten classes of photographs at 128x128: folders of JPEG files",
+        augment: true,
+        load: imagenette::load,
+        files: imagenette::known_files,
+        source: Some(&sources::IMAGENETTE),
+    },
 ];
 
 /// The entry of a name.
@@ -244,8 +307,13 @@ mod tests {
     }
 
     #[test]
-    fn files_need_a_folder() {
+    fn files_need_a_folder_and_one_of_the_sets_own_name_comes_first() {
         let error = load("cifar10", &LoadOptions::default()).expect_err("no folder").to_string();
         assert!(error.contains("--data-dir"), "{error}");
+        let dir = tempfile::tempdir().expect("a folder");
+        let options = LoadOptions { dir: Some(dir.path().to_path_buf()), ..Default::default() };
+        assert_eq!(options.dir("mnist").expect("a folder"), dir.path());
+        std::fs::create_dir(dir.path().join("mnist")).expect("a folder");
+        assert_eq!(options.dir("mnist").expect("a folder"), dir.path().join("mnist"));
     }
 }

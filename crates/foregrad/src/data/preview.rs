@@ -11,14 +11,17 @@ use crate::{Result, files};
 const SCALE: usize = 2;
 const GAP: usize = 4;
 
-/// Writes a PNG with one row a class and `columns` images in each, the first ones of the class.
+/// Classes on a sheet at most: more than these make a picture that few programs show.
+const ROWS: usize = 100;
+
+/// Writes a PNG with one row a class (the first 100) and `columns` images in each, the first ones of the class.
 ///
 /// # Errors
 /// A file that cannot be written.
 pub fn write_preview(set: &Dataset, columns: usize, path: &Path) -> Result<()> {
     let [_, height, width] = set.shape;
     let (cell_height, cell_width) = (height * SCALE + GAP, width * SCALE + GAP);
-    let rows = set.classes.len();
+    let rows = set.classes.len().min(ROWS);
     let size = [columns * cell_width + GAP, rows * cell_height + GAP];
     let mut sheet = RgbImage::from_pixel(size[0] as u32, size[1] as u32, image::Rgb([24, 24, 28]));
     for class in 0..rows {

@@ -2,16 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use md5::{Digest, Md5};
 use serde::Serialize;
 
-use super::{LoadOptions, entry, load};
+use super::{LoadOptions, entry, files, load};
 use crate::{Error, Result};
 
-/// A file that a data set consists of.
+/// A file, or folder of files, that a data set consists of.
 pub(super) struct KnownFile {
     /// Where it may lie, below the folder.
     pub places: Vec<String>,
+    /// Where its content may lie in another form, of which size and digest are not known.
+    pub other: Vec<String>,
     /// Its size in bytes, if that is fixed.
     pub size: Option<u64>,
     /// Its published MD5 digest, if there is one.
@@ -56,10 +57,8 @@ pub fn verify(name: &str, options: &LoadOptions) -> Result<Vec<FileReport>> {
     if known.is_empty() {
         return Ok(Vec::new());
     }
-    let dir = options.dir(name)?;
-    let nested = dir.join(name);
-    let root = if nested.is_dir() { nested.as_path() } else { dir };
-    let reports: Vec<FileReport> = known.iter().map(|file| report(root, file)).collect::<Result<_>>()?;
+    let root = options.dir(name)?;
+    let reports: Vec<FileReport> = known.iter().map(|file| report(&root, file)).collect::<Result<_>>()?;
     let archived = root.is_file() || reports.iter().all(|report| report.status == FileStatus::Missing);
     if archived || reports.iter().all(|report| report.status != FileStatus::Missing) {
         load(name, options)?;
@@ -68,21 +67,41 @@ pub fn verify(name: &str, options: &LoadOptions) -> Result<Vec<FileReport>> {
 }
 
 fn report(root: &Path, file: &KnownFile) -> Result<FileReport> {
-    let places: Vec<PathBuf> = file.places.iter().map(|place| root.join(place)).collect();
-    let Some(path) = places.iter().find(|path| path.is_file()) else {
-        let path = places.into_iter().next().unwrap_or_default();
-        return Ok(FileReport { path, status: FileStatus::Missing, bytes: 0, md5: String::new(), expected: None });
+    let existing = |places: &[String]| places.iter().map(|place| root.join(place)).find(|path| path.exists());
+    let (path, size, published) = match (existing(&file.places), existing(&file.other)) {
+        (Some(path), _) => (path, file.size, file.md5),
+        (None, Some(path)) => (path, None, None),
+        (None, None) => {
+            let path = file.places.first().map(|place| root.join(place)).unwrap_or_default();
+            return Ok(FileReport { path, status: FileStatus::Missing, bytes: 0, md5: String::new(), expected: None });
+        }
     };
-    let content = std::fs::read(path).map_err(Error::io("read", path))?;
-    let md5: String = Md5::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
-    let bytes = content.len() as u64;
-    let wrong_size = file.size.filter(|size| *size != bytes).map(|size| format!("{size} bytes"));
-    let wrong_digest = file.md5.filter(|digest| *digest != md5).map(|digest| format!("MD5 {digest}"));
+    if path.is_dir() {
+        let bytes = folder_size(&path)?;
+        return Ok(FileReport { path, status: FileStatus::Present, bytes, md5: String::new(), expected: None });
+    }
+    let path = &path;
+    let bytes = std::fs::metadata(path).map_err(Error::io("read", path))?.len();
+    let md5 = files::digest(path)?;
+    let wrong_size = size.filter(|size| *size != bytes).map(|size| format!("{size} bytes"));
+    let wrong_digest = published.filter(|digest| *digest != md5).map(|digest| format!("MD5 {digest}"));
     let expected = wrong_size.or(wrong_digest);
-    let status = match (&expected, file.md5) {
+    let status = match (&expected, published) {
         (Some(_), _) => FileStatus::Differs,
         (None, Some(_)) => FileStatus::Verified,
         (None, None) => FileStatus::Present,
     };
     Ok(FileReport { path: path.clone(), status, bytes, md5, expected })
+}
+
+/// The bytes of the files of a folder and of its folders.
+fn folder_size(folder: &Path) -> Result<u64> {
+    let read = || Error::io("read", folder);
+    let mut bytes = 0;
+    for item in std::fs::read_dir(folder).map_err(read())? {
+        let item = item.map_err(read())?;
+        let about = item.metadata().map_err(read())?;
+        bytes += if about.is_dir() { folder_size(&item.path())? } else { about.len() };
+    }
+    Ok(bytes)
 }

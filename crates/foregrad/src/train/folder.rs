@@ -149,6 +149,11 @@ impl RunFolder {
         })
     }
 
+    /// Whether there is a checkpoint in a folder, so that its run can go on.
+    pub fn has_checkpoint(path: &Path) -> bool {
+        !checkpoint::list(path).is_empty()
+    }
+
     /// The newest checkpoint's file, to be named in messages.
     pub fn newest_file(&self) -> Option<PathBuf> {
         checkpoint::list(&self.path).pop()

@@ -19,5 +19,5 @@ pub use folder::RunFolder;
 pub use metrics::{EpochRecord, Score, Tally, peak_memory};
 pub use optimizer::{Optimizer, OptimizerConfig, OptimizerKind, clip};
 pub use probe::{BlockProbe, ProbeRecord, probe};
-pub use run::{Changes, Observer, Outcome, Silent, StepReport, Trainer};
+pub use run::{Changes, Observer, Outcome, Silent, StepReport, Trainer, network_for};
 pub use schedule::{Plateau, SCHEDULES, ScheduleConfig, ScheduleKind};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use crate::estimate::{self, EstimatorConfig, EstimatorState, Guess, Mode, Space, StepInput, StepOutput};
+use crate::estimate::{self, EstimatorConfig, EstimatorState, Guess, Mode, Origin, Space, StepInput, StepOutput};
 use crate::models::Network;
 use crate::ops;
 use crate::vector::ParamVector;
@@ -54,8 +54,12 @@ pub fn probe(
     let exact_guess: Guess = "exact".parse().expect("exact is a guess");
     let run = |config: &EstimatorConfig| estimate::step(config, network, &collecting, state);
     let granularity = Some(config.granularity());
-    let forward = run(&EstimatorConfig { mode: Mode::Forward, granularity, ..config.clone() })?;
-    let oracle = run(&EstimatorConfig { mode: Mode::Oracle, granularity, ..config.clone() })?;
+    let in_mode = |mode| run(&EstimatorConfig { mode, granularity, ..config.clone() });
+    let oracle = in_mode(Mode::Oracle)?;
+    // Forward mode has nothing to measure where the guess is the target itself.
+    let is_exact = matches!(config.guess.origin(), Origin::Target);
+    let measured = if is_exact { None } else { Some(in_mode(Mode::Forward)?) };
+    let forward = measured.as_ref().unwrap_or(&oracle);
     let exact = run(&EstimatorConfig {
         guess: exact_guess,
         mode: Mode::Oracle,
@@ -66,8 +70,8 @@ pub fn probe(
         last_block: estimate::LastBlock::Exact,
         ..config.clone()
     })?;
-    let chosen = if config.mode == Mode::Forward { &forward } else { &oracle };
-    let block = |block| measure(block, network, config, chosen, [&forward, &oracle], &exact);
+    let chosen = if config.mode == Mode::Forward { forward } else { &oracle };
+    let block = |block| measure(block, network, config, chosen, [forward, &oracle], &exact);
     Ok(ProbeRecord { step: input.step, blocks: (0..network.depth() - 1).map(block).collect() })
 }
 

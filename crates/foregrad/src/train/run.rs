@@ -133,6 +133,11 @@ impl Trainer {
         &self.network
     }
 
+    /// Whether all epochs are done.
+    pub fn is_complete(&self) -> bool {
+        self.position.epoch >= self.config.epochs
+    }
+
     /// The run's settings.
     pub fn config(&self) -> &RunConfig {
         &self.config
@@ -291,6 +296,18 @@ impl Trainer {
 fn prepare(config: &RunConfig, placement: &Placement) -> Result<(Network, Data, Plan)> {
     config.validate()?;
     let splits = data::load(&config.data.dataset, &config.data.load_options(config.seed))?;
+    let (network, plan) = network_for(config, &splits, placement)?;
+    let Splits { train, validation, test } = splits;
+    let [train, validation, test] = [train, validation, test].map(Arc::new);
+    Ok((network, Data { train, validation, test }, plan))
+}
+
+/// The network of a run and the course of its steps, for images that are loaded.
+///
+/// # Errors
+/// Settings that mean nothing, or do not go with the images.
+pub fn network_for(config: &RunConfig, splits: &Splits, placement: &Placement) -> Result<(Network, Plan)> {
+    config.validate()?;
     if config.batch > splits.train.len() {
         let expected = format!("at most the {} training images", splits.train.len());
         return Err(Error::out_of_range("--batch", config.batch, expected));
@@ -301,9 +318,7 @@ fn prepare(config: &RunConfig, placement: &Placement) -> Result<(Network, Data, 
     config.estimator.validate(network.depth())?;
     config.estimator.validate_losses(&estimate::View::new(&network))?;
     let plan = Plan::new(&config.estimator, network.depth());
-    let Splits { train, validation, test } = splits;
-    let [train, validation, test] = [train, validation, test].map(Arc::new);
-    Ok((network, Data { train, validation, test }, plan))
+    Ok((network, plan))
 }
 
 /// Moving averages after a batch: `0.9 average + 0.1 statistic`.

@@ -1,0 +1,216 @@
+//! `foregrad study`.
+
+mod child;
+mod estimate;
+mod pool;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::Args;
+use foregrad::report::{self, Summary};
+use foregrad::study::{PRESETS, Planned, Results, Row, Study, prepare, run_folder};
+use foregrad::train::network_for;
+use foregrad::{Error, data};
+use indicatif::ProgressBar;
+
+use crate::args::MachineFlags;
+use crate::{Ending, device, output};
+
+/// The arguments of `study`.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    #[arg(value_name = "FILE|NAME", help = presets())]
+    study: String,
+    /// Folder of the results [default: runs/STUDY]; the same folder goes on where it stopped
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// List the runs with an estimate of time and memory, and run none
+    #[arg(long, conflicts_with = "verify")]
+    list: bool,
+    /// Check that every run can exist, and run none
+    #[arg(long)]
+    verify: bool,
+    /// Runs at once, each in a process of its own with its share of --threads
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    jobs: u32,
+    /// Every Nth run from the Ith on, counted from 0: for several machines with one shared folder
+    #[arg(long, value_name = "I/N", default_value = "0/1", value_parser = Shard::parse)]
+    shard: Shard,
+    /// Run those again that failed
+    #[arg(long)]
+    retry_failed: bool,
+    /// Folder of the data set's files
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// The rows as JSON on standard output, one a line
+    #[arg(long)]
+    json: bool,
+    /// No progress and no messages
+    #[arg(long)]
+    quiet: bool,
+    /// Work on one run in this process
+    #[arg(long, value_name = "RUN", hide = true)]
+    one: Option<String>,
+    /// Estimate one run's time and memory in this process
+    #[arg(long, value_name = "RUN", hide = true)]
+    estimate: Option<String>,
+    #[command(flatten)]
+    machine: MachineFlags,
+}
+
+const EXAMPLES: &str = "Examples:
+  foregrad study quick                                       every kind of guess on drawn glyphs, then a report
+  foregrad study table3 --list --data-dir DATA               the runs of a table of the paper, with time and memory
+  foregrad study table3 --data-dir DATA --jobs 4 --threads 16
+  foregrad study cost --shard 0/2 --out SHARED/cost          on one machine, and --shard 1/2 on another
+  foregrad study mine.toml --verify                          a study of your own: see docs/studies.md";
+
+fn presets() -> String {
+    let names: Vec<&str> = PRESETS.iter().map(|(name, _)| *name).collect();
+    format!("A study's file, or one that comes with the program: {}", names.join(", "))
+}
+
+/// A part of a study's runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Shard {
+    index: usize,
+    count: usize,
+}
+
+impl Shard {
+    fn parse(text: &str) -> std::result::Result<Self, String> {
+        let parts = text.split_once('/').and_then(|(index, count)| Some((index.parse().ok()?, count.parse().ok()?)));
+        match parts {
+            Some((index, count)) if index < count => Ok(Self { index, count }),
+            _ => Err("expected I/N with I from 0 to N - 1, such as 0/4".into()),
+        }
+    }
+}
+
+impl Arguments {
+    /// Settings that belong to the machine and not to the study.
+    fn applied(&self, mut planned: Planned) -> Planned {
+        let config = &mut planned.config;
+        config.data.dir = self.data_dir.clone().or(config.data.dir.take());
+        config.device = self.machine.device.clone().unwrap_or_else(|| config.device.clone());
+        config.threads = self.machine.threads.unwrap_or(config.threads);
+        planned
+    }
+
+    /// The runs of this shard.
+    fn runs(&self, study: &Study) -> Result<Vec<Planned>> {
+        let runs = study.runs()?.into_iter().map(|planned| self.applied(planned));
+        Ok(runs.skip(self.shard.index).step_by(self.shard.count).collect())
+    }
+}
+
+/// Runs the command.
+pub fn run(arguments: Arguments) -> Result<Ending> {
+    if arguments.machine.seed.is_some() {
+        return Err(Error::out_of_range("--seed", "given", "none: a study's file names its seeds").into());
+    }
+    let study = Study::load(&arguments.study)?;
+    let runs = arguments.runs(&study)?;
+    let out = arguments.out.clone().unwrap_or_else(|| Path::new("runs").join(&study.name));
+    if let Some(name) = &arguments.estimate {
+        return estimate::in_this_process(&arguments, find(&runs, name)?);
+    }
+    if let Some(name) = &arguments.one {
+        return child::run(&out, find(&runs, name)?);
+    }
+    if arguments.verify {
+        return verify(&study, &runs);
+    }
+    if arguments.list {
+        return estimate::list(&arguments, &runs);
+    }
+    prepare(&out, &study)?;
+    let unfinished = unfinished(&arguments, &out, &runs)?;
+    let ending = pool::run_all(&arguments, &out, &runs, &unfinished)?;
+    finish(&arguments, &out, ending)
+}
+
+fn find<'a>(runs: &'a [Planned], name: &str) -> Result<&'a Planned> {
+    let names: Vec<&str> = runs.iter().map(|run| run.name.as_str()).collect();
+    let found = runs.iter().find(|run| run.name == name);
+    Ok(found.ok_or_else(|| Error::unknown_name("run", name, &names))?)
+}
+
+/// The runs without a row. Every row is read before anything runs, so that a damaged one is told at once.
+fn unfinished(arguments: &Arguments, out: &Path, runs: &[Planned]) -> Result<Vec<Planned>> {
+    let mut unfinished = Vec::new();
+    for run in runs {
+        let folder = run_folder(out, &run.name);
+        match Row::read(&folder)? {
+            Some(row) if row.is_failed() && arguments.retry_failed => Row::remove(&folder)?,
+            Some(_) => continue,
+            None => {}
+        }
+        unfinished.push(run.clone());
+    }
+    Ok(unfinished)
+}
+
+/// Checks every run: settings, data, network, estimate.
+fn verify(study: &Study, runs: &[Planned]) -> Result<Ending> {
+    let bar = ProgressBar::new(runs.len() as u64);
+    let mut loaded: Option<(foregrad::train::DataConfig, u64, data::Splits)> = None;
+    let mut wrong = Vec::new();
+    for run in runs {
+        let config = &run.config;
+        let checked = (|| -> Result<()> {
+            let is_loaded = loaded.as_ref().is_some_and(|(data, seed, _)| *data == config.data && *seed == config.seed);
+            if !is_loaded {
+                config.validate()?;
+                let splits = data::load(&config.data.dataset, &config.data.load_options(config.seed))?;
+                loaded = Some((config.data.clone(), config.seed, splits));
+            }
+            let placement = device::placement(&config.device, burn::tensor::DType::F32)?;
+            let (_, _, splits) = loaded.as_ref().expect("it was loaded above");
+            network_for(config, splits, &placement)?;
+            Ok(())
+        })();
+        wrong.extend(checked.err().map(|error| format!("{}: {error:#}", run.name)));
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    if wrong.is_empty() {
+        output::line(format_args!("all {} runs of `{}` can exist", runs.len(), study.name))?;
+        return Ok(Ending::Done);
+    }
+    anyhow::bail!("{} of {} runs cannot exist:\n{}", wrong.len(), runs.len(), wrong.join("\n"))
+}
+
+/// Rows or the report's table on standard output, and the report itself.
+fn finish(arguments: &Arguments, out: &Path, ending: Ending) -> Result<Ending> {
+    let results = Results::read(out)?;
+    let files = report::write(&results, out)?;
+    let summary = Summary::of(&results);
+    if arguments.json {
+        for row in results.runs.iter().filter_map(|run| run.row.as_ref()) {
+            output::line(serde_json::to_string(row)?)?;
+        }
+    } else {
+        output::line(super::report::shown(&summary))?;
+    }
+    if !arguments.quiet {
+        let page = files.first().map_or(out, PathBuf::as_path);
+        output::remark(format_args!("{} The report is {}", summary.progress(), page.display()));
+    }
+    Ok(ending)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_are_read_and_refused() {
+        assert_eq!(Shard::parse("1/4"), Ok(Shard { index: 1, count: 4 }));
+        for wrong in ["4/4", "1", "a/b", "-1/2", "0/0"] {
+            assert!(Shard::parse(wrong).expect_err("no shard").contains("I/N"), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! The report as Markdown.
+
+use super::summary::Summary;
+use super::table::{Cell, Table};
+
+/// Title, question, table, failures.
+pub fn markdown(summary: &Summary) -> String {
+    let mut lines =
+        vec![format!("# {}", escaped(&summary.study)), String::new(), escaped(&summary.question), String::new()];
+    if !summary.expected.is_empty() {
+        lines.extend([format!("Expected: {}", escaped(&summary.expected)), String::new()]);
+    }
+    lines.extend([escaped(&summary.progress()), String::new()]);
+    lines.extend(rows(&Table::of(summary)));
+    if !summary.failures.is_empty() {
+        lines.extend([String::new(), "## Failed runs".into(), String::new()]);
+        let failed = |failure: &super::Failure| format!("* {}: {}", escaped(&failure.run), escaped(&failure.error));
+        lines.extend(summary.failures.iter().map(failed));
+    }
+    lines.join("\n") + "\n"
+}
+
+fn rows(table: &Table) -> Vec<String> {
+    if table.rows.is_empty() {
+        return vec!["The study has no runs.".into()];
+    }
+    let line = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
+    let mut lines = vec![
+        line(table.columns.iter().map(|column| escaped(&column.title)).collect()),
+        line(table.columns.iter().map(|column| if column.is_number { "--:" } else { ":--" }.to_string()).collect()),
+    ];
+    let text = |cell: &Cell| {
+        let text = escaped(&cell.text);
+        if cell.is_best { format!("**{text}**") } else { text }
+    };
+    lines.extend(table.rows.iter().map(|row| line(row.iter().map(text).collect())));
+    lines.push(String::new());
+    lines.push(table.notes.join(" "));
+    lines
+}
+
+/// A text that means itself: no mark-up, no end of a cell or of a line.
+fn escaped(text: &str) -> String {
+    let mut result = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' | '~' => result.extend(['\\', character]),
+            '<' => result.push_str("&lt;"),
+            '&' => result.push_str("&amp;"),
+            '\n' | '\r' => result.push(' '),
+            _ => result.push(character),
+        }
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_left_that_means_more_than_itself() {
+        assert_eq!(escaped("a|b *c*\n<d> & `e`"), "a\\|b \\*c\\* &lt;d> &amp; \\`e\\`");
+    }
+}

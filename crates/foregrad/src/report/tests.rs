@@ -1,0 +1,310 @@
+//! Reports of small results made by hand.
+
+use std::path::Path;
+
+use super::*;
+use crate::study::{Machine, Row, Study};
+use crate::train::{BlockProbe, EpochRecord, ProbeRecord};
+
+/// Two methods with three seeds each.
+const METHODS: &str = r#"
+name = "methods"
+question = "Which method, 100 % <b>sure</b> & sound?"
+expected = "Backprop_wins | by far."
+seeds = [0, 1, 2]
+[[axis]]
+name = "method"
+values = [
+    { name = "backprop", estimator.guess = "exact", estimator.mode = "oracle" },
+    { name = "local_<guess>" },
+]
+"#;
+
+/// One method with a searched rate.
+const SEARCH: &str = r#"
+name = "search"
+question = "?"
+seeds = [0, 1]
+[base]
+data = { validation = 10 }
+[[axis]]
+name = "rate"
+key = "optimizer.rate"
+search = true
+values = [0.1, 0.01, 0.001]
+"#;
+
+/// A study none of whose runs has begun.
+fn planned(text: &str) -> Results {
+    let study = Study::from_toml(text, Path::new("study.toml")).expect("a study");
+    let run = |planned| RunResult { planned, row: None, epochs: Vec::new(), probes: Vec::new() };
+    let runs = study.runs().expect("runs").into_iter().map(run).collect();
+    Results { study, runs }
+}
+
+fn machine() -> Machine {
+    Machine {
+        host: "host".into(),
+        processor: "a <fast> one".into(),
+        threads: 2,
+        device: "cpu".into(),
+        instructions: "avx2".into(),
+        version: "0.1.0".into(),
+        seconds: 12.5,
+        images_per_second: 1600.0,
+        peak_memory: 96 * 1048576,
+        ended: 1,
+    }
+}
+
+/// Ends a run: two blocks with heads and the network, of given accuracies on test and validation images.
+fn finish(run: &mut RunResult, test: f64, validation: Option<f64>) {
+    let scores = |accuracy: f64| {
+        let score = |loss: f64| Some(Score { loss: loss + 1.0 - accuracy, accuracy });
+        vec![score(2.0), score(1.0), score(0.5)]
+    };
+    let validation = validation.map_or(Vec::new(), scores);
+    let epoch = |epoch: u64| EpochRecord {
+        epoch,
+        step: 10 * epoch,
+        rate: 0.1,
+        train: scores(test),
+        test: scores(test),
+        validation: validation.clone(),
+        zero_guesses: 0,
+        images_per_second: 1600.0,
+        seconds: 6.25,
+        peak_memory: 96 * 1048576,
+    };
+    run.epochs = vec![epoch(1), epoch(2)];
+    run.row = Row::done(&run.planned, &run.epochs, machine());
+}
+
+fn fail(run: &mut RunResult) {
+    let error = Error::NotFinite { what: "the loss".into(), step: 3, advice: "a smaller <rate>".into() };
+    run.row = Some(Row::failed(&run.planned, &error, machine()));
+}
+
+fn probe(run: &mut RunResult, alignment: f64) {
+    let block = |block| BlockProbe {
+        block,
+        guess_alignment: Some(alignment),
+        estimate_alignment: None,
+        target_norm: 1.0,
+        guess_norm: None,
+        estimate_norm: 1.0,
+        deviation: None,
+        scalar_deviation: None,
+    };
+    let record = |step| ProbeRecord { step, blocks: vec![block(0), block(1)] };
+    run.probes = vec![record(0), record(10)];
+}
+
+/// Backprop: 90, 91, 92 %. Local guesses: 80 and 81 %, the third seed failed.
+fn methods() -> Results {
+    let mut results = planned(METHODS);
+    for (run, accuracy) in results.runs.iter_mut().zip([0.90, 0.91, 0.92, 0.80, 0.81]) {
+        finish(run, accuracy, None);
+    }
+    fail(&mut results.runs[5]);
+    for run in &mut results.runs[3..5] {
+        probe(run, 0.25);
+    }
+    results
+}
+
+#[test]
+fn runs_are_grouped_over_seeds() {
+    let summary = Summary::of(&methods());
+    assert_eq!(summary.progress(), "5 of 6 runs done; 1 failed.");
+    let [backprop, local] = summary.combinations.as_slice() else { panic!("two combinations") };
+    let accuracy = backprop.test_accuracy.expect("an accuracy");
+    assert!((accuracy.mean - 91.0).abs() < 1e-9 && (accuracy.deviation.expect("of three") - 1.0).abs() < 1e-9);
+    assert_eq!((backprop.done, backprop.planned, backprop.is_best), (3, 3, true));
+    assert_eq!((local.done, local.planned, local.is_best), (2, 3, false));
+    assert_eq!(local.name, "local_<guess>");
+    assert_eq!(backprop.peak_memory.map(|memory| memory.mean), Some(96.0));
+    assert_eq!(backprop.published, None);
+}
+
+#[test]
+fn a_search_is_decided_by_the_validation_images_alone() {
+    let mut results = planned(SEARCH);
+    let scores = [(0.9, 0.50), (0.9, 0.60), (0.1, 0.70), (0.2, 0.80), (0.9, 0.99)];
+    for (run, (test, validation)) in results.runs.iter_mut().zip(scores) {
+        finish(run, test, Some(validation));
+    }
+    // The third value would win by its first seed alone.
+    fail(&mut results.runs[5]);
+    let before = Summary::of(&results);
+    let kept = &before.combinations[0];
+    assert_eq!(kept.chosen, [("rate".to_string(), Some("0.01".to_string()))]);
+    assert!((kept.test_accuracy.expect("an accuracy").mean - 15.0).abs() < 1e-9);
+    assert_eq!((kept.name.as_str(), kept.members.as_slice()), ("search", &[2, 3][..]));
+    for run in &mut results.runs {
+        if let Some(Ending::Done { test, .. }) = run.row.as_mut().map(|row| &mut row.ending) {
+            for score in test.iter_mut().flatten() {
+                score.accuracy = 1.0 - score.accuracy;
+            }
+        }
+    }
+    assert_eq!(Summary::of(&results).combinations[0].chosen, kept.chosen, "whatever the test images say");
+}
+
+#[test]
+fn nothing_is_chosen_before_a_run_has_ended() {
+    let summary = Summary::of(&planned(SEARCH));
+    let own = &summary.combinations[0];
+    assert_eq!((own.chosen[0].1.as_deref(), own.done, own.planned, own.test_accuracy), (None, 0, 2, None));
+    assert!(!own.is_best);
+    assert_eq!(summary.progress(), "0 of 6 runs done; 6 missing, of which 0 begun.");
+}
+
+#[test]
+fn published_figures_stand_beside_the_measured() {
+    let text = r#"
+        name = "published"
+        question = "?"
+        table = 2
+        seeds = [0, 1]
+        [base]
+        model = { name = "resnet18-16b", width = 1.0 }
+        data = { dataset = "cifar10" }
+        estimator = { guess = "local", space = "activity" }
+    "#;
+    let mut results = planned(text);
+    finish(&mut results.runs[0], 0.81, None);
+    finish(&mut results.runs[1], 0.81, None);
+    let summary = Summary::of(&results);
+    let published = summary.combinations[0].published.expect("a figure");
+    assert_eq!((published.mean, published.deviation), (79.0, Some(1.0)));
+    assert!((published.difference.expect("a difference") - 2.0).abs() < 1e-9);
+    let text = markdown(&summary);
+    assert!(
+        text.contains("| published, % | difference, deviations |") && text.contains("| 79.0 ± 1.0 | +2.0 |"),
+        "{text}"
+    );
+}
+
+#[test]
+fn markdown_is_as_expected() {
+    let expected = "\
+# methods
+
+Which method, 100 % &lt;b>sure&lt;/b> &amp; sound?
+
+Expected: Backprop\\_wins \\| by far.
+
+5 of 6 runs done; 1 failed.
+
+| method | runs | test accuracy, % | train loss | seconds | images/s | peak memory, MiB |
+| :-- | --: | --: | --: | --: | --: | --: |
+| backprop | 3 | **91.00 ± 1.00** | 0.5900 | 12.5 | 1600 | 96 |
+| local\\_&lt;guess> | 2 of 3 | 80.50 ± 0.71 | 0.6950 | 12.5 | 1600 | 96 |
+
+Accuracies are means over seeds with their sample deviations.
+
+## Failed runs
+
+* local-guess-seed2: the loss is not finite at step 3: a smaller &lt;rate>
+";
+    assert_eq!(markdown(&Summary::of(&methods())), expected);
+}
+
+#[test]
+fn latex_is_as_expected() {
+    let text = latex(&Summary::of(&methods()));
+    let expected = "\
+\\begin{tabular}{lrrrrrr}
+\\toprule
+method & runs & test accuracy, \\% & train loss & seconds & images/s & peak memory, MiB \\\\
+\\midrule
+backprop & 3 & \\textbf{91.00 $\\pm$ 1.00} & 0.5900 & 12.5 & 1600 & 96 \\\\
+local\\_\\textless{}guess\\textgreater{} & 2 of 3 & 80.50 $\\pm$ 0.71 & 0.6950 & 12.5 & 1600 & 96 \\\\
+\\bottomrule
+\\end{tabular}
+";
+    assert!(text.contains(expected), "{text}");
+    assert!(text.contains("\\caption{Which method, 100 \\% \\textless{}b\\textgreater{}sure"), "{text}");
+    assert!(text.contains("Failed: local-guess-seed2, the loss is not finite at step 3"), "{text}");
+}
+
+#[test]
+fn every_run_is_a_line_of_values() {
+    let mut results = methods();
+    results.runs[1].row = None;
+    results.runs[2] = RunResult { epochs: Vec::new(), row: None, ..results.runs[2].clone() };
+    let text = String::from_utf8(rows(&results)).expect("text");
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].starts_with("run,method,seed,status,epochs,steps,train_loss"), "{text}");
+    assert!(
+        lines[1].starts_with("backprop-seed0,backprop,0,done,2,20,0.6,0.9,0.6,0.9,,,12.5,1600,100663296,host"),
+        "{text}"
+    );
+    assert!(lines[2].starts_with("backprop-seed1,backprop,1,begun,2,20"), "{text}");
+    assert!(lines[3].starts_with("backprop-seed2,backprop,2,missing,,"), "{text}");
+    assert!(lines[6].contains(",failed,") && lines[6].ends_with("a smaller <rate>"), "{text}");
+}
+
+/// The figure of a chart on a page.
+fn figure(page: &str, id: &str) -> serde_json::Value {
+    let start = format!("<script type=\"application/json\" id=\"{id}-figure\">");
+    let (_, rest) = page.split_once(&start).unwrap_or_else(|| panic!("chart {id}"));
+    let (json, _) = rest.split_once("</script>").expect("an end");
+    serde_json::from_str(json).expect("json")
+}
+
+#[test]
+fn the_page_has_every_section_and_chart_and_no_mark_up_of_others() {
+    let page = html(&methods(), Page::File);
+    for id in ["results", "training", "heads", "blocks", "cost", "cosines", "runs", "run-backprop-seed0"] {
+        assert!(page.contains(&format!("id=\"{id}\"")), "section {id}");
+    }
+    for id in ["chart-training", "chart-heads", "chart-blocks-0", "chart-blocks-1", "chart-cost", "chart-cosines"] {
+        assert!(page.contains(&format!("<div class=\"chart\" id=\"{id}\"")), "chart {id}");
+        assert!(!figure(&page, id)["data"].as_array().expect("traces").is_empty(), "chart {id}");
+    }
+    let training = figure(&page, "chart-training");
+    assert_eq!(training["data"].as_array().map(Vec::len), Some(8), "two methods in four panels");
+    assert_eq!(training["layout"]["yaxis"]["title"]["text"], "test accuracy, %");
+    assert_eq!(figure(&page, "chart-blocks-0")["layout"]["yaxis2"], serde_json::Value::Null, "no probes of backprop");
+    assert!(page.contains("which exact gradients do not need: backprop."));
+    assert!(page.contains("&lt;b&gt;sure&lt;&#x2f;b&gt;") && !page.contains("<b>sure"));
+    assert!(page.contains("a smaller &lt;rate&gt;") && page.contains("a &lt;fast&gt; one"));
+    assert!(page.contains("<b>91.00 ± 1.00</b>"));
+    assert!(page.len() > 1_000_000, "plotly.js is in it");
+    let own = page.replacen(&library(), "", 1);
+    assert!(!own.contains("src=") && !own.contains("href=\"http"), "nothing comes from elsewhere");
+}
+
+#[test]
+fn a_live_page_loads_its_script_and_looks_for_changes() {
+    let page = html(&methods(), Page::Live);
+    assert!(page.contains("<script src=\"/plotly.js\">") && page.contains("data-interval=\"4\""));
+    assert!(page.len() < 200_000, "{} bytes", page.len());
+    assert!(library().len() > 1_000_000);
+    let error = Error::bad_file("<folder>", "a study", "none");
+    assert!(failure(&error).contains("&lt;folder&gt;: expected a study, found none"));
+}
+
+#[test]
+fn a_study_without_results_says_what_would_make_some() {
+    let results = planned(METHODS);
+    let page = html(&results, Page::File);
+    for sentence in ["No run has finished an epoch yet", "No head has learnt", "probe-every = 50", "No run is done yet"]
+    {
+        assert!(page.contains(sentence), "{sentence}");
+    }
+    assert!(!page.contains("class=\"chart\""), "no empty charts");
+    assert!(markdown(&Summary::of(&results)).contains("| backprop | 0 of 3 | – |"));
+}
+
+#[test]
+fn files_are_written_where_they_are_asked_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("new");
+    let written = write(&methods(), &out).expect("files");
+    let names: Vec<_> = written.iter().filter_map(|path| path.file_name()?.to_str()).collect();
+    assert_eq!(names, ["report.html", "report.md", "report.tex", "rows.csv"]);
+    assert!(written.iter().all(|path| path.exists()));
+}
