@@ -141,6 +141,27 @@ fn a_finished_run_is_never_repeated() {
     let table = succeeds(dir.path(), "--out done");
     assert!(table.contains("gaussian") && table.contains('%'), "{table}");
     assert_eq!(times(), before);
+    for file in ["report.html", "report.md", "report.tex", "rows.csv"] {
+        assert!(dir.path().join("done").join(file).exists(), "{file}");
+    }
+}
+
+#[test]
+fn a_report_is_made_of_a_studys_folder_and_of_nothing_else() {
+    let dir = dir(STUDY);
+    let report = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_foregrad"));
+        command.current_dir(dir.path()).arg("report").args(arguments).output().expect("the binary runs")
+    };
+    let refused = report(&["."]);
+    let text = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(2) && text.contains("the folder of a study"), "{text}");
+    succeeds(dir.path(), "--out some --shard 0/2");
+    let made = report(&["some", "--out", "elsewhere", "--json"]);
+    let summary: Value = serde_json::from_slice(&made.stdout).expect("JSON");
+    assert_eq!((summary["done"].as_u64(), summary["missing"].as_u64()), (Some(2), Some(2)), "{summary}");
+    let page = std::fs::read_to_string(dir.path().join("elsewhere").join("report.html")).expect("a page");
+    assert!(page.contains("Does it survive?") && page.contains("local-seed0"));
 }
 
 #[test]
