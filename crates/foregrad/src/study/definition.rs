@@ -225,7 +225,7 @@ impl Study {
             return Err(self.wrong(0, "at least one seed", "none"));
         }
         let known: Vec<&str> = self.axes.iter().map(|axis| axis.name.as_str()).collect();
-        for axis in self.axes.iter().filter(|axis| axis.values.is_empty()) {
+        if let Some(axis) = self.axes.iter().find(|axis| axis.values.is_empty()) {
             return Err(self.wrong(0, "axes with values", format!("axis `{}` with none", axis.name)));
         }
         for excluded in &self.exclusions {
