@@ -43,7 +43,7 @@ pub fn list(arguments: &Arguments, runs: &[Planned]) -> Result<Ending> {
         let found = match known.get(&kind) {
             Some(found) => *found,
             None => {
-                let found = in_child(arguments, run);
+                let found = in_child(run);
                 if let Err(error) = &found {
                     problem.get_or_insert_with(|| format!("{}: {error:#}", run.name));
                 }
@@ -89,7 +89,7 @@ fn duration(seconds: f64) -> String {
 }
 
 /// The estimate of a run, made by a process of its own so that its memory is its own.
-fn in_child(arguments: &Arguments, run: &Planned) -> Result<Estimate> {
+fn in_child(run: &Planned) -> Result<Estimate> {
     let mut command = Command::new(std::env::current_exe().context("cannot find this program's own file")?);
     command.args(std::env::args_os().skip(1)).args(["--estimate", &run.name]);
     let output = command.stdin(Stdio::null()).output().context("cannot start a process")?;
@@ -97,7 +97,6 @@ fn in_child(arguments: &Arguments, run: &Planned) -> Result<Estimate> {
         let reason = String::from_utf8_lossy(&output.stderr);
         anyhow::bail!("{}", reason.trim().trim_start_matches("error: "));
     }
-    let _ = arguments;
     serde_json::from_slice(&output.stdout).context("the process gave no estimate")
 }
 
