@@ -46,7 +46,8 @@ fn add_taps<T: Real>(convolution: &Convolution, products: &[T], y: &mut [T]) {
     for (tap, plane) in products.chunks_exact(height * width).enumerate() {
         let [row, column] = [tap / convolution.kernel[1], tap % convolution.kernel[1]];
         let (rows, inside) = (reached(convolution, 0, row), reached(convolution, 1, column));
-        for i in rows {
+        // A tap that no output sees has no first pixel either: `first` would lie beyond the line.
+        for i in if inside.is_empty() { 0..0 } else { rows } {
             let line = &plane[(i * convolution.stride + row - convolution.padding) * width..][..width];
             let first = inside.start * convolution.stride + column - convolution.padding;
             let y = &mut y[i * columns..][inside.clone()];
