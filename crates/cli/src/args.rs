@@ -48,7 +48,7 @@ fn schedules() -> String {
 pub struct DataFlags {
     #[arg(long, value_name = "NAME", help = datasets())]
     dataset: Option<String>,
-    /// Folder (or archive) of the data set's files
+    /// Folder (or archive) of the data set's files [default: $FOREGRAD_DATA]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// At most this many training images (generated sets make as many)
@@ -249,12 +249,21 @@ fn on_off(value: &mut bool, flag: &Option<String>) -> Result<()> {
     Ok(())
 }
 
+/// Names the folder of data sets where neither a flag nor a file of settings does.
+pub const DATA_FOLDER: &str = "FOREGRAD_DATA";
+
+/// The folder of the data: a flag's, else that of the settings, else `FOREGRAD_DATA`.
+pub fn data_folder(flag: &Option<PathBuf>, settings: Option<PathBuf>) -> Option<PathBuf> {
+    let named = || std::env::var_os(DATA_FOLDER).filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    flag.clone().or(settings).or_else(named)
+}
+
 impl DataFlags {
     /// Changes a run's data.
     pub fn apply(&self, config: &mut RunConfig) {
         let data = &mut config.data;
         set(&mut data.dataset, self.dataset.clone());
-        data.dir = self.data_dir.clone().or(data.dir.take());
+        data.dir = data_folder(&self.data_dir, data.dir.take());
         data.train_limit = self.train_limit.or(data.train_limit);
         data.test_limit = self.test_limit.or(data.test_limit);
         set(&mut data.validation, self.validation);

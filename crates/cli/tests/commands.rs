@@ -33,6 +33,31 @@ fn succeeds(dir: &Path, arguments: &str) -> String {
     String::from_utf8_lossy(&output.stdout).to_string()
 }
 
+/// A folder named by the environment serves every command that no flag or file gives one to, and leaves generated sets alone.
+#[test]
+fn the_environment_names_the_folder_of_data() {
+    let dir = dir();
+    let run = |arguments: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_foregrad"));
+        command.current_dir(dir.path()).env("FOREGRAD_DATA", "from-environment").args(arguments.split_whitespace());
+        let output = command.output().expect("the binary runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).to_string())
+    };
+    for (arguments, folder) in [
+        ("train --dataset cifar10", "from-environment"),
+        ("train --dataset cifar10 --data-dir from-flag", "from-flag"),
+        ("study slice --verify", "from-environment"),
+        ("study slice --verify --data-dir from-flag", "from-flag"),
+    ] {
+        let (code, text) = run(arguments);
+        assert!(code != Some(0) && text.contains(&format!("{folder}/data_batch_1.bin")), "`{arguments}`: {text}");
+    }
+    for arguments in [format!("train {TINY} --out run"), "train --resume --epochs 2 --quiet --out run".into()] {
+        let (code, text) = run(&arguments);
+        assert_eq!(code, Some(0), "`{arguments}`: {text}");
+    }
+}
+
 #[test]
 fn bad_usage_is_said_with_exit_code_2() {
     let dir = dir();

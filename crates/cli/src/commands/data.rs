@@ -9,10 +9,8 @@ use foregrad::data::{
 };
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::args::DATA_FOLDER;
 use crate::{Ending, output, table};
-
-/// The environment variable of the folder that holds the data sets.
-const DATA_FOLDER: &str = "FOREGRAD_DATA";
 
 /// The arguments of `data`.
 #[derive(Args)]

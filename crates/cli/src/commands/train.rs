@@ -9,7 +9,7 @@ use burn::tensor::DType;
 use clap::Args;
 use foregrad::train::{Changes, EpochRecord, Outcome, RunConfig, RunFolder, Score, Trainer};
 
-use crate::args::{DataFlags, EstimatorFlags, MachineFlags, ModelFlags, TrainingFlags};
+use crate::args::{DataFlags, EstimatorFlags, MachineFlags, ModelFlags, TrainingFlags, data_folder};
 use crate::progress::Progress;
 use crate::{Ending, device, output, table};
 
@@ -130,7 +130,7 @@ fn resume(arguments: &Arguments, out: &Path, from: Option<&Path>) -> Result<Trai
 fn changeable(arguments: &Arguments) -> RunConfig {
     let mut config = RunConfig::default();
     config.epochs = arguments.training.epochs.unwrap_or(config.epochs);
-    config.data.dir = arguments.data.data_dir.clone();
+    config.data.dir = data_folder(&arguments.data.data_dir, None);
     MachineFlags { seed: None, ..arguments.machine.clone() }.apply(&mut config);
     config
 }

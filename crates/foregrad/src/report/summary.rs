@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use super::spread::Spread;
-use crate::study::{Ending, Results, Row, RunResult, published};
+use crate::study::{Ending, Published, Results, Row, RunResult, published};
+use crate::train::RunConfig;
 
 /// What a study found: all that the tables say.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -14,6 +15,8 @@ pub struct Summary {
     pub question: String,
     /// What the answer is expected to be; may be empty.
     pub expected: String,
+    /// Whether its runs are smaller than the paper's.
+    pub is_reduced: bool,
     /// All its runs.
     pub runs: usize,
     /// Those that are done.
@@ -80,7 +83,7 @@ pub struct Reference {
     pub mean: f64,
     /// The published deviation, per cent; none of a single run.
     pub deviation: Option<f64>,
-    /// Measured less published mean, in published deviations.
+    /// Measured less published mean, in published deviations; none of a reduced study.
     pub difference: Option<f64>,
 }
 
@@ -106,6 +109,7 @@ impl Summary {
             study: results.study.name.clone(),
             question: results.study.question.trim().to_string(),
             expected: results.study.expected.trim().to_string(),
+            is_reduced: results.study.reduced,
             runs: results.runs.len(),
             done: results.runs.len() - failures.len() - missing.len(),
             failures,
@@ -172,10 +176,11 @@ fn combination(results: &Results, name: String, choices: &[(String, String)], gr
     let spread = |quantity: &dyn Fn(&Row) -> Option<f64>| Spread::of(rows.iter().filter_map(|row| quantity(row)));
     let test_accuracy = spread(&|row| row.test_accuracy().map(per_cent));
     let config = members.first().map(|run| &results.runs[*run].planned.config);
-    let figure = results.study.table.zip(config).and_then(|(table, config)| published(table, config));
+    let figure = config.and_then(|config| figure(results, config));
     let reference = figure.map(|figure| {
         let deviation = figure.deviation.filter(|deviation| *deviation > 0.0);
         let distance = test_accuracy.map(|measured| measured.mean - figure.mean);
+        let deviation = deviation.filter(|_| !results.study.reduced);
         let difference = distance.zip(deviation).map(|(distance, deviation)| distance / deviation);
         Reference { mean: figure.mean, deviation: figure.deviation, difference }
     });
@@ -185,7 +190,7 @@ fn combination(results: &Results, name: String, choices: &[(String, String)], gr
         chosen: searched.iter().map(|(axis, _)| (axis.clone(), value(axis))).collect(),
         dataset: config.map_or(String::new(), |config| config.data.dataset.clone()),
         done: rows.len(),
-        planned: if kept.is_some() { members.len() } else { results.study.seeds.len() },
+        planned: if kept.is_some() { members.len() } else { of_one_value(results, group) },
         test_accuracy,
         validation_accuracy: spread(&|row| row.validation_accuracy().map(per_cent)),
         is_best: false,
@@ -196,6 +201,20 @@ fn combination(results: &Results, name: String, choices: &[(String, String)], gr
         peak_memory: spread(&|row| (row.machine.peak_memory > 0).then(|| row.machine.peak_memory as f64 / 1048576.0)),
         members,
     }
+}
+
+/// The paper's figure for a run's settings; a reduced study's is that of the same run at the paper's width.
+fn figure(results: &Results, config: &RunConfig) -> Option<Published> {
+    let mut config = config.clone();
+    if results.study.reduced {
+        config.model.width = 1.0;
+    }
+    results.study.tables.iter().find_map(|table| published(*table, &config))
+}
+
+/// How many runs of a group have the same searched values as its first.
+fn of_one_value(results: &Results, group: &[usize]) -> usize {
+    grouped(group, |run| values(results, run, true)).first().map_or(0, |(_, runs)| runs.len())
 }
 
 /// The runs of the searched values with the best mean accuracy on the validation images; the test images have no say.

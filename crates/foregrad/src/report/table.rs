@@ -71,14 +71,19 @@ impl Table {
         let has_figures = summary.combinations.iter().any(|own| own.published.is_some());
         let mut numbers = vec![ACCURACY];
         numbers.extend(has_search.then_some(VALIDATION));
-        numbers.extend(has_figures.then_some([PUBLISHED, DIFFERENCE]).into_iter().flatten());
+        let has_differences = summary.combinations.iter().any(has_difference);
+        numbers.extend(has_figures.then_some(PUBLISHED));
+        numbers.extend(has_differences.then_some(DIFFERENCE));
         numbers.extend(COSTS);
         let mut notes = vec!["Accuracies are means over seeds with their sample deviations.".to_string()];
         if has_search {
             let chosen = "Of an axis marked `chosen` only the value with the best mean validation accuracy is kept.";
             notes.push(chosen.to_string());
         }
-        if has_figures {
+        if summary.is_reduced && has_figures {
+            notes.push("Published figures are of the full size: compare the order, not the numbers.".to_string());
+        }
+        if has_differences {
             notes.push("Differences from published means are in published standard deviations.".to_string());
         }
         Self {
@@ -87,6 +92,10 @@ impl Table {
             notes,
         }
     }
+}
+
+fn has_difference(own: &Combination) -> bool {
+    own.published.is_some_and(|figure| figure.difference.is_some())
 }
 
 fn columns(summary: &Summary, numbers: &[Numbers]) -> Vec<Column> {

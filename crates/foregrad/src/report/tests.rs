@@ -187,6 +187,28 @@ fn published_figures_stand_beside_the_measured() {
 }
 
 #[test]
+fn a_reduced_study_has_the_figures_of_the_full_size_without_differences() {
+    let text = r#"
+        name = "reduced"
+        question = "?"
+        table = [3, 2]
+        reduced = true
+        [base]
+        model = { name = "resnet18-16b", width = 0.125 }
+        data = { dataset = "cifar10" }
+        estimator = { guess = "local", space = "activity" }
+    "#;
+    let mut results = planned(text);
+    finish(&mut results.runs[0], 0.4, None);
+    let summary = Summary::of(&results);
+    let published = summary.combinations[0].published.expect("a figure");
+    assert_eq!((published.mean, published.difference), (79.0, None));
+    let text = markdown(&summary);
+    assert!(text.contains("| published, % |") && !text.contains("difference"), "{text}");
+    assert!(text.contains("compare the order, not the numbers"), "{text}");
+}
+
+#[test]
 fn markdown_is_as_expected() {
     let expected = "\
 # methods

@@ -40,9 +40,13 @@ pub struct Study {
     /// What the answer is expected to be, in prose.
     #[serde(default)]
     pub expected: String,
-    /// The table of the paper whose figures belong beside the results.
-    pub table: Option<u32>,
-    /// Each combination runs once a seed.
+    /// The tables of the paper whose figures belong beside the results: one number or a list.
+    #[serde(default, rename = "table", deserialize_with = "one_or_many")]
+    pub tables: Vec<u32>,
+    /// Whether its runs are smaller than the paper's, so that figures stand beside results for their order alone.
+    #[serde(default)]
+    pub reduced: bool,
+    /// Each combination runs once a seed, but for values with `seeds` of their own.
     #[serde(default = "one_seed")]
     pub seeds: Vec<u64>,
     /// Settings of all runs, as in a run's `config.toml`; what is left out has its default.
@@ -72,12 +76,26 @@ pub struct Axis {
     /// Whether the report shows the best value only, chosen by the validation images.
     #[serde(default)]
     pub search: bool,
-    /// Plain values of `key`, or tables of settings with a `name`.
+    /// Plain values of `key`, or tables of settings with a `name` and perhaps `seeds`.
     values: Vec<Spanned<Value>>,
 }
 
 fn one_seed() -> Vec<u64> {
     vec![0]
+}
+
+/// A number, or a list of numbers.
+fn one_or_many<'de, D: serde::Deserializer<'de>>(source: D) -> std::result::Result<Vec<u32>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected the number of a table, or a list of such numbers")]
+    enum Numbers {
+        One(u32),
+        Many(Vec<u32>),
+    }
+    Ok(match Numbers::deserialize(source)? {
+        Numbers::One(number) => vec![number],
+        Numbers::Many(numbers) => numbers,
+    })
 }
 
 fn no_settings() -> Spanned<Table> {
@@ -89,6 +107,8 @@ struct Choice<'a> {
     axis: &'a str,
     name: String,
     settings: Table,
+    /// The seeds it runs with, if not the study's.
+    seeds: Option<Vec<u64>>,
     /// Where it stands in the file.
     place: usize,
 }
@@ -149,7 +169,12 @@ impl Study {
             combinations = combinations.iter().flat_map(extended).collect();
         }
         combinations.retain(|chosen| !self.is_excluded(chosen));
-        let runs = combinations.iter().flat_map(|chosen| self.seeds.iter().map(|seed| self.planned(chosen, *seed)));
+        let seeds = |chosen: &[&Choice]| -> Vec<u64> {
+            let own = chosen.iter().rev().find_map(|choice| choice.seeds.clone());
+            own.unwrap_or_else(|| self.seeds.clone())
+        };
+        let runs =
+            combinations.iter().flat_map(|chosen| seeds(chosen).into_iter().map(|seed| self.planned(chosen, seed)));
         let runs: Vec<Planned> = runs.collect::<Result<_>>()?;
         if runs.is_empty() {
             return Err(self.wrong(0, "at least one run", "none: all combinations are excluded"));
@@ -185,12 +210,20 @@ impl Study {
 
     fn choice<'a>(&self, axis: &'a Axis, value: &Spanned<Value>) -> Result<Choice<'a>> {
         let place = value.span().start;
+        let mut seeds = None;
         let (name, settings) = match (value.get_ref(), &axis.key) {
             (Value::Table(table), _) => {
                 let mut settings = table.clone();
                 let Some(Value::String(name)) = settings.remove("name") else {
                     return Err(self.wrong(place, "a value with a `name`", format!("`{table}`")));
                 };
+                if let Some(own) = settings.remove("seeds") {
+                    let numbers: Option<Vec<u64>> = own.clone().try_into().ok();
+                    let numbers = numbers.filter(|numbers| !numbers.is_empty());
+                    seeds = Some(
+                        numbers.ok_or_else(|| self.wrong(place, "`seeds` as a list of numbers", own.to_string()))?,
+                    );
+                }
                 (name, settings)
             }
             (plain, Some(key)) => {
@@ -205,7 +238,7 @@ impl Study {
                 return Err(self.wrong(place, &expected, format!("`{plain}`")));
             }
         };
-        Ok(Choice { axis: &axis.name, name, settings, place })
+        Ok(Choice { axis: &axis.name, name, settings, seeds, place })
     }
 
     fn is_excluded(&self, chosen: &[&Choice]) -> bool {
@@ -277,96 +310,4 @@ fn merge(settings: &mut Table, changes: &Table) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TEXT: &str = r#"
-name = "example"
-question = "?"
-seeds = [0, 1]
-
-[base]
-epochs = 2
-model = { name = "mlp", width = 0.5 }
-
-[[axis]]
-name = "method"
-values = [
-    { name = "backprop", estimator.guess = "exact", estimator.mode = "oracle" },
-    { name = "local guess" },
-]
-
-[[axis]]
-name = "width"
-key = "model.width"
-values = [0.5, 0.25]
-
-[[exclude]]
-method = "backprop"
-width = "0.25"
-"#;
-
-    fn study(text: &str) -> Result<Study> {
-        Study::from_toml(text, Path::new("example.toml"))
-    }
-
-    fn refused(text: &str) -> String {
-        study(text).and_then(|study| study.runs()).expect_err("no study").to_string()
-    }
-
-    #[test]
-    fn axes_are_crossed_less_what_is_excluded() {
-        let runs = study(TEXT).and_then(|study| study.runs()).expect("runs");
-        let names: Vec<&str> = runs.iter().map(|run| run.name.as_str()).collect();
-        let of_local =
-            ["local-guess-0.5-seed0", "local-guess-0.5-seed1", "local-guess-0.25-seed0", "local-guess-0.25-seed1"];
-        assert_eq!(names, [&["backprop-0.5-seed0", "backprop-0.5-seed1"][..], &of_local[..]].concat());
-        let last = &runs[5].config;
-        assert_eq!((last.model.name.as_str(), last.model.width, last.epochs, last.seed), ("mlp", 0.25, 2, 1));
-        assert_eq!(runs[0].config.estimator.guess.to_string(), "exact");
-        assert_eq!(runs[3].choices, [("method".into(), "local guess".into()), ("width".into(), "0.5".into())]);
-    }
-
-    #[test]
-    fn what_is_wrong_is_named_with_its_line() {
-        let misspelt = refused(&TEXT.replace("estimator.guess", "estimator.gues"));
-        assert!(misspelt.contains("example.toml:13") && misspelt.contains("gues"), "{misspelt}");
-        let value = refused(&TEXT.replace("\"exact\"", "\"exakt\""));
-        assert!(value.contains("example.toml:13") && value.contains("did you mean `exact`"), "{value}");
-        let axis = refused(&TEXT.replace("width = \"0.25\"", "depth = \"0.25\""));
-        assert!(axis.contains("example.toml:22") && axis.contains("unknown axis `depth`"), "{axis}");
-        let unnamed = refused(&TEXT.replace("name = \"backprop\", ", ""));
-        assert!(unnamed.contains("example.toml:13") && unnamed.contains("`name`"), "{unnamed}");
-        let keyless = refused(&TEXT.replace("key = \"model.width\"", ""));
-        assert!(keyless.contains("a `key` for axis `width`"), "{keyless}");
-        let twice = refused(&TEXT.replace("values = [0.5, 0.25]", "values = [0.25, 0.25]"));
-        assert!(twice.contains("two runs named"), "{twice}");
-        let nothing =
-            refused(&format!("{TEXT}\n[[exclude]]\nmethod = \"local guess\"\n[[exclude]]\nwidth = \"0.5\"\n"));
-        assert!(nothing.contains("at least one run"), "{nothing}");
-        let unknown = refused(&TEXT.replace("seeds", "seed"));
-        assert!(unknown.contains("unknown field `seed`"), "{unknown}");
-    }
-
-    #[test]
-    fn a_search_needs_images_that_are_not_the_test_set() {
-        let text = TEXT.replace("key = \"model.width\"", "key = \"model.width\"\nsearch = true");
-        assert!(refused(&text).contains("data.validation"));
-        let text = text.replace("epochs = 2", "epochs = 2\ndata = { validation = 10 }");
-        assert!(study(&text).is_ok());
-    }
-
-    #[test]
-    fn every_preset_is_a_study() {
-        for (name, _) in crate::study::PRESETS {
-            let study = Study::load(name).unwrap_or_else(|error| panic!("{error}"));
-            assert_eq!(study.name, *name);
-            let runs = study.runs().unwrap_or_else(|error| panic!("{error}"));
-            for run in runs {
-                run.config.validate().unwrap_or_else(|error| panic!("{name}, {}: {error}", run.name));
-            }
-        }
-        let missing = Study::load("quik").expect_err("no such study").to_string();
-        assert!(missing.contains("did you mean `quick`"), "{missing}");
-    }
-}
+mod tests;

@@ -44,6 +44,7 @@ presets![
     "table10",
     "table11",
     "table12",
+    "slice",
     "directions",
     "horizon",
     "granularity",

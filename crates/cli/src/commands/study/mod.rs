@@ -14,7 +14,7 @@ use foregrad::train::network_for;
 use foregrad::{Error, data};
 use indicatif::ProgressBar;
 
-use crate::args::MachineFlags;
+use crate::args::{MachineFlags, data_folder};
 use crate::{Ending, device, output};
 
 /// The arguments of `study`.
@@ -41,7 +41,7 @@ pub struct Arguments {
     /// Run those again that failed
     #[arg(long)]
     retry_failed: bool,
-    /// Folder of the data set's files
+    /// Folder of the data set's files [default: $FOREGRAD_DATA]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// The rows as JSON on standard output, one a line
@@ -93,7 +93,7 @@ impl Arguments {
     /// Settings that belong to the machine and not to the study.
     fn applied(&self, mut planned: Planned) -> Planned {
         let config = &mut planned.config;
-        config.data.dir = self.data_dir.clone().or(config.data.dir.take());
+        config.data.dir = data_folder(&self.data_dir, config.data.dir.take());
         config.device = self.machine.device.clone().unwrap_or_else(|| config.device.clone());
         config.threads = self.machine.threads.unwrap_or(config.threads);
         planned
