@@ -8,6 +8,7 @@ mod commands;
 mod defaults;
 mod device;
 mod output;
+mod process;
 mod progress;
 mod table;
 mod version;

@@ -1,9 +1,8 @@
 //! `foregrad bench`.
 
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use burn::tensor::{DType, Tensor};
 use clap::Args;
 use foregrad::estimate::{self, EstimatorConfig, EstimatorState, StepInput};
@@ -17,7 +16,7 @@ use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 
 use crate::args::{MachineFlags, ModelFlags};
-use crate::{Ending, device, output, table};
+use crate::{Ending, device, output, process, table};
 
 const CLASSES: usize = 10;
 
@@ -161,14 +160,7 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
 
 /// One method in a process of its own, so that its peak memory is its own.
 fn in_child(method: &str) -> Result<Measurement> {
-    let mut command = Command::new(std::env::current_exe().context("cannot find this program's own file")?);
-    command.args(std::env::args_os().skip(1)).args(["--in-process", method]);
-    let output = command.stdin(Stdio::null()).output().context("cannot start a process")?;
-    if !output.status.success() {
-        let reason = String::from_utf8_lossy(&output.stderr);
-        bail!("`{method}` was not measured: {}", reason.trim().trim_start_matches("error: "));
-    }
-    serde_json::from_slice(&output.stdout).with_context(|| format!("`{method}` gave no measurement"))
+    process::result_of(["--in-process", method]).with_context(|| format!("`{method}` was not measured"))
 }
 
 fn print(report: &Report) -> Result<()> {

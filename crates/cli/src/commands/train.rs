@@ -1,8 +1,6 @@
 //! `foregrad train`.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Result, bail};
 use burn::tensor::DType;
@@ -11,7 +9,7 @@ use foregrad::train::{Changes, EpochRecord, Outcome, RunConfig, RunFolder, Score
 
 use crate::args::{DataFlags, EstimatorFlags, MachineFlags, ModelFlags, TrainingFlags, data_folder};
 use crate::progress::Progress;
-use crate::{Ending, device, output, table};
+use crate::{Ending, device, output, process, table};
 
 /// The arguments of `train`.
 #[derive(Args)]
@@ -81,13 +79,7 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
         }
         Some(from) => resume(&arguments, &out, from.as_deref())?,
     };
-    let stop = Arc::new(AtomicBool::new(false));
-    let asked = stop.clone();
-    ctrlc::set_handler(move || {
-        if asked.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-    })?;
+    let stop = process::stop_on_interrupt()?;
     let mut progress = Progress::new(arguments.quiet, arguments.json);
     let outcome = trainer.run(&stop, &mut progress);
     progress.finish();

@@ -1,5 +1,6 @@
 //! The report as a LaTeX table.
 
+use super::escape;
 use super::summary::Summary;
 use super::table::{Cell, Column, Table};
 
@@ -45,24 +46,18 @@ fn rows(table: &Table) -> Vec<String> {
 
 /// A text that means itself.
 fn escaped(text: &str) -> String {
-    let mut result = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '\\' => result.push_str("\\textbackslash{}"),
-            '^' => result.push_str("\\textasciicircum{}"),
-            '~' => result.push_str("\\textasciitilde{}"),
-            '<' => result.push_str("\\textless{}"),
-            '>' => result.push_str("\\textgreater{}"),
-            '|' => result.push_str("\\textbar{}"),
-            '`' => result.push_str("\\textasciigrave{}"),
-            '&' | '%' | '$' | '#' | '_' | '{' | '}' => result.extend(['\\', character]),
-            '±' => result.push_str("$\\pm$"),
-            '–' => result.push_str("--"),
-            '\n' | '\r' => result.push(' '),
-            _ => result.push(character),
-        }
-    }
-    result
+    escape::escaped(text, "&%$#_{}", |character| match character {
+        '\\' => Some("\\textbackslash{}"),
+        '^' => Some("\\textasciicircum{}"),
+        '~' => Some("\\textasciitilde{}"),
+        '<' => Some("\\textless{}"),
+        '>' => Some("\\textgreater{}"),
+        '|' => Some("\\textbar{}"),
+        '`' => Some("\\textasciigrave{}"),
+        '±' => Some("$\\pm$"),
+        '–' => Some("--"),
+        _ => None,
+    })
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The report as Markdown.
 
+use super::escape;
 use super::summary::Summary;
 use super::table::{Cell, Table};
 
@@ -41,17 +42,11 @@ fn rows(table: &Table) -> Vec<String> {
 
 /// A text that means itself: no mark-up, no end of a cell or of a line.
 fn escaped(text: &str) -> String {
-    let mut result = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' | '~' => result.extend(['\\', character]),
-            '<' => result.push_str("&lt;"),
-            '&' => result.push_str("&amp;"),
-            '\n' | '\r' => result.push(' '),
-            _ => result.push(character),
-        }
-    }
-    result
+    escape::escaped(text, "\\`*_[]|#~", |character| match character {
+        '<' => Some("&lt;"),
+        '&' => Some("&amp;"),
+        _ => None,
+    })
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 //! ```
 
 mod charts;
+mod escape;
 mod latex;
 mod markdown;
 mod page;

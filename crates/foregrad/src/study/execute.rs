@@ -5,10 +5,10 @@ use std::sync::atomic::AtomicBool;
 
 use super::claim::{Claim, Holder};
 use super::planned::Planned;
-use super::results::{records, run_folder};
+use super::results::run_folder;
 use super::{Machine, Row};
 use crate::rng::Placement;
-use crate::train::{Changes, EpochRecord, Observer, Outcome, RunFolder, Trainer};
+use crate::train::{Changes, Observer, Outcome, RunFolder, Trainer};
 use crate::{Error, Result};
 
 /// How an attempt at a run ended.
@@ -53,11 +53,8 @@ pub fn execute(
     let machine = Machine::this(&planned.config, version);
     let row = match outcome {
         Ok(false) => return Ok(Attempt::Stopped),
-        Ok(true) => {
-            let epochs: Vec<EpochRecord> = records(&folder.join("metrics.jsonl"))?;
-            Row::done(planned, &epochs, machine)
-                .ok_or_else(|| Error::bad_file(&folder, "a finished run", "one without epochs"))?
-        }
+        Ok(true) => Row::done(planned, &RunFolder::epochs(&folder)?, machine)
+            .ok_or_else(|| Error::bad_file(&folder, "a finished run", "one without epochs"))?,
         Err(error @ Error::NotFinite { .. }) => Row::failed(planned, &error, machine),
         Err(error) => return Err(error),
     };

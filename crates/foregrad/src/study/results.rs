@@ -7,12 +7,10 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::de::DeserializeOwned;
-
 use super::planned::Planned;
 use super::{Row, Study};
 use crate::files;
-use crate::train::{EpochRecord, ProbeRecord};
+use crate::train::{EpochRecord, ProbeRecord, RunFolder};
 use crate::{Error, Result};
 
 const STUDY: &str = "study.toml";
@@ -54,7 +52,7 @@ impl Results {
         let result = |planned: Planned| {
             let own = run_folder(folder, &planned.name);
             let row = Row::read(&own)?;
-            let (epochs, probes) = (records(&own.join("metrics.jsonl"))?, records(&own.join("probes.jsonl"))?);
+            let (epochs, probes) = (RunFolder::epochs(&own)?, RunFolder::probes(&own)?);
             Ok(RunResult { planned, row, epochs, probes })
         };
         let runs = study.runs()?.into_iter().map(result).collect::<Result<_>>()?;
@@ -85,17 +83,4 @@ pub fn prepare(folder: &Path, study: &Study) -> Result<()> {
 /// The folder of a run.
 pub fn run_folder(study: &Path, run: &str) -> PathBuf {
     study.join("runs").join(run)
-}
-
-/// The records of a file, one a line; none if there is no file. A last line that is being written is passed over.
-pub(super) fn records<R: DeserializeOwned>(path: &Path) -> Result<Vec<R>> {
-    let Ok(text) = std::fs::read_to_string(path) else { return Ok(Vec::new()) };
-    let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
-    let record = |(number, line): (usize, &str)| {
-        serde_json::from_str(line).map_err(|error| {
-            let place = format!("{}:{}", path.display(), number + 1);
-            Error::bad_file(place, "a record", format!("{error}"))
-        })
-    };
-    whole.lines().enumerate().map(record).collect()
 }

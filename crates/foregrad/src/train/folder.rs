@@ -95,6 +95,22 @@ impl RunFolder {
         RunConfig::read(&path.join(CONFIG))
     }
 
+    /// The epochs in a folder so far; none if there is no such file.
+    ///
+    /// # Errors
+    /// A damaged record: the message names the line.
+    pub fn epochs(path: &Path) -> Result<Vec<EpochRecord>> {
+        records(&path.join(METRICS))
+    }
+
+    /// The probes in a folder so far; none if there is no such file.
+    ///
+    /// # Errors
+    /// A damaged record: the message names the line.
+    pub fn probes(path: &Path) -> Result<Vec<ProbeRecord>> {
+        records(&path.join(PROBES))
+    }
+
     /// Adds an epoch.
     ///
     /// # Errors
@@ -176,6 +192,19 @@ fn append(file: &mut File, path: &Path, record: &impl Serialize) -> Result<()> {
     let mut line = serde_json::to_vec(record).expect("a record is plain values");
     line.push(b'\n');
     file.write_all(&line).and_then(|()| file.flush()).map_err(Error::io("write", path))
+}
+
+/// The records of a file, one a line; none if there is no file. A last line that is being written is passed over.
+fn records<R: DeserializeOwned>(path: &Path) -> Result<Vec<R>> {
+    let Ok(text) = std::fs::read_to_string(path) else { return Ok(Vec::new()) };
+    let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
+    let record = |(number, line): (usize, &str)| {
+        serde_json::from_str(line).map_err(|error| {
+            let place = format!("{}:{}", path.display(), number + 1);
+            Error::bad_file(place, "a record", format!("{error}"))
+        })
+    };
+    whole.lines().enumerate().map(record).collect()
 }
 
 /// Keeps the records that are wanted, and gives them back; a line that was cut short goes too.

@@ -1,11 +1,10 @@
 //! What a study's runs will take, from two small steps of each kind of run.
 
 use std::collections::BTreeMap;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use burn::tensor::DType;
 use foregrad::data;
 use foregrad::estimate::{self, EstimatorState, StepInput};
@@ -17,7 +16,7 @@ use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 
 use super::Arguments;
-use crate::{Ending, device, output, table};
+use crate::{Ending, device, output, process, table};
 
 /// Images of a step that is measured.
 const IMAGES: usize = 32;
@@ -35,7 +34,7 @@ struct Estimate {
 pub fn list(arguments: &Arguments, runs: &[Planned]) -> Result<Ending> {
     let mut known: BTreeMap<String, Option<Estimate>> = BTreeMap::new();
     let bar = ProgressBar::new(runs.len() as u64);
-    let mut rows = Vec::new();
+    let (mut rows, mut estimates) = (Vec::new(), Vec::new());
     let (mut total, mut problem) = (0.0, None);
     for run in runs {
         // Seeds make no difference to time and memory.
@@ -43,7 +42,8 @@ pub fn list(arguments: &Arguments, runs: &[Planned]) -> Result<Ending> {
         let found = match known.get(&kind) {
             Some(found) => *found,
             None => {
-                let found = in_child(run);
+                // A process of its own, so that its memory is its own.
+                let found = process::result_of(["--estimate", &run.name]);
                 if let Err(error) = &found {
                     problem.get_or_insert_with(|| format!("{}: {error:#}", run.name));
                 }
@@ -52,6 +52,7 @@ pub fn list(arguments: &Arguments, runs: &[Planned]) -> Result<Ending> {
                 found
             }
         };
+        estimates.push(found);
         total += found.map_or(0.0, |found| found.seconds);
         let cell = |text: fn(Estimate) -> String| found.map_or("-".to_string(), text);
         let memory = |found: Estimate| format!("{}", found.memory >> 20);
@@ -65,9 +66,8 @@ pub fn list(arguments: &Arguments, runs: &[Planned]) -> Result<Ending> {
     }
     bar.finish_and_clear();
     if arguments.json {
-        for run in runs {
-            let kind = RunConfig { seed: 0, ..run.config.clone() }.to_toml();
-            output::line(serde_json::json!({ "run": run.name, "choices": run.choices, "estimate": known[&kind] }))?;
+        for (run, estimate) in runs.iter().zip(estimates) {
+            output::line(serde_json::json!({ "run": run.name, "choices": run.choices, "estimate": estimate }))?;
         }
         return Ok(Ending::Done);
     }
@@ -86,18 +86,6 @@ fn duration(seconds: f64) -> String {
         s if s < 7200.0 => format!("{:.0} min", s / 60.0),
         s => format!("{:.1} h", s / 3600.0),
     }
-}
-
-/// The estimate of a run, made by a process of its own so that its memory is its own.
-fn in_child(run: &Planned) -> Result<Estimate> {
-    let mut command = Command::new(std::env::current_exe().context("cannot find this program's own file")?);
-    command.args(std::env::args_os().skip(1)).args(["--estimate", &run.name]);
-    let output = command.stdin(Stdio::null()).output().context("cannot start a process")?;
-    if !output.status.success() {
-        let reason = String::from_utf8_lossy(&output.stderr);
-        anyhow::bail!("{}", reason.trim().trim_start_matches("error: "));
-    }
-    serde_json::from_slice(&output.stdout).context("the process gave no estimate")
 }
 
 /// Measures one run in this process and prints the estimate.

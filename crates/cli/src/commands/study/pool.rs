@@ -3,8 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
@@ -16,7 +15,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Arguments;
 use super::child::Message;
-use crate::{Ending, output};
+use crate::{Ending, output, process};
 
 /// Between two looks at the children.
 const PERIOD: Duration = Duration::from_millis(50);
@@ -29,13 +28,7 @@ const PARTS: u64 = 1000;
 
 /// Runs everything unfinished, and waits for what other processes hold.
 pub fn run_all(arguments: &Arguments, out: &Path, runs: &[Planned], unfinished: &[Planned]) -> Result<Ending> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let asked = stop.clone();
-    ctrlc::set_handler(move || {
-        if asked.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-    })?;
+    let stop = process::stop_on_interrupt()?;
     let mut pool = Pool::new(arguments, out, [runs.len(), unfinished.len()]);
     let mut pending: VecDeque<&Planned> = unfinished.iter().collect();
     loop {
@@ -120,7 +113,7 @@ impl<'a> Pool<'a> {
         let threads =
             arguments.machine.threads.filter(|threads| *threads > 0).unwrap_or_else(rayon::current_num_threads);
         let share = (threads / arguments.jobs as usize).max(1);
-        let mut command = Command::new(std::env::current_exe().context("cannot find this program's own file")?);
+        let mut command = process::this_program()?;
         command.args(["study", &arguments.study, "--one", &planned.name, "--threads", &share.to_string()]);
         command.arg("--out").arg(self.out);
         if let Some(folder) = &arguments.data_dir {
