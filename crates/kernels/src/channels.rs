@@ -2,6 +2,9 @@
 //!
 //! Values are `[samples, channels, pixels]`. Each function reads its operands once (statistics twice, the second time from
 //! cache) and writes once: memory is the limit. Sums are taken in fixed order, whatever the number of threads.
+//!
+//! A rectifier behind the normalisation costs no pass of its own: whether a pixel passes it is read off the input again
+//! ([`Rectifier`]).
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -64,6 +67,38 @@ impl Channels {
     }
 }
 
+/// The rectifier of `scale x + shift`, with one scale and shift a channel: where that is not positive, the result is 0.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rectifier<T> {
+    /// One factor a channel.
+    pub scale: Vec<T>,
+    /// One summand a channel.
+    pub shift: Vec<T>,
+}
+
+/// What a rectifier holds back in [`combine`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// `v`, before the sum: a cotangent comes from behind the rectifier.
+    Operand,
+    /// The sum: a tangent goes on through the rectifier.
+    Result,
+}
+
+impl<T: Real> Rectifier<T> {
+    fn assert_fits(&self, sizes: &Channels) {
+        sizes.assert_one_each("the rectifier's scale", &self.scale);
+        sizes.assert_one_each("the rectifier's shift", &self.shift);
+    }
+
+    /// `value` where the rectifier of a channel lets `x` pass, else 0; not a number passes.
+    #[inline(always)]
+    fn of_channel(&self, channel: usize) -> impl Fn(T, T) -> T + use<T> {
+        let (scale, shift) = (self.scale[channel], self.shift[channel]);
+        move |value, x| if scale * x + shift <= T::default() { T::default() } else { value }
+    }
+}
+
 /// Mean and mean squared deviation of every channel.
 ///
 /// # Panics
@@ -88,40 +123,55 @@ pub fn moments<T: Real>(sizes: &Channels, x: &[T]) -> Vec<[f64; 2]> {
     (0..sizes.channels).into_par_iter().map(channel).collect()
 }
 
-/// `sum v` and `sum v (x - mean)` of every channel.
+/// `sum v` and `sum v (x - mean)` of every channel, over the pixels that pass the rectifier.
 ///
 /// # Panics
 /// If an operand does not have the given sizes.
-pub fn sums<T: Real>(sizes: &Channels, v: &[T], x: &[T], mean: &[T]) -> Vec<[f64; 2]> {
+pub fn sums<T: Real>(
+    sizes: &Channels,
+    v: &[T],
+    x: &[T],
+    mean: &[T],
+    rectifier: Option<&Rectifier<T>>,
+) -> Vec<[f64; 2]> {
     sizes.assert_holds("v", v);
     sizes.assert_holds("x", x);
     sizes.assert_one_each("mean", mean);
+    rectifier.inspect(|rectifier| rectifier.assert_fits(sizes));
     let channel = |channel: usize| {
         let mean = mean[channel];
+        let terms = |v: T, x: T| [v, v * (x - mean)];
         instructions::vectorised(
             #[inline(always)]
             || {
-                let planes = (0..sizes.samples).map(|sample| sizes.plane(sample, channel));
-                sum_planes(planes.map(|place| (&v[place.clone()], &x[place])), |v, x| [v, v * (x - mean)])
+                let places = (0..sizes.samples).map(|sample| sizes.plane(sample, channel));
+                let planes = places.map(|place| (&v[place.clone()], &x[place]));
+                match rectifier.map(|rectifier| rectifier.of_channel(channel)) {
+                    None => sum_planes(planes, terms),
+                    Some(pass) => sum_planes(planes, |v, x| terms(pass(v, x), x)),
+                }
             },
         )
     };
     (0..sizes.channels).into_par_iter().map(channel).collect()
 }
 
-/// `y = a x + d`, with one `a` and `d` a channel.
+/// `y = a x + d`, with one `a` and `d` a channel; 0 where `x` does not pass the rectifier.
 ///
 /// # Panics
 /// If an operand does not have the given sizes.
-pub fn affine<T: Real>(sizes: &Channels, x: &[T], a: &[T], d: &[T]) -> Vec<T> {
+pub fn affine<T: Real>(sizes: &Channels, x: &[T], [a, d]: [&[T]; 2], rectifier: Option<&Rectifier<T>>) -> Vec<T> {
     sizes.assert_holds("x", x);
     sizes.assert_one_each("a", a);
     sizes.assert_one_each("d", d);
+    rectifier.inspect(|rectifier| rectifier.assert_fits(sizes));
     let write = |y: &mut [MaybeUninit<T>]| {
         sizes.for_planes(y, |channel, place, y| {
             let (a, d) = (a[channel], d[channel]);
-            for (y, &x) in y.iter_mut().zip(&x[place]) {
-                y.write(a * x + d);
+            let pixels = y.iter_mut().zip(&x[place]);
+            match rectifier.map(|rectifier| rectifier.of_channel(channel)) {
+                None => pixels.for_each(|(y, &x)| _ = y.write(a * x + d)),
+                Some(pass) => pixels.for_each(|(y, &x)| _ = y.write(pass(a * x + d, x))),
             }
         });
     };
@@ -129,19 +179,32 @@ pub fn affine<T: Real>(sizes: &Channels, x: &[T], a: &[T], d: &[T]) -> Vec<T> {
     unsafe { memory::written(x.len(), write) }
 }
 
-/// `v <- a v + b x + d`, with one `a`, `b` and `d` a channel.
+/// `v <- a v + b x + d`, with one `a`, `b` and `d` a channel, where [`Side`] tells on which side the rectifier stands.
 ///
 /// # Panics
 /// If an operand does not have the given sizes.
-pub fn combine<T: Real>(sizes: &Channels, v: &mut [T], x: &[T], [a, b, d]: [&[T]; 3]) {
+pub fn combine<T: Real>(
+    sizes: &Channels,
+    v: &mut [T],
+    x: &[T],
+    [a, b, d]: [&[T]; 3],
+    rectifier: Option<(Side, &Rectifier<T>)>,
+) {
     sizes.assert_holds("v", v);
     sizes.assert_holds("x", x);
     sizes.assert_one_each("a", a);
     sizes.assert_one_each("b", b);
     sizes.assert_one_each("d", d);
+    rectifier.inspect(|(_, rectifier)| rectifier.assert_fits(sizes));
     sizes.for_planes(v, |channel, place, v| {
         let (a, b, d) = (a[channel], b[channel], d[channel]);
-        v.iter_mut().zip(&x[place]).for_each(|(v, &x)| *v = a * *v + (b * x + d));
+        let sum = |v: T, x: T| a * v + (b * x + d);
+        let pixels = v.iter_mut().zip(&x[place]);
+        match rectifier.map(|(side, rectifier)| (side, rectifier.of_channel(channel))) {
+            None => pixels.for_each(|(v, &x)| *v = sum(*v, x)),
+            Some((Side::Operand, pass)) => pixels.for_each(|(v, &x)| *v = sum(pass(*v, x), x)),
+            Some((Side::Result, pass)) => pixels.for_each(|(v, &x)| *v = pass(sum(*v, x), x)),
+        }
     });
 }
 
@@ -208,108 +271,4 @@ fn empty<T: Real, const N: usize>(lanes: &mut [[T; LANES]; N], totals: &mut [f64
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// One pixel, fewer than a chunk of lanes, more, and more planes than a thread's chunk.
-    const SIZES: [Channels; 4] = [
-        Channels { samples: 3, channels: 2, pixels: 1 },
-        Channels { samples: 2, channels: 3, pixels: 7 },
-        Channels { samples: 2, channels: 5, pixels: 77 },
-        Channels { samples: 5, channels: 3, pixels: 9000 },
-    ];
-
-    fn values(count: usize, step: f64) -> Vec<f64> {
-        (0..count).map(|i| (i as f64 * step).sin() + 3.0).collect()
-    }
-
-    fn of_channel(sizes: &Channels, values: &[f64], channel: usize) -> Vec<f64> {
-        (0..sizes.samples).flat_map(|sample| values[sizes.plane(sample, channel)].to_vec()).collect()
-    }
-
-    #[test]
-    fn statistics_are_those_of_the_definition() {
-        for sizes in SIZES {
-            let count = sizes.samples * sizes.channels * sizes.pixels;
-            let (x, v) = (values(count, 0.7), values(count, 1.3));
-            let mean: Vec<f64> = (0..sizes.channels).map(|channel| 0.5 + channel as f64).collect();
-            let (found, pairs) = (moments(&sizes, &x), sums(&sizes, &v, &x, &mean));
-            for channel in 0..sizes.channels {
-                let (x, v) = (of_channel(&sizes, &x, channel), of_channel(&sizes, &v, channel));
-                let average = x.iter().sum::<f64>() / x.len() as f64;
-                let deviation = x.iter().map(|x| (x - average).powi(2)).sum::<f64>() / x.len() as f64;
-                assert!((found[channel][0] - average).abs() < 1e-12);
-                assert!((found[channel][1] - deviation).abs() < 1e-12);
-                let product: f64 = v.iter().zip(&x).map(|(v, x)| v * (x - mean[channel])).sum();
-                assert!((pairs[channel][0] - v.iter().sum::<f64>()).abs() < 1e-9);
-                assert!((pairs[channel][1] - product).abs() < 1e-12 * product.abs().max(1.0) * x.len() as f64);
-            }
-        }
-    }
-
-    #[test]
-    fn planes_are_scaled_by_their_own_channel() {
-        for sizes in SIZES {
-            let count = sizes.samples * sizes.channels * sizes.pixels;
-            let (x, v) = (values(count, 0.7), values(count, 1.3));
-            let [a, b, d] =
-                [1.0, 10.0, 100.0].map(|s| (0..sizes.channels).map(|c| s * (c + 1) as f64).collect::<Vec<_>>());
-            let (y, mut w) = (affine(&sizes, &x, &a, &d), v.clone());
-            combine(&sizes, &mut w, &x, [&a, &b, &d]);
-            for i in 0..count {
-                let c = i / sizes.pixels % sizes.channels;
-                assert!((y[i] - (a[c] * x[i] + d[c])).abs() < 1e-12);
-                assert!((w[i] - (a[c] * v[i] + b[c] * x[i] + d[c])).abs() < 1e-10);
-            }
-        }
-    }
-
-    proptest! {
-        /// Planes of any size, none too: every element is written, and by its own channel.
-        #[test]
-        fn scaled_planes_are_those_of_the_definition(samples in 0..5_usize, channels in 0..9_usize, pixels in 0..70_usize) {
-            let sizes = Channels { samples, channels, pixels };
-            let x: Vec<f32> = values(samples * channels * pixels, 0.7).into_iter().map(|x| x as f32).collect();
-            let [a, d]: [Vec<f32>; 2] = [2.0, -3.0].map(|s| (0..channels).map(|c| s * (c + 1) as f32).collect());
-            for (i, y) in affine(&sizes, &x, &a, &d).into_iter().enumerate() {
-                let c = i / pixels % channels;
-                prop_assert!((y - (a[c] * x[i] + d[c])).abs() < 1e-5 * (1.0 + d[c].abs()), "{i}: {y}");
-            }
-        }
-    }
-
-    #[test]
-    fn every_channel_adds_its_share_of_the_one_plane() {
-        for sizes in SIZES {
-            let y = values(sizes.samples * sizes.channels * sizes.pixels, 0.7);
-            let (a, s) = (values(sizes.channels, 0.4), values(sizes.samples * sizes.pixels, 1.3));
-            let mut sum = y.clone();
-            add_outer(&sizes, &mut sum, &a, &s);
-            for sample in 0..sizes.samples {
-                for (channel, a) in a.iter().enumerate() {
-                    for (pixel, place) in sizes.plane(sample, channel).enumerate() {
-                        assert!((sum[place] - y[place] - a * s[sample * sizes.pixels + pixel]).abs() < 1e-14);
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    #[should_panic(
-        expected = "a does not have a value for each channel of Channels { samples: 1, channels: 2, pixels: 3 }"
-    )]
-    fn a_missing_channel_is_an_error() {
-        affine(&Channels { samples: 1, channels: 2, pixels: 3 }, &[0.0_f32; 6], &[1.0], &[0.0; 2]);
-    }
-
-    #[test]
-    fn a_large_mean_does_not_drown_the_deviation() {
-        let sizes = Channels { samples: 2, channels: 1, pixels: 500 };
-        let x: Vec<f32> = (0..1000).map(|i| if i % 2 == 0 { 1000.5 } else { 1001.5 }).collect();
-        let [[mean, deviation]] = moments(&sizes, &x)[..] else { panic!("one channel") };
-        assert!((mean - 1001.0).abs() < 1e-9 && (deviation - 0.25).abs() < 1e-9, "{mean} {deviation}");
-    }
-}
+mod tests;

@@ -33,6 +33,43 @@ pub fn gate<T: Real>(v: &mut [T], y: &[T]) {
     }
 }
 
+/// `y <- max(y + s, 0)`; what is not a number stays so.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn add_rectified<T: Real>(y: &mut [T], s: &[T]) {
+    assert_eq!(y.len(), s.len(), "add_rectified: the lengths differ");
+    let parts = y.par_chunks_mut(CHUNK).zip(s.par_chunks(CHUNK));
+    parts.for_each(|(y, s)| instructions::dispatch(Sum { y, s }));
+}
+
+/// `y + s`, gated by itself.
+struct Sum<'a, T> {
+    y: &'a mut [T],
+    s: &'a [T],
+}
+
+impl<T: Real> WithSimd for Sum<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { y, s } = self;
+        let whole = y.len() - y.len() % (size_of::<T::Vector<S>>() / size_of::<T>());
+        let ((y, y_rest), (s, s_rest)) = (y.split_at_mut(whole), s.split_at(whole));
+        let y: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(y);
+        let s: &[T::Vector<S>] = bytemuck::cast_slice(s);
+        for (y, &s) in y.iter_mut().zip(s) {
+            let sum = T::plus(simd, *y, s);
+            *y = T::gated(simd, sum, sum);
+        }
+        for (y, &s) in y_rest.iter_mut().zip(s_rest) {
+            let sum = *y + s;
+            *y = if sum <= T::default() { T::default() } else { sum };
+        }
+    }
+}
+
 /// `v` gated by `y`, or by itself. In registers, since the compiler would make masked stores of it, which some processors
 /// are ten times slower at.
 struct Gate<'a, T> {
@@ -90,6 +127,17 @@ mod tests {
             assert_eq!(y[i], x[i].max(0.0));
             let expected = if x[i] > 0.0 { 3.0 } else { 0.0 };
             assert_eq!([v[i], v[count + i]], [expected; 2]);
+        }
+    }
+
+    #[test]
+    fn a_rectified_sum_is_the_rectified_sum() {
+        for count in [2 * CHUNK + 5, 7, 0] {
+            let mut y: Vec<f32> = (0..count).map(|i| [0.0, -1.5, 2.0][i % 3]).collect();
+            let s: Vec<f32> = (0..count).map(|i| [1.0, -1.0, 0.25, -3.0][i % 4]).collect();
+            let expected: Vec<f32> = y.iter().zip(&s).map(|(y, s)| (y + s).max(0.0)).collect();
+            add_rectified(&mut y, &s);
+            assert_eq!(y, expected);
         }
     }
 

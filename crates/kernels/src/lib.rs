@@ -11,6 +11,7 @@ pub mod heap;
 pub mod instructions;
 pub mod memory;
 pub mod operations;
+pub mod pool;
 pub mod projection;
 pub mod random;
 mod real;

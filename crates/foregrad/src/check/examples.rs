@@ -78,6 +78,14 @@ pub fn layer_examples(placement: &Placement) -> Vec<LayerExample> {
     add("residual, identity shortcut", Residual::new(body(), Sequential::new()).into(), [2, 3, 4, 5]);
     let shortcut = Sequential::new().with("downsample.0", conv(Conv2dConfig::new([3, 3], 1)));
     add("residual, convolution shortcut", Residual::new(body(), shortcut).into(), [2, 3, 4, 5]);
+    for (name, layer) in [
+        ("batch_norm, rectified", BatchNorm::new(3, 0.1, placement).into()),
+        ("group_norm, rectified", GroupNorm::new(3, 1, 0.1, placement).into()),
+        ("residual, rectified", AnyLayer::from(Residual::new(body(), Sequential::new()))),
+    ] {
+        let block = Sequential::new().then(layer).then(Relu);
+        examples.push(LayerExample { name: name.into(), block, input: [2, 3, 4, 5], phase: Phase::Train });
+    }
     let eval = Sequential::new().then(BatchNorm::new(3, 0.1, placement));
     examples.push(LayerExample {
         name: "batch_norm eval".into(),

@@ -1,9 +1,10 @@
 //! Average pooling.
 
 use burn::module::Module;
-use burn::tensor::{Tensor, module, ops::AvgPoolOptions};
+use burn::tensor::Tensor;
 
 use super::{Cotangent, Layer, Phase, Wanted};
+use crate::ops::{self, Bins};
 use crate::vector::ParamVector;
 
 /// The mean of each square window; rows and columns that fill no window are left out.
@@ -27,34 +28,39 @@ impl AvgPool {
         Self { kernel, stride }
     }
 
-    fn average(&self, x: Tensor<4>) -> Tensor<4> {
-        module::avg_pool2d(x, AvgPoolOptions::new([self.kernel; 2]).with_stride([self.stride; 2]))
+    /// The whole windows of an image.
+    fn windows(&self, size: [usize; 2]) -> Bins {
+        let along = |size: usize| {
+            let last = size.checked_sub(self.kernel).unwrap_or_else(|| {
+                panic!("a window of {0}x{0} does not fit into an image of {size} pixels a side", self.kernel)
+            });
+            (0..=last).step_by(self.stride).map(|start| start..start + self.kernel).collect()
+        };
+        Bins { size, rows: along(size[0]), columns: along(size[1]) }
     }
 }
 
-/// The shape of the input, for the cotangent.
+/// The windows.
 #[derive(Debug)]
 pub struct Saved {
-    input: [usize; 4],
+    windows: Bins,
 }
 
 impl Layer for AvgPool {
     type Saved = Saved;
 
     fn forward(&self, x: Tensor<4>, _phase: Phase) -> (Tensor<4>, Saved) {
-        let input = x.dims();
-        (self.average(x), Saved { input })
+        let [_, _, height, width] = x.dims();
+        let windows = self.windows([height, width]);
+        (ops::average_pool(x, &windows), Saved { windows })
     }
 
-    fn tangent(&self, _saved: &Saved, x_dot: Option<Tensor<4>>, _theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
-        x_dot.map(|x_dot| self.average(x_dot))
+    fn tangent(&self, saved: &Saved, x_dot: Option<Tensor<4>>, _theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
+        x_dot.map(|x_dot| ops::average_pool(x_dot, &saved.windows))
     }
 
     fn cotangent(&self, saved: &Saved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent {
-        let x_bar = wanted.input.then(|| {
-            let like = Tensor::zeros(saved.input, (&y_bar.device(), y_bar.dtype()));
-            module::avg_pool2d_backward(like, y_bar, [self.kernel; 2], [self.stride; 2], [0, 0], true, false)
-        });
+        let x_bar = wanted.input.then(|| ops::average_pool_cotangent(y_bar, &saved.windows));
         Cotangent { x_bar, theta_bar: ParamVector::default() }
     }
 

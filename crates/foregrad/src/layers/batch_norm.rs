@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 
 use super::normalised::Normalised;
 use super::{Cotangent, Layer, Phase, Wanted, assign_leaf, leaf_parameters, stacked};
-use crate::ops;
+use crate::ops::{self, Side};
 use crate::rng::Placement;
 use crate::vector::ParamVector;
 
@@ -32,6 +32,8 @@ pub enum StatisticsTangent {
 /// tangent    y_dot = s P x_dot + gamma_dot x_hat + beta_dot       evaluation, detached: s x_dot + ...
 /// cotangent  x_bar = s P y_bar    gamma_bar = sum(y_bar x_hat)    beta_bar = sum(y_bar)
 /// ```
+/// A rectifier that follows is part of the layer: `y`, `y_dot` and the `y_bar` that comes in are 0 where `y` is not positive.
+///
 /// In evaluation mean and variance are the moving averages and `P` is the identity. The moving averages are never changed
 /// here: [`Layer::statistics`] hands the batch's to the trainer.
 ///
@@ -44,6 +46,8 @@ pub struct BatchNorm {
     running_var: Param<Tensor<1>>,
     #[module(skip)]
     tangent: StatisticsTangent,
+    #[module(skip)]
+    is_rectified: bool,
 }
 
 impl BatchNorm {
@@ -56,6 +60,7 @@ impl BatchNorm {
             running_mean: full(0.0),
             running_var: full(1.0),
             tangent: StatisticsTangent::Coupled,
+            is_rectified: false,
         }
     }
 
@@ -72,31 +77,38 @@ impl BatchNorm {
     /// Both cotangents; `P` is the identity where statistics are held.
     fn transposed(&self, saved: &Saved, y_bar: Tensor<4>, wanted: Wanted, held: bool) -> Cotangent {
         let mut theta_bar = ParamVector::default();
-        let sums = (wanted.parameters || !held).then(|| saved.normalised.sums(&y_bar));
+        let sums = (wanted.parameters || !held).then(|| saved.normalised.sums(&y_bar, Side::Operand));
         if let Some([sum, along]) = sums.clone().filter(|_| wanted.parameters) {
             let channels = sum.dims()[1];
             theta_bar.insert("weight", along.reshape([channels]));
             theta_bar.insert("bias", sum.reshape([channels]));
         }
-        let x_bar = wanted.input.then(|| self.projected(saved, y_bar, sums.filter(|_| !held), None));
+        let x_bar = wanted.input.then(|| {
+            let [samples, ..] = saved.normalised.shape();
+            let still = self.projection(saved, y_bar.dims()[0] / samples, sums.filter(|_| !held));
+            saved.normalised.combination(y_bar, still.scale, [still.along, still.constant], Side::Operand)
+        });
         Cotangent { x_bar, theta_bar }
     }
 
-    /// `s P v + gamma_dot x_hat + beta_dot`, given `sum(v)` and `sum(v x_hat)`; `P` is the identity without them.
-    fn projected(&self, saved: &Saved, v: Tensor<4>, sums: Option<[Tensor<2>; 2]>, moved: Option<[Tensor<2>; 2]>) -> Tensor<4> {
-        let normalised = &saved.normalised;
-        let [samples, channels, height, width] = normalised.x.dims();
-        let directions = v.dims()[0] / samples;
-        let scale = normalised.row(&(self.weight.val() * normalised.inverse_deviation.clone()));
-        let scale = scale.expand([directions, channels]);
+    /// `s P v` of `directions` stacked `v`, given `sum(v)` and `sum(v x_hat)`; `P` is the identity without them.
+    fn projection(&self, saved: &Saved, directions: usize, sums: Option<[Tensor<2>; 2]>) -> Projection {
+        let [samples, channels, height, width] = saved.normalised.shape();
+        let scale = saved.normalised.scale().expand([directions, channels]);
         let share = 1.0 / (samples * height * width) as f64;
-        let [mut along, mut constant] = moved.unwrap_or_else(|| [scale.zeros_like(), scale.zeros_like()]);
-        if let Some([sum, product]) = sums {
-            along = along - scale.clone() * product * share;
-            constant = constant - scale.clone() * sum * share;
-        }
-        normalised.combination(v, scale, along, constant)
+        let [constant, along] = match sums {
+            Some(sums) => sums.map(|sum| -(scale.clone() * sum * share)),
+            None => [scale.zeros_like(), scale.zeros_like()],
+        };
+        Projection { scale, along, constant }
     }
+}
+
+/// `scale v + along x_hat + constant`, each `[k, c]`.
+struct Projection {
+    scale: Tensor<2>,
+    along: Tensor<2>,
+    constant: Tensor<2>,
 }
 
 /// The normalised input, and the statistics of the batch.
@@ -121,17 +133,22 @@ impl Layer for BatchNorm {
             }
             Phase::Eval => (self.running_mean.val(), self.running_var.val(), None),
         };
-        let normalised = Normalised { x, mean, inverse_deviation: (variance + EPSILON).sqrt().recip() };
-        let y = normalised.affine(self.weight.val(), self.bias.val());
-        (y, Saved { normalised, statistics })
+        let of_rows = [mean, (variance + EPSILON).sqrt().recip()];
+        let normalised = Normalised::new(x, of_rows, [self.weight.val(), self.bias.val()], self.is_rectified);
+        (normalised.output(), Saved { normalised, statistics })
     }
 
     fn tangent(&self, saved: &Saved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
         let moved = stacked::moved_channels(theta_dot);
         let Some(x_dot) = x_dot else { return moved.map(|moved| saved.normalised.moved(moved)) };
         let held = saved.statistics.is_none() || self.tangent == StatisticsTangent::Detached;
-        let sums = (!held).then(|| saved.normalised.sums(&x_dot));
-        Some(self.projected(saved, x_dot, sums, moved))
+        let sums = (!held).then(|| saved.normalised.sums(&x_dot, Side::Result));
+        let [samples, ..] = saved.normalised.shape();
+        let Projection { scale, mut along, mut constant } = self.projection(saved, x_dot.dims()[0] / samples, sums);
+        if let Some([gamma_dot, beta_dot]) = moved {
+            (along, constant) = (gamma_dot + along, beta_dot + constant);
+        }
+        Some(saved.normalised.combination(x_dot, scale, [along, constant], Side::Result))
     }
 
     fn cotangent(&self, saved: &Saved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent {
@@ -153,6 +170,10 @@ impl Layer for BatchNorm {
             statistics.insert("running_var", variance.clone());
         }
         statistics
+    }
+
+    fn rectify(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_rectified, true)
     }
 
     fn assign(&mut self, values: &ParamVector) {

@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 
 use super::normalised::Normalised;
 use super::{Cotangent, Layer, Phase, Wanted, assign_leaf, leaf_parameters, stacked};
-use crate::ops;
+use crate::ops::{self, Side};
 use crate::rng::Placement;
 use crate::vector::ParamVector;
 
@@ -20,7 +20,8 @@ const EPSILON: f64 = 1e-5;
 /// tangent    y_dot = gamma inv P x_dot + gamma_dot x_hat + beta_dot
 /// cotangent  x_bar = inv P (gamma y_bar)    gamma_bar = sum(y_bar x_hat)    beta_bar = sum(y_bar)
 /// ```
-/// with `inv = 1 / sqrt(var + eps)` and `P v = v - mean(v) - x_hat mean(v x_hat)`.
+/// with `inv = 1 / sqrt(var + eps)` and `P v = v - mean(v) - x_hat mean(v x_hat)`. A rectifier that follows is part of the
+/// layer, as there.
 ///
 /// Source: Wu & He, *Group normalization* (2018).
 #[derive(Module, Debug)]
@@ -29,6 +30,8 @@ pub struct GroupNorm {
     bias: Param<Tensor<1>>,
     #[module(skip)]
     groups: usize,
+    #[module(skip)]
+    is_rectified: bool,
 }
 
 impl GroupNorm {
@@ -36,7 +39,7 @@ impl GroupNorm {
     pub fn new(channels: usize, groups: usize, bias: f64, placement: &Placement) -> Self {
         let groups = (1..=groups.min(channels)).rev().find(|groups| channels.is_multiple_of(*groups)).unwrap_or(1);
         let full = |value: f64| Param::from_tensor(placement.tensor(vec![value; channels], [channels]));
-        Self { weight: full(1.0), bias: full(bias), groups }
+        Self { weight: full(1.0), bias: full(bias), groups, is_rectified: false }
     }
 
     /// One value a sample and group, `[k, n g]`, for every channel of the group: `[k, n c]`.
@@ -119,9 +122,10 @@ impl Layer for GroupNorm {
         let [mean, variance] = ops::channel_moments(&x.clone().reshape([1, rows, members * shape.pixels(), 1]));
         let of_group = |values: Tensor<1>| self.for_channels(values.unsqueeze(), members).flatten(0, 1);
         let inverse_deviation = of_group((variance + EPSILON).sqrt().recip());
-        let normalised = Normalised { x: shape.planes(x), mean: of_group(mean), inverse_deviation };
-        let [gamma, beta] = [&self.weight, &self.bias].map(|values| shape.parameter(values).flatten(0, 1));
-        (shape.unplaned(normalised.affine(gamma, beta)), Saved { normalised, shape })
+        let parameters = [&self.weight, &self.bias].map(|values| shape.parameter(values).flatten(0, 1));
+        let statistics = [of_group(mean), inverse_deviation];
+        let normalised = Normalised::new(shape.planes(x), statistics, parameters, self.is_rectified);
+        (shape.unplaned(normalised.output()), Saved { normalised, shape })
     }
 
     fn tangent(&self, saved: &Saved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
@@ -129,19 +133,18 @@ impl Layer for GroupNorm {
         let moved = stacked::moved_channels(theta_dot).map(|moved| moved.map(|rows| shape.for_samples(rows)));
         let Some(x_dot) = x_dot else { return moved.map(|moved| shape.unplaned(normalised.moved(moved))) };
         let x_dot = shape.planes(x_dot);
-        let [mean, product] = normalised.sums(&x_dot).map(|sums| self.group_means(sums, *shape));
-        let scale = shape.parameter(&self.weight) * normalised.row(&normalised.inverse_deviation);
-        let scale = scale.expand(mean.dims());
+        let [mean, product] = normalised.sums(&x_dot, Side::Result).map(|sums| self.group_means(sums, *shape));
+        let scale = normalised.scale().expand(mean.dims());
         let [gamma_dot, beta_dot] = moved.unwrap_or_else(|| [mean.zeros_like(), mean.zeros_like()]);
         let along = gamma_dot - scale.clone() * product;
         let constant = beta_dot - scale.clone() * mean;
-        Some(shape.unplaned(normalised.combination(x_dot, scale, along, constant)))
+        Some(shape.unplaned(normalised.combination(x_dot, scale, [along, constant], Side::Result)))
     }
 
     fn cotangent(&self, saved: &Saved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent {
         let Saved { normalised, shape } = saved;
         let y_bar = shape.planes(y_bar);
-        let [sum, product] = normalised.sums(&y_bar);
+        let [sum, product] = normalised.sums(&y_bar, Side::Operand);
         let mut theta_bar = ParamVector::default();
         if wanted.parameters {
             theta_bar.insert("weight", shape.sum_samples(product.clone()));
@@ -149,16 +152,20 @@ impl Layer for GroupNorm {
         }
         let x_bar = wanted.input.then(|| {
             let gamma = shape.parameter(&self.weight);
-            let inverse = normalised.row(&normalised.inverse_deviation);
+            let inverse = normalised.inverse_deviation();
             let [mean, product] = [sum, product].map(|sums| self.group_means(gamma.clone() * sums, *shape));
-            let (along, constant) = (-(inverse.clone() * product), -(inverse.clone() * mean));
-            shape.unplaned(normalised.combination(y_bar, gamma * inverse, along, constant))
+            let [along, constant] = [product, mean].map(|means| -(inverse.clone() * means));
+            shape.unplaned(normalised.combination(y_bar, normalised.scale(), [along, constant], Side::Operand))
         });
         Cotangent { x_bar, theta_bar }
     }
 
     fn parameters(&self) -> ParamVector {
         leaf_parameters(self)
+    }
+
+    fn rectify(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_rectified, true)
     }
 
     fn assign(&mut self, values: &ParamVector) {

@@ -116,6 +116,11 @@ pub trait Layer: Debug + Send {
         ParamVector::default()
     }
 
+    /// Takes the rectifier that follows into the layer's own maps, which saves its passes over memory; whether it did.
+    fn rectify(&mut self) -> bool {
+        false
+    }
+
     /// Replaces parameters and averages by those of `values` that it holds.
     fn assign(&mut self, values: &ParamVector);
 }
@@ -228,6 +233,10 @@ macro_rules! layers {
                     $((AnyLayer::$name(layer), AnySaved::$name(saved)) => layer.statistics(saved),)*
                     _ => panic!("{self:?} was given what another layer saved"),
                 }
+            }
+
+            fn rectify(&mut self) -> bool {
+                match self { $(AnyLayer::$name(layer) => layer.rectify(),)* }
             }
 
             fn assign(&mut self, values: &ParamVector) {

@@ -4,6 +4,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 
 use super::{AnySaved, Cotangent, Dual, Layer, Phase, Sequential, Wanted, stacked};
+use crate::ops;
 use crate::vector::ParamVector;
 
 /// The sum of a body and a shortcut; an empty shortcut is the identity. Parameters keep the names of both chains.
@@ -13,30 +14,40 @@ use crate::vector::ParamVector;
 /// tangent    y_dot = body_dot + shortcut_dot
 /// cotangent  x_bar = body_bar + shortcut_bar
 /// ```
+/// A rectifier that follows is part of the layer: `y = max(body(x) + shortcut(x), 0)`, and `y_dot` and the `y_bar` that comes in
+/// are 0 where `y` is not positive.
+///
 /// Source: He et al., *Deep residual learning for image recognition* (2015).
 #[derive(Module, Debug)]
 pub struct Residual {
     body: Sequential,
     shortcut: Sequential,
+    #[module(skip)]
+    is_rectified: bool,
 }
 
 impl Residual {
     /// A sum of two chains whose layers have different names.
     pub fn new(body: Sequential, shortcut: Sequential) -> Self {
-        Self { body, shortcut }
+        Self { body, shortcut, is_rectified: false }
     }
 
     /// Both chains, to change their layers in place.
     pub fn chains_mut(&mut self) -> [&mut Sequential; 2] {
         [&mut self.body, &mut self.shortcut]
     }
+
+    fn sum(&self, body: Tensor<4>, shortcut: Tensor<4>) -> Tensor<4> {
+        if self.is_rectified { ops::add_rectified(body, &shortcut) } else { body + shortcut }
+    }
 }
 
-/// What the two chains keep.
+/// What the two chains keep, and the output if it is rectified: the next layer keeps it anyway.
 #[derive(Debug)]
 pub struct Saved {
     body: Vec<AnySaved>,
     shortcut: Vec<AnySaved>,
+    rectified: Option<Tensor<4>>,
 }
 
 impl Layer for Residual {
@@ -45,12 +56,15 @@ impl Layer for Residual {
     fn forward(&self, x: Tensor<4>, phase: Phase) -> (Tensor<4>, Saved) {
         let (y, body) = self.body.forward(x.clone(), phase);
         let (skip, shortcut) = self.shortcut.forward(x, phase);
-        (y + skip, Saved { body, shortcut })
+        let y = self.sum(y, skip);
+        let rectified = self.is_rectified.then(|| y.clone());
+        (y, Saved { body, shortcut, rectified })
     }
 
     fn tangent(&self, saved: &Saved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
         let body = self.body.tangent(&saved.body, x_dot.clone(), theta_dot);
-        stacked::add(body, self.shortcut.tangent(&saved.shortcut, x_dot, theta_dot))
+        let y_dot = stacked::add(body, self.shortcut.tangent(&saved.shortcut, x_dot, theta_dot));
+        y_dot.map(|y_dot| gated(y_dot, saved.rectified.as_ref()))
     }
 
     fn dual(&self, x: Tensor<4>, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], phase: Phase) -> Dual {
@@ -58,10 +72,14 @@ impl Layer for Residual {
         let shortcut = self.shortcut.dual(x, x_dot, theta_dot, phase);
         let mut statistics = body.statistics;
         statistics.extend(shortcut.statistics);
-        Dual { y: body.y + shortcut.y, y_dot: stacked::add(body.y_dot, shortcut.y_dot), statistics }
+        let y = self.sum(body.y, shortcut.y);
+        let y_dot = stacked::add(body.y_dot, shortcut.y_dot);
+        let y_dot = y_dot.map(|y_dot| gated(y_dot, self.is_rectified.then_some(&y)));
+        Dual { y, y_dot, statistics }
     }
 
     fn cotangent(&self, saved: &Saved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent {
+        let y_bar = gated(y_bar, saved.rectified.as_ref());
         let body = self.body.cotangent(&saved.body, y_bar.clone(), wanted);
         let shortcut = self.shortcut.cotangent(&saved.shortcut, y_bar, wanted);
         let mut theta_bar = body.theta_bar;
@@ -87,8 +105,20 @@ impl Layer for Residual {
         all
     }
 
+    fn rectify(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_rectified, true)
+    }
+
     fn assign(&mut self, values: &ParamVector) {
         self.body.assign(values);
         self.shortcut.assign(values);
+    }
+}
+
+/// `v` where a rectified output is positive.
+fn gated(v: Tensor<4>, rectified: Option<&Tensor<4>>) -> Tensor<4> {
+    match rectified {
+        Some(y) => ops::relu_gate(v, y),
+        None => v,
     }
 }

@@ -8,11 +8,15 @@ use crate::vector::ParamVector;
 
 /// Layers one after another; the path of a parameter is the layer's name, a dot, and the parameter's name there.
 ///
-/// `y = f_m(... f_2(f_1(x)))`; tangents go through in the same order, cotangents in reverse.
+/// `y = f_m(... f_2(f_1(x)))`; tangents go through in the same order, cotangents in reverse. A rectifier goes into the layer before
+/// it, if that one can take it ([`Layer::rectify`]): it keeps its name and place in the numbering, and is no layer of its own.
 #[derive(Module, Debug, Default)]
 pub struct Sequential {
     #[module(skip)]
     names: Vec<String>,
+    /// The names of rectifiers that went into the layer before them.
+    #[module(skip)]
+    taken_in: Vec<String>,
     layers: Vec<AnyLayer>,
 }
 
@@ -27,22 +31,29 @@ impl Sequential {
     /// # Panics
     /// If the name is taken already.
     pub fn with(mut self, name: impl Into<String>, layer: impl Into<AnyLayer>) -> Self {
-        let name = name.into();
-        assert!(!self.names.contains(&name), "two layers are named `{name}`");
-        self.names.push(name);
-        self.layers.push(layer.into());
+        let (name, layer) = (name.into(), layer.into());
+        assert!(!self.names.contains(&name) && !self.taken_in.contains(&name), "two layers are named `{name}`");
+        if matches!(layer, AnyLayer::Relu(_)) && self.layers.last_mut().is_some_and(Layer::rectify) {
+            self.taken_in.push(name);
+        } else {
+            self.names.push(name);
+            self.layers.push(layer);
+        }
         self
     }
 
     /// The chain with one more layer, named by its position, as `torch.nn.Sequential` numbers its layers.
     pub fn then(self, layer: impl Into<AnyLayer>) -> Self {
-        let position = self.names.len().to_string();
-        self.with(position, layer)
+        let position = self.names.len() + self.taken_in.len();
+        self.with(position.to_string(), layer)
     }
 
     /// The chain followed by another.
     pub fn append(self, other: Sequential) -> Self {
-        other.names.into_iter().zip(other.layers).fold(self, |chain, (name, layer)| chain.with(name, layer))
+        let layers = other.names.into_iter().zip(other.layers);
+        let mut chain = layers.fold(self, |chain, (name, layer)| chain.with(name, layer));
+        chain.taken_in.extend(other.taken_in);
+        chain
     }
 
     /// Whether it has no layer.
@@ -137,6 +148,10 @@ impl Layer for Sequential {
         all
     }
 
+    fn rectify(&mut self) -> bool {
+        self.layers.last_mut().is_some_and(Layer::rectify)
+    }
+
     fn assign(&mut self, values: &ParamVector) {
         for (name, layer) in self.names.iter().zip(&mut self.layers) {
             layer.assign(&values.scoped(name));
@@ -147,4 +162,60 @@ impl Layer for Sequential {
 /// The directions of one layer's parameters.
 fn scoped(theta_dot: &[ParamVector], name: &str) -> Vec<ParamVector> {
     theta_dot.iter().map(|theta_dot| theta_dot.scoped(name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::{BatchNorm, Relu, Residual};
+    use crate::ops::host;
+    use crate::rng::{Placement, Stream};
+    use burn::tensor::{DType, Device};
+
+    /// A chain whose rectifiers are layers of their own: links of one layer each.
+    #[derive(Debug)]
+    struct Apart(Vec<Sequential>);
+
+    impl Apart {
+        fn forward(&self, mut x: Tensor<4>) -> (Tensor<4>, Vec<Vec<AnySaved>>) {
+            let mut all = Vec::new();
+            for link in &self.0 {
+                let (y, saved) = link.forward(x, Phase::Train);
+                all.push(saved);
+                x = y;
+            }
+            (x, all)
+        }
+    }
+
+    #[test]
+    fn a_rectifier_that_was_taken_in_changes_no_bit() {
+        for dtype in [DType::F32, DType::F64] {
+            let placement = Placement { device: Device::flex(), dtype };
+            let body = || Sequential::new().with("norm", BatchNorm::new(3, 0.3, &placement));
+            let layers: [AnyLayer; 4] = [
+                BatchNorm::new(3, 0.1, &placement).into(),
+                Relu.into(),
+                Residual::new(body(), Sequential::new()).into(),
+                Relu.into(),
+            ];
+            let apart = Apart(layers.clone().map(|layer| Sequential::new().then(layer)).to_vec());
+            let chain = layers.into_iter().fold(Sequential::new(), Sequential::then);
+            assert_eq!((chain.iter().len(), chain.taken_in.as_slice()), (2, &["1".to_string(), "3".to_string()][..]));
+            let x = |name: &str| Stream::new(0, name).normal_tensor([4, 3, 5, 7], &placement);
+            let (y, saved) = chain.forward(x("x"), Phase::Train);
+            let (expected, all) = apart.forward(x("x"));
+            assert_eq!(host(y.clone()), host(expected));
+            assert!(host(y).contains(&0.0), "some pixel is held back");
+            let y_dot = chain.tangent(&saved, Some(x("x_dot")), &[]).expect("a tangent");
+            let links = apart.0.iter().zip(&all);
+            let expected =
+                links.clone().try_fold(x("x_dot"), |x_dot, (link, saved)| link.tangent(saved, Some(x_dot), &[]));
+            assert_eq!(host(y_dot), host(expected.expect("a tangent")));
+            let x_bar = chain.cotangent(&saved, x("y_bar"), Wanted::BOTH).input();
+            let expected =
+                links.rev().fold(x("y_bar"), |y_bar, (link, saved)| link.cotangent(saved, y_bar, Wanted::BOTH).input());
+            assert_eq!(host(x_bar), host(expected));
+        }
+    }
 }

@@ -1,13 +1,40 @@
 //! Statistics over the samples and pixels of a channel, and sums of planes scaled by channel.
 //!
 //! `x` is `[n, c, h, w]`, `v` holds `k` directions `[k n, c, h, w]`; what belongs to a channel is `[c]`, what belongs to a
-//! direction and a channel is `[k, c]`.
+//! direction and a channel is `[k, c]`. A rectifier of `scale x + shift` takes no pass of its own.
 
 use burn::tensor::Tensor;
-use foregrad_kernels::channels::{self as kernels, Channels};
+use foregrad_kernels::Real;
+pub use foregrad_kernels::channels::Side;
+use foregrad_kernels::channels::{self as kernels, Channels, Rectifier};
 
 use super::cpu::{self, change_on_cpu, on_cpu};
+use super::{host, relu_gate};
 use crate::rng::Placement;
+
+/// `scale x + shift`, with one scale and shift a channel, each `[c]`.
+#[derive(Debug, Clone)]
+pub struct Affine {
+    /// Factors.
+    pub scale: Tensor<1>,
+    /// Summands.
+    pub shift: Tensor<1>,
+}
+
+impl Affine {
+    /// `scale x + shift` by broadcasting.
+    fn composed(&self, x: &Tensor<4>) -> Tensor<4> {
+        let column = |values: &Tensor<1>| values.clone().reshape([1, -1, 1, 1]);
+        x.clone() * column(&self.scale) + column(&self.shift)
+    }
+
+    /// The rectifier that lets pass what is positive.
+    fn rectifier<T: Real>(&self) -> Rectifier<T> {
+        let [scale, shift] =
+            [&self.scale, &self.shift].map(|values| host(values.clone()).into_iter().map(T::of_f64).collect());
+        Rectifier { scale, shift }
+    }
+}
 
 /// Mean and mean squared deviation of every channel.
 pub fn channel_moments(x: &Tensor<4>) -> [Tensor<1>; 2] {
@@ -29,55 +56,76 @@ fn fused_moments(x: &Tensor<4>) -> Option<Vec<[f64; 2]>> {
     on_cpu!(|x| kernels::moments(&sizes, x))
 }
 
-/// `sum v` and `sum v (x - mean)` of every direction and channel.
-pub fn channel_sums(v: &Tensor<4>, x: &Tensor<4>, mean: &Tensor<1>) -> [Tensor<2>; 2] {
+/// `sum v` and `sum v (x - mean)` of every direction and channel, over the pixels that pass the rectifier.
+pub fn channel_sums(v: &Tensor<4>, x: &Tensor<4>, mean: &Tensor<1>, rectifier: Option<&Affine>) -> [Tensor<2>; 2] {
     let [samples, channels, ..] = x.dims();
     let directions = v.dims()[0] / samples;
-    if let Some(sums) = fused_sums(v, x, mean) {
+    if let Some(sums) = fused_sums(v, x, mean, rectifier) {
         return [0, 1].map(|which| {
             Placement::of(x).tensor(sums.iter().map(|pair| pair[which]).collect(), [directions, channels])
         });
     }
-    let v = by_direction(v.clone(), samples);
+    let v = by_direction(passed(v.clone(), x, rectifier), samples);
     let centred = by_direction(x.clone(), samples) - mean.clone().reshape([1, 1, channels, 1]);
     let sum = |v: Tensor<4>| v.sum_dim(3).sum_dim(1).reshape([directions, channels]);
     [sum(v.clone()), sum(v * centred)]
 }
 
-fn fused_sums(v: &Tensor<4>, x: &Tensor<4>, mean: &Tensor<1>) -> Option<Vec<[f64; 2]>> {
+fn fused_sums(v: &Tensor<4>, x: &Tensor<4>, mean: &Tensor<1>, rectifier: Option<&Affine>) -> Option<Vec<[f64; 2]>> {
     let sizes = sizes(x);
-    on_cpu!(|v, x, mean| v.chunks_exact(x.len()).flat_map(|v| kernels::sums(&sizes, v, x, mean)).collect())
-}
-
-/// `a x + d`, with `a` and `d` `[c]`.
-pub fn channel_affine(x: &Tensor<4>, a: &Tensor<1>, d: &Tensor<1>) -> Tensor<4> {
-    fused_affine(x, a, d).unwrap_or_else(|| {
-        let column = |values: &Tensor<1>| values.clone().reshape([1, -1, 1, 1]);
-        x.clone() * column(a) + column(d)
+    on_cpu!(|v, x, mean| {
+        let rectifier = rectifier.map(Affine::rectifier);
+        v.chunks_exact(x.len()).flat_map(|v| kernels::sums(&sizes, v, x, mean, rectifier.as_ref())).collect()
     })
 }
 
-fn fused_affine(x: &Tensor<4>, a: &Tensor<1>, d: &Tensor<1>) -> Option<Tensor<4>> {
-    let (sizes, shape) = (sizes(x), x.dims());
-    on_cpu!(|x, a, d| cpu::tensor(kernels::affine(&sizes, x, a, d), shape))
+/// `scale x + shift`; 0 where `x` does not pass the rectifier.
+pub fn channel_affine(x: &Tensor<4>, map: &Affine, rectifier: Option<&Affine>) -> Tensor<4> {
+    fused_affine(x, map, rectifier).unwrap_or_else(|| passed(map.composed(x), x, rectifier))
 }
 
-/// `a v + b x + d`, with `a`, `b` and `d` `[k, c]`.
-pub fn channel_combination(v: Tensor<4>, x: &Tensor<4>, [a, b, d]: [&Tensor<2>; 3]) -> Tensor<4> {
+fn fused_affine(x: &Tensor<4>, map: &Affine, rectifier: Option<&Affine>) -> Option<Tensor<4>> {
+    let (sizes, shape) = (sizes(x), x.dims());
+    let Affine { scale, shift } = map;
+    on_cpu!(|x, scale, shift| {
+        let rectifier = rectifier.map(Affine::rectifier);
+        cpu::tensor(kernels::affine(&sizes, x, [scale, shift], rectifier.as_ref()), shape)
+    })
+}
+
+/// `a v + b x + d`, with `a`, `b` and `d` `[k, c]`; the rectifier holds back `v` or the sum.
+pub fn channel_combination(
+    v: Tensor<4>,
+    x: &Tensor<4>,
+    [a, b, d]: [&Tensor<2>; 3],
+    rectifier: Option<(Side, &Affine)>,
+) -> Tensor<4> {
     let [samples, channels, height, width] = x.dims();
     if cpu::is_local(&v) {
         let sizes = sizes(x);
         return change_on_cpu!(|v, x, a, b, d| {
+            let rectifier = rectifier.map(|(side, map)| (side, map.rectifier()));
+            let rectifier = rectifier.as_ref().map(|(side, rectifier)| (*side, rectifier));
             for (direction, v) in v.chunks_exact_mut(x.len().max(1)).enumerate() {
                 let own = direction * channels..(direction + 1) * channels;
-                kernels::combine(&sizes, v, x, [&a[own.clone()], &b[own.clone()], &d[own]]);
+                kernels::combine(&sizes, v, x, [&a[own.clone()], &b[own.clone()], &d[own]], rectifier);
             }
         });
     }
+    let on = |wanted: Side| rectifier.filter(|(side, _)| *side == wanted).map(|(_, map)| map);
+    let v = passed(v, x, on(Side::Operand));
     let stacked = v.dims()[0];
     let column = |values: &Tensor<2>| values.clone().reshape([(stacked / samples) as i32, 1, channels as i32, 1]);
     let moved = by_direction(v, samples) * column(a) + by_direction(x.clone(), samples) * column(b) + column(d);
-    moved.reshape([stacked, channels, height, width])
+    passed(moved.reshape([stacked, channels, height, width]), x, on(Side::Result))
+}
+
+/// `v` where `x` passes the rectifier, else 0.
+fn passed(v: Tensor<4>, x: &Tensor<4>, rectifier: Option<&Affine>) -> Tensor<4> {
+    match rectifier {
+        Some(map) => relu_gate(v, &map.composed(x)),
+        None => v,
+    }
 }
 
 /// `y + a s`, with `a` `[c]` and `s` `[n, 1, h, w]`.

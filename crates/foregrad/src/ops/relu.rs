@@ -14,6 +14,14 @@ pub fn relu(x: Tensor<4>) -> Tensor<4> {
     x.mask_fill(off, 0.0)
 }
 
+/// `max(y + s, 0)`.
+pub fn add_rectified(y: Tensor<4>, s: &Tensor<4>) -> Tensor<4> {
+    if cpu::is_local(&y) {
+        return change_on_cpu!(|y, s| kernels::add_rectified(y, s));
+    }
+    relu(y + s.clone())
+}
+
 /// `v` where `y > 0`, else 0; `v` holds `k` directions `[k n, c, h, w]` for one `y` `[n, c, h, w]`.
 pub fn relu_gate(v: Tensor<4>, y: &Tensor<4>) -> Tensor<4> {
     if cpu::is_local(&v) {

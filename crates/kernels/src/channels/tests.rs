@@ -1,0 +1,131 @@
+//! Against the definitions, and fused rectifiers against a pass of their own.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// One pixel, fewer than a chunk of lanes, more, and more planes than a thread's chunk.
+const SIZES: [Channels; 4] = [
+    Channels { samples: 3, channels: 2, pixels: 1 },
+    Channels { samples: 2, channels: 3, pixels: 7 },
+    Channels { samples: 2, channels: 5, pixels: 77 },
+    Channels { samples: 5, channels: 3, pixels: 9000 },
+];
+
+fn values(count: usize, step: f64) -> Vec<f64> {
+    (0..count).map(|i| (i as f64 * step).sin() + 3.0).collect()
+}
+
+fn of_channel(sizes: &Channels, values: &[f64], channel: usize) -> Vec<f64> {
+    (0..sizes.samples).flat_map(|sample| values[sizes.plane(sample, channel)].to_vec()).collect()
+}
+
+#[test]
+fn statistics_are_those_of_the_definition() {
+    for sizes in SIZES {
+        let count = sizes.samples * sizes.channels * sizes.pixels;
+        let (x, v) = (values(count, 0.7), values(count, 1.3));
+        let mean: Vec<f64> = (0..sizes.channels).map(|channel| 0.5 + channel as f64).collect();
+        let (found, pairs) = (moments(&sizes, &x), sums(&sizes, &v, &x, &mean, None));
+        for channel in 0..sizes.channels {
+            let (x, v) = (of_channel(&sizes, &x, channel), of_channel(&sizes, &v, channel));
+            let average = x.iter().sum::<f64>() / x.len() as f64;
+            let deviation = x.iter().map(|x| (x - average).powi(2)).sum::<f64>() / x.len() as f64;
+            assert!((found[channel][0] - average).abs() < 1e-12);
+            assert!((found[channel][1] - deviation).abs() < 1e-12);
+            let product: f64 = v.iter().zip(&x).map(|(v, x)| v * (x - mean[channel])).sum();
+            assert!((pairs[channel][0] - v.iter().sum::<f64>()).abs() < 1e-9);
+            assert!((pairs[channel][1] - product).abs() < 1e-12 * product.abs().max(1.0) * x.len() as f64);
+        }
+    }
+}
+
+#[test]
+fn planes_are_scaled_by_their_own_channel() {
+    for sizes in SIZES {
+        let count = sizes.samples * sizes.channels * sizes.pixels;
+        let (x, v) = (values(count, 0.7), values(count, 1.3));
+        let [a, b, d] = [1.0, 10.0, 100.0].map(|s| (0..sizes.channels).map(|c| s * (c + 1) as f64).collect::<Vec<_>>());
+        let (y, mut w) = (affine(&sizes, &x, [&a, &d], None), v.clone());
+        combine(&sizes, &mut w, &x, [&a, &b, &d], None);
+        for i in 0..count {
+            let c = i / sizes.pixels % sizes.channels;
+            assert!((y[i] - (a[c] * x[i] + d[c])).abs() < 1e-12);
+            assert!((w[i] - (a[c] * v[i] + b[c] * x[i] + d[c])).abs() < 1e-10);
+        }
+    }
+}
+
+/// Fused with the rectifier every function gives the same bits as with a pass of its own.
+#[test]
+fn a_rectifier_is_that_of_its_own_pass() {
+    for sizes in SIZES {
+        let count = sizes.samples * sizes.channels * sizes.pixels;
+        let (x, v) = (values(count, 0.7), values(count, 1.3));
+        let [a, b, d, mean] = [1.0, -0.3, -3.1, 0.5].map(|value| vec![value; sizes.channels]);
+        let rectifier = Rectifier { scale: vec![1.0; sizes.channels], shift: vec![-3.0; sizes.channels] };
+        let plain = affine(&sizes, &x, [&rectifier.scale, &rectifier.shift], None);
+        let gated = |mut v: Vec<f64>| {
+            crate::gate::gate(&mut v, &plain);
+            v
+        };
+        let fused = Some(&rectifier);
+        assert!(plain.iter().any(|y| *y > 0.0) && plain.iter().any(|y| *y < 0.0));
+        assert_eq!(affine(&sizes, &x, [&a, &d], fused), gated(affine(&sizes, &x, [&a, &d], None)));
+        assert_eq!(sums(&sizes, &v, &x, &mean, fused), sums(&sizes, &gated(v.clone()), &x, &mean, None));
+        let combined = |mut v: Vec<f64>, rectifier| {
+            combine(&sizes, &mut v, &x, [&a, &b, &d], rectifier);
+            v
+        };
+        let side = |side| fused.map(|rectifier| (side, rectifier));
+        assert_eq!(combined(v.clone(), side(Side::Operand)), combined(gated(v.clone()), None));
+        assert_eq!(combined(v.clone(), side(Side::Result)), gated(combined(v, None)));
+    }
+}
+
+proptest! {
+    /// Planes of any size, none too: every element is written, and by its own channel.
+    #[test]
+    fn scaled_planes_are_those_of_the_definition(samples in 0..5_usize, channels in 0..9_usize, pixels in 0..70_usize) {
+        let sizes = Channels { samples, channels, pixels };
+        let x: Vec<f32> = values(samples * channels * pixels, 0.7).into_iter().map(|x| x as f32).collect();
+        let [a, d]: [Vec<f32>; 2] = [2.0, -3.0].map(|s| (0..channels).map(|c| s * (c + 1) as f32).collect());
+        for (i, y) in affine(&sizes, &x, [&a, &d], None).into_iter().enumerate() {
+            let c = i / pixels % channels;
+            prop_assert!((y - (a[c] * x[i] + d[c])).abs() < 1e-5 * (1.0 + d[c].abs()), "{i}: {y}");
+        }
+    }
+}
+
+#[test]
+fn every_channel_adds_its_share_of_the_one_plane() {
+    for sizes in SIZES {
+        let y = values(sizes.samples * sizes.channels * sizes.pixels, 0.7);
+        let (a, s) = (values(sizes.channels, 0.4), values(sizes.samples * sizes.pixels, 1.3));
+        let mut sum = y.clone();
+        add_outer(&sizes, &mut sum, &a, &s);
+        for sample in 0..sizes.samples {
+            for (channel, a) in a.iter().enumerate() {
+                for (pixel, place) in sizes.plane(sample, channel).enumerate() {
+                    assert!((sum[place] - y[place] - a * s[sample * sizes.pixels + pixel]).abs() < 1e-14);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+#[should_panic(
+    expected = "a does not have a value for each channel of Channels { samples: 1, channels: 2, pixels: 3 }"
+)]
+fn a_missing_channel_is_an_error() {
+    affine(&Channels { samples: 1, channels: 2, pixels: 3 }, &[0.0_f32; 6], [&[1.0], &[0.0; 2]], None);
+}
+
+#[test]
+fn a_large_mean_does_not_drown_the_deviation() {
+    let sizes = Channels { samples: 2, channels: 1, pixels: 500 };
+    let x: Vec<f32> = (0..1000).map(|i| if i % 2 == 0 { 1000.5 } else { 1001.5 }).collect();
+    let [[mean, deviation]] = moments(&sizes, &x)[..] else { panic!("one channel") };
+    assert!((mean - 1001.0).abs() < 1e-9 && (deviation - 0.25).abs() < 1e-9, "{mean} {deviation}");
+}

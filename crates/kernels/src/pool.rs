@@ -1,0 +1,192 @@
+//! Average pooling and its transpose: one read of the larger side, one write of the smaller, or the other way round.
+
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::{Real, instructions, memory};
+
+/// Elements a thread takes at a time, about.
+const CHUNK: usize = 1 << 15;
+
+/// The bins that planes of `height` by `width` pixels are averaged over: every range of rows with every range of columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bins {
+    /// Height and width of a plane.
+    pub size: [usize; 2],
+    /// The rows of each bin, in order; they may overlap and leave rows out.
+    pub rows: Vec<Range<usize>>,
+    /// The columns of each bin, in order; they may overlap and leave columns out.
+    pub columns: Vec<Range<usize>>,
+}
+
+impl Bins {
+    fn pixels(&self) -> usize {
+        self.size[0] * self.size[1]
+    }
+
+    fn count(&self) -> usize {
+        self.rows.len() * self.columns.len()
+    }
+
+    /// The number of planes of `from` values each.
+    fn planes(&self, length: usize, from: usize) -> usize {
+        let [height, width] = self.size;
+        let holds = |ranges: &[Range<usize>], size: usize| {
+            ranges.iter().all(|range| range.start < range.end && range.end <= size)
+        };
+        assert!(
+            holds(&self.rows, height) && holds(&self.columns, width),
+            "a bin is empty or passes the edge: {self:?}"
+        );
+        assert!(from > 0 && length.is_multiple_of(from), "{length} values are no planes of {from}: {self:?}");
+        length / from
+    }
+
+    /// Writes every plane of `into` values in parallel: `write(plane, values, space for one row)`.
+    fn for_planes<T: Real, U: Send>(
+        &self,
+        values: &mut [U],
+        into: usize,
+        write: impl Fn(usize, &mut [U], &mut [T]) + Sync,
+    ) {
+        if values.is_empty() {
+            return;
+        }
+        let planes = (CHUNK / self.pixels()).max(1);
+        values.par_chunks_mut(planes * into).enumerate().for_each(|(chunk, values)| {
+            let mut row = vec![T::default(); self.size[1]];
+            instructions::vectorised(
+                #[inline(always)]
+                || {
+                    for (plane, values) in (chunk * planes..).zip(values.chunks_exact_mut(into)) {
+                        write(plane, values, &mut row);
+                    }
+                },
+            );
+        });
+    }
+
+    /// One over the pixels of a bin.
+    fn share<T: Real>(rows: &Range<usize>, columns: &Range<usize>) -> T {
+        T::of_f64(1.0 / (rows.len() * columns.len()) as f64)
+    }
+}
+
+/// The mean of every bin of every plane.
+///
+/// # Panics
+/// If `x` is no number of whole planes, or a bin is empty or passes the edge.
+pub fn average<T: Real>(bins: &Bins, x: &[T]) -> Vec<T> {
+    let (pixels, width) = (bins.pixels(), bins.size[1]);
+    let planes = bins.planes(x.len(), pixels);
+    let write = |y: &mut [MaybeUninit<T>]| {
+        bins.for_planes(y, bins.count(), |plane, y, sums: &mut [T]| {
+            let x = &x[plane * pixels..][..pixels];
+            for (rows, y) in bins.rows.iter().zip(y.chunks_exact_mut(bins.columns.len())) {
+                // The rows of a bin are added pixel by pixel first: whole vectors.
+                sums.fill(T::default());
+                for x in x[rows.start * width..rows.end * width].chunks_exact(width) {
+                    sums.iter_mut().zip(x).for_each(|(sum, &x)| *sum = *sum + x);
+                }
+                for (columns, y) in bins.columns.iter().zip(y) {
+                    let sum = sums[columns.clone()].iter().fold(T::default(), |sum, &x| sum + x);
+                    y.write(sum * Bins::share(rows, columns));
+                }
+            }
+        });
+    };
+    // SAFETY: every plane's bins are all of its chunk of `y`: one row of bins a chunk, one column an element.
+    unsafe { memory::written(planes * bins.count(), write) }
+}
+
+/// The transpose of [`average`]: every bin's value, divided by its pixels, goes to each of them.
+///
+/// # Panics
+/// If `y_bar` is no number of whole planes of bins, or a bin is empty or passes the edge.
+pub fn spread<T: Real>(bins: &Bins, y_bar: &[T]) -> Vec<T> {
+    let (pixels, width) = (bins.pixels(), bins.size[1]);
+    let planes = bins.planes(y_bar.len(), bins.count());
+    let mut x_bar = vec![T::default(); planes * pixels];
+    bins.for_planes(&mut x_bar, pixels, |plane, x_bar, row: &mut [T]| {
+        let y_bar = &y_bar[plane * bins.count()..][..bins.count()];
+        for (rows, y_bar) in bins.rows.iter().zip(y_bar.chunks_exact(bins.columns.len())) {
+            row.fill(T::default());
+            for (columns, &y_bar) in bins.columns.iter().zip(y_bar) {
+                let value = y_bar * Bins::share(rows, columns);
+                row[columns.clone()].iter_mut().for_each(|pixel| *pixel = *pixel + value);
+            }
+            for x_bar in x_bar[rows.start * width..rows.end * width].chunks_exact_mut(width) {
+                x_bar.iter_mut().zip(&*row).for_each(|(x_bar, &value)| *x_bar = *x_bar + value);
+            }
+        }
+    });
+    x_bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Ranges of at least one of `size` places.
+    fn ranges(size: usize) -> impl Strategy<Value = Vec<Range<usize>>> {
+        let range = (0..size).prop_flat_map(move |start| (Just(start), start + 1..=size));
+        prop::collection::vec(range.prop_map(|(start, end)| start..end), 1..5)
+    }
+
+    fn bins() -> impl Strategy<Value = Bins> {
+        let axes = |[height, width]: [usize; 2]| (Just([height, width]), ranges(height), ranges(width));
+        [1..40_usize, 1..40_usize].prop_flat_map(axes).prop_map(|(size, rows, columns)| Bins { size, rows, columns })
+    }
+
+    fn values(count: usize, step: f64) -> Vec<f64> {
+        (0..count).map(|i| (i as f64 * step).sin()).collect()
+    }
+
+    /// The mean over one bin of one plane.
+    fn mean(bins: &Bins, x: &[f64], rows: &Range<usize>, columns: &Range<usize>) -> f64 {
+        let pixels = rows.clone().flat_map(|row| columns.clone().map(move |column| row * bins.size[1] + column));
+        pixels.map(|pixel| x[pixel]).sum::<f64>() / (rows.len() * columns.len()) as f64
+    }
+
+    proptest! {
+        #[test]
+        fn every_bin_is_averaged_and_spread(bins in bins(), planes in 0..60_usize) {
+            let x = values(planes * bins.pixels(), 0.7);
+            let y = average(&bins, &x);
+            let mut found = y.iter();
+            for x in x.chunks_exact(bins.pixels()) {
+                for rows in &bins.rows {
+                    for columns in &bins.columns {
+                        let found = found.next().expect("a value a bin");
+                        prop_assert!((found - mean(&bins, x, rows, columns)).abs() < 1e-12);
+                    }
+                }
+            }
+            // <A x, y_bar> = <x, A^T y_bar>
+            let y_bar = values(y.len(), 1.3);
+            let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+            let (left, right) = (dot(&y, &y_bar), dot(&x, &spread(&bins, &y_bar)));
+            prop_assert!((left - right).abs() < 1e-10 * (1.0 + x.len() as f64), "{left} {right}");
+        }
+    }
+
+    /// Planes of 2 by 2 pixels, with two bins that lie one over the other.
+    fn halves(columns: Range<usize>) -> Bins {
+        Bins { size: [2, 2], rows: vec![0..1, 1..2], columns: [columns].to_vec() }
+    }
+
+    #[test]
+    #[should_panic(expected = "a bin is empty or passes the edge")]
+    fn a_bin_past_the_edge_is_an_error() {
+        average(&halves(1..3), &[0.0; 4]);
+    }
+
+    #[test]
+    #[should_panic(expected = "5 values are no planes of 4")]
+    fn half_a_plane_is_an_error() {
+        average(&halves(0..1), &[0.0; 5]);
+    }
+}
