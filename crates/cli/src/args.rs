@@ -126,7 +126,8 @@ pub struct EstimatorFlags {
     /// How several directions are combined: mean or projection
     #[arg(long, value_name = "NAME")]
     combination: Option<String>,
-    /// forward: directional derivatives; oracle: exact targets by reverse mode
+    /// forward: directional derivatives; oracle: exact targets by reverse mode; checkpointed: the same for the exact guess,
+    /// computing each block again on the way back
     #[arg(long, value_name = "NAME")]
     mode: Option<String>,
     /// Tangents that go through a block in one call (0: all)

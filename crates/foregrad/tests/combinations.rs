@@ -31,7 +31,8 @@ fn grid() -> Vec<EstimatorConfig> {
     all = widen(all, &|c| granularities.map(|granularity| EstimatorConfig { granularity, ..c.clone() }).into());
     let targets = [Horizon::LOCAL, Horizon::blocks(1), Horizon::GLOBAL];
     all = widen(all, &|c| targets.map(|target| EstimatorConfig { target, ..c.clone() }).into());
-    all = widen(all, &|c| [Mode::Forward, Mode::Oracle].map(|mode| EstimatorConfig { mode, ..c.clone() }).into());
+    let modes = [Mode::Forward, Mode::Oracle, Mode::Checkpointed];
+    all = widen(all, &|c| modes.map(|mode| EstimatorConfig { mode, ..c.clone() }).into());
     all = widen(all, &|c| [1, 2].map(|directions| EstimatorConfig { directions, ..c.clone() }).into());
     all = widen(all, &|c| [None, Some(1)].map(|mix| EstimatorConfig { mix, ..c.clone() }).into());
     let horizons = [Horizon::LOCAL, Horizon::blocks(1)];

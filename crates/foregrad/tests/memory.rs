@@ -77,6 +77,10 @@ fn compare_depths() {
     }
     let tensor = EstimatorConfig { granularity: Some(Granularity::Tensor), ..Default::default() };
     let exact = EstimatorConfig { guess: guess("exact"), mode: Mode::Oracle, ..Default::default() };
+    let checkpointed = EstimatorConfig { mode: Mode::Checkpointed, ..exact.clone() };
+    let [kept, again] = [&exact, &checkpointed].map(growth);
+    println!("backprop: {kept:.3}; checkpointed: {again:.3}");
+    assert!(again < kept, "checkpoints grow less with depth: {again:.3} against {kept:.3}");
     for (name, config) in [("block, global target", block), ("tensor, global target", tensor), ("backprop", exact)] {
         let growth = growth(&config);
         println!("{name}: {growth:.3}");

@@ -1,10 +1,12 @@
 //! `foregrad bench`.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use burn::tensor::{DType, Tensor};
 use clap::Args;
+use foregrad::data::{Augmentation, BatchOptions, Batches, Dataset, Order};
 use foregrad::estimate::{self, EstimatorConfig, EstimatorState, StepInput};
 use foregrad::losses::Labels;
 use foregrad::models::{ModelConfig, Network};
@@ -24,8 +26,8 @@ const CLASSES: usize = 10;
 enum Method {
     /// The network's loss alone.
     Forward,
-    /// Backprop that keeps block borders only.
-    Checkpointed,
+    /// Mini-batches as they are loaded: shuffled, cropped, flipped, normalised.
+    Loading,
     /// An estimator's step, by its flags.
     Step(&'static [(&'static str, &'static str)]),
 }
@@ -41,9 +43,10 @@ const WHOLE: (&str, &str) = ("last-block", "estimated");
 
 /// The methods by name. To add one: a line.
 const METHODS: &[(&str, Method)] = &[
+    ("loading", Method::Loading),
     ("forward", Method::Forward),
     ("backprop", Method::Step(&[EXACT, ORACLE])),
-    ("backprop-checkpointed", Method::Checkpointed),
+    ("backprop-checkpointed", Method::Step(&[EXACT, ("mode", "checkpointed")])),
     ("jvp-weights", Method::Step(&[("guess", "gaussian"), NETWORK, WHOLE])),
     ("jvp-weights-low-rank", Method::Step(&[("guess", "low-rank"), NETWORK, WHOLE])),
     ("jvp-activities", Method::Step(&[("guess", "gaussian"), ACTIVITY])),
@@ -64,6 +67,7 @@ const METHODS: &[(&str, Method)] = &[
 #[command(after_help = "Examples:
   foregrad bench                                   every method on ResNet-18 with batch 128
   foregrad bench --methods forward,backprop,local-weight-network-forward --steps 5
+  foregrad bench --methods loading,backprop        does loading keep the step fed?
   foregrad bench --model small-net --width 0.25 --threads 1 --json")]
 pub struct Arguments {
     /// Methods, separated by commas [default: all]
@@ -196,13 +200,13 @@ fn measure(arguments: &Arguments, name: &str) -> Result<Measurement> {
     let images = Stream::new(0, "bench").normal_tensor([samples, channels, height, width], &placement);
     let labels = Labels { indices: (0..samples).map(|sample| sample % CLASSES).collect(), classes: CLASSES };
     let (_, method) = METHODS.iter().find(|(known, _)| *known == name).context("no such method")?;
-    let config = method.config()?;
+    let case = Case { images, labels, config: method.config()?, set: random_set(image, samples).into(), network };
     let mut seconds = Vec::new();
     let mut counted = 0;
     for step in 0..arguments.warm_up + arguments.steps {
         operations::take();
         let began = Instant::now();
-        method.once(&network, &images, &labels, &config, u64::from(step))?;
+        method.once(&case, u64::from(step))?;
         finish(&placement)?;
         if step >= arguments.warm_up {
             seconds.push(began.elapsed().as_secs_f64());
@@ -240,24 +244,50 @@ impl Method {
         Ok(config.estimator)
     }
 
-    fn once(
-        &self,
-        network: &Network,
-        images: &Tensor<4>,
-        labels: &Labels,
-        config: &EstimatorConfig,
-        step: u64,
-    ) -> Result<()> {
-        let images = images.clone();
+    fn once(&self, case: &Case, step: u64) -> Result<()> {
+        let Case { network, images, labels, config, set } = case;
         match self {
-            Self::Forward => drop(baseline::forward(network, images, labels)),
-            Self::Checkpointed => drop(baseline::checkpointed_backprop(network, images, labels)),
+            Self::Forward => drop(baseline::forward(network, images.clone(), labels)),
+            Self::Loading => {
+                let order = Order::Shuffled { seed: 0, epoch: step };
+                let options = BatchOptions { size: set.len(), order, augment: true, skip: 0 };
+                drop(Batches::new(set.clone(), options)?.next());
+            }
             Self::Step(_) => {
-                let input = StepInput::new(images, labels, 0, step);
+                let input = StepInput::new(images.clone(), labels, 0, step);
                 drop(estimate::step(config, network, &input, &EstimatorState::default())?);
             }
         }
         Ok(())
+    }
+}
+
+/// What the methods work on.
+struct Case {
+    network: Network,
+    images: Tensor<4>,
+    labels: Labels,
+    config: EstimatorConfig,
+    /// Images before they are loaded: one batch.
+    set: Arc<Dataset>,
+}
+
+/// A data set of random pixels.
+fn random_set(shape: [usize; 3], images: usize) -> Dataset {
+    let pixels = images * shape.iter().product::<usize>();
+    let channels = shape[0];
+    Dataset {
+        pixels: Stream::new(0, "bench pixels")
+            .uniform(pixels, 0.0, 256.0)
+            .into_iter()
+            .map(|value| value as u8)
+            .collect(),
+        labels: vec![0; images],
+        shape,
+        classes: (0..CLASSES).map(|class| class.to_string()).collect(),
+        mean: vec![0.5; channels],
+        deviation: vec![0.25; channels],
+        augmentation: Augmentation::default(),
     }
 }
 

@@ -71,6 +71,9 @@ names! {
         Forward = "forward",
         /// Inner products with the target by reverse mode: exact, for comparison.
         Oracle = "oracle",
+        /// The exact target by reverse mode that keeps each block's input only, and computes the rest of a block again on its
+        /// way back: one more forward pass, for less memory. Source: Chen et al., *Training deep nets with sublinear memory cost* (2016).
+        Checkpointed = "checkpointed",
     }
 }
 
@@ -175,12 +178,12 @@ impl Default for EstimatorConfig {
 }
 
 impl EstimatorConfig {
-    /// The granularity in force: as chosen, else `sample` in activity space; in weight space `tensor` in oracle mode, and in
+    /// The granularity in force: as chosen, else `sample` in activity space; in weight space `tensor` in reverse mode, and in
     /// forward mode `network` with the global target, `block` with others and with mixing.
     pub fn granularity(&self) -> Granularity {
         self.granularity.unwrap_or(match (self.space, self.mode) {
             (Space::Activity, _) => Granularity::Sample,
-            (Space::Weight, Mode::Oracle) => Granularity::Tensor,
+            (Space::Weight, Mode::Oracle | Mode::Checkpointed) => Granularity::Tensor,
             (Space::Weight, Mode::Forward) if self.target == Horizon::GLOBAL && self.mix.is_none() => {
                 Granularity::Network
             }
@@ -201,6 +204,12 @@ impl EstimatorConfig {
         self.validate_guess()?;
         self.validate_granularity(depth)?;
         self.validate_mix(depth)?;
+        let is_backprop = matches!(self.guess.origin(), super::guess::Origin::Target) && self.target.is_global(depth);
+        if self.mode == Mode::Checkpointed && !is_backprop {
+            let reason = "checkpoints are for plain backprop: the exact guess with the global target";
+            let nearest = "--mode checkpointed --guess exact --target global, or --mode oracle";
+            return Err(Error::meaningless(reason, nearest));
+        }
         if self.last_block == LastBlock::Estimated && !(self.guess.is_random() && self.space == Space::Weight) {
             return Err(Error::meaningless(
                 "the last block can be estimated from random guesses in weight space only: other guesses need a loss \

@@ -129,6 +129,6 @@ pub fn step_on(
     engine.output.state = state.clone();
     Ok(match config.mode {
         Mode::Forward => Sweep::run(engine),
-        Mode::Oracle => Oracle::run(engine),
+        Mode::Oracle | Mode::Checkpointed => Oracle::run(engine),
     })
 }

@@ -3,6 +3,7 @@
 //! Source: Fournier et al. (2023), equations 4 and 5, as the paper's own code computes them.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use burn::tensor::Tensor;
 
@@ -13,8 +14,8 @@ use super::merged::{Merged, finish_mixture, finish_network};
 use super::mix::{self, MixedSlot};
 use super::prepared::Prepared;
 use super::stage::Window;
-use super::{Granularity, Space, StepOutput};
-use crate::layers::Wanted;
+use super::{Granularity, Mode, Space, StepOutput};
+use crate::layers::{AnySaved, Phase, Wanted};
 use crate::ops;
 use crate::vector::ParamVector;
 
@@ -48,7 +49,10 @@ impl<'a> Oracle<'a> {
         };
         let mut x = oracle.engine.input.images.clone();
         for block in 0..oracle.engine.plan.depth {
-            let (stage, y) = oracle.engine.stage(block, x, true);
+            let (mut stage, y) = oracle.engine.stage(block, x, true);
+            if oracle.engine.config.mode == Mode::Checkpointed {
+                stage.saved = Rc::default();
+            }
             oracle.window.push(stage);
             x = y;
         }
@@ -71,7 +75,7 @@ impl<'a> Oracle<'a> {
             let is_aimed = aimed.contains(&block);
             let weight = self.engine.config.space == Space::Weight || self.is_exact();
             let wanted = Wanted { input: block > first, parameters: is_aimed && weight };
-            let saved = self.window.stage(block).saved.clone();
+            let saved = self.saved(block);
             // A cotangent that nobody else holds is changed in place on its way.
             let kept = (is_aimed && self.engine.config.space == Space::Activity).then(|| y_bar.clone());
             let part = self.engine.view.blocks[block].cotangent(&saved, y_bar, wanted);
@@ -84,6 +88,15 @@ impl<'a> Oracle<'a> {
             }
             let Some(x_bar) = part.x_bar else { return };
             y_bar = x_bar;
+        }
+    }
+
+    /// What a block's forward map saved; with checkpoints, computed again from its input.
+    fn saved(&self, block: usize) -> Rc<Vec<AnySaved>> {
+        let stage = self.window.stage(block);
+        match (self.engine.config.mode, &stage.x) {
+            (Mode::Checkpointed, Some(x)) => self.engine.view.blocks[block].forward(x.clone(), Phase::Train).1.into(),
+            _ => stage.saved.clone(),
         }
     }
 
