@@ -141,7 +141,7 @@ fn a_finished_run_is_never_repeated() {
     let table = succeeds(dir.path(), "--out done");
     assert!(table.contains("gaussian") && table.contains('%'), "{table}");
     assert_eq!(times(), before);
-    for file in ["report.html", "report.md", "report.tex", "rows.csv"] {
+    for file in ["report.html", "report.md", "report.tex", "rows.csv", "rows.parquet"] {
         assert!(dir.path().join("done").join(file).exists(), "{file}");
     }
 }

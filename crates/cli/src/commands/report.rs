@@ -12,7 +12,7 @@ use crate::{Ending, output, table};
 /// The arguments of `report`.
 #[derive(Args)]
 #[command(after_help = "Examples:
-  foregrad report runs/quick                  report.html, report.md, report.tex, rows.csv beside the runs
+  foregrad report runs/quick                  report.html, report.md, report.tex, rows.csv, rows.parquet beside the runs
   foregrad report runs/quick --out summary    the same, elsewhere
   foregrad report runs/quick --json           also the summary on standard output
   foregrad report runs/quick --watch          a page that follows the study while it runs")]

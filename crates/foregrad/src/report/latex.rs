@@ -1,6 +1,7 @@
 //! The report as a LaTeX table.
 
 use super::escape;
+use super::order::Order;
 use super::summary::Summary;
 use super::table::{Cell, Column, Table};
 
@@ -16,7 +17,8 @@ pub fn latex(summary: &Summary) -> String {
     ];
     lines.extend(rows(&table));
     let failed = |failure: &super::Failure| format!("Failed: {}, {}", failure.run, failure.error);
-    for note in table.notes.iter().cloned().chain(summary.failures.iter().map(failed)) {
+    let orders = summary.orders.iter().map(Order::sentence);
+    for note in table.notes.iter().cloned().chain(orders).chain(summary.failures.iter().map(failed)) {
         lines.push(format!("\\par{{\\footnotesize {}}}", escaped(&note)));
     }
     lines.push("\\end{table}".into());

@@ -1,6 +1,7 @@
 //! The report as Markdown.
 
 use super::escape;
+use super::order::CONTRADICTIONS;
 use super::summary::Summary;
 use super::table::{Cell, Table};
 
@@ -13,12 +14,29 @@ pub fn markdown(summary: &Summary) -> String {
     }
     lines.extend([escaped(&summary.progress()), String::new()]);
     lines.extend(rows(&Table::of(summary)));
+    lines.extend(orders(summary));
     if !summary.failures.is_empty() {
         lines.extend([String::new(), "## Failed runs".into(), String::new()]);
         let failed = |failure: &super::Failure| format!("* {}: {}", escaped(&failure.run), escaped(&failure.error));
         lines.extend(summary.failures.iter().map(failed));
     }
     lines.join("\n") + "\n"
+}
+
+/// What stands as in the paper, and what does not.
+fn orders(summary: &Summary) -> Vec<String> {
+    if summary.orders.is_empty() {
+        return Vec::new();
+    }
+    let mut lines = vec![String::new(), "## Order".into(), String::new()];
+    for order in &summary.orders {
+        lines.push(escaped(&order.sentence()));
+        if !order.contradictions.is_empty() {
+            lines.extend([String::new(), format!("{CONTRADICTIONS}:"), String::new()]);
+            lines.extend(order.contradictions.iter().map(|pair| format!("* {}", escaped(&pair.sentence()))));
+        }
+    }
+    lines
 }
 
 fn rows(table: &Table) -> Vec<String> {

@@ -11,7 +11,9 @@ mod charts;
 mod escape;
 mod latex;
 mod markdown;
+mod order;
 mod page;
+mod parquet;
 mod rows;
 mod serve;
 mod spread;
@@ -22,8 +24,9 @@ mod tests;
 
 pub use latex::latex;
 pub use markdown::markdown;
+pub use order::{Contradiction, Order};
 pub use page::{Page, failure, html, library};
-pub use rows::rows;
+pub use rows::{parquet_rows, rows};
 pub use serve::{Answer, Server};
 pub use spread::Spread;
 pub use summary::{Combination, Failure, Reference, Summary};
@@ -36,7 +39,7 @@ use crate::study::{Ending, Results, RunResult};
 use crate::train::Score;
 use crate::{Error, Result};
 
-/// Writes `report.html`, `report.md`, `report.tex` and `rows.csv` into a folder, which is made if there is none.
+/// Writes `report.html`, `report.md`, `report.tex`, `rows.csv` and `rows.parquet` into a folder, which is made if there is none.
 ///
 /// # Errors
 /// A file that cannot be written.
@@ -48,6 +51,7 @@ pub fn write(results: &Results, folder: &Path) -> Result<Vec<PathBuf>> {
         ("report.md", markdown(&summary).into_bytes()),
         ("report.tex", latex(&summary).into_bytes()),
         ("rows.csv", rows(results)),
+        ("rows.parquet", parquet_rows(results)),
     ];
     let written = files.into_iter().map(|(name, content)| {
         let path = folder.join(name);

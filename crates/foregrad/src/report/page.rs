@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::charts::{self, Section};
 use super::last_scores;
+use super::order::{CONTRADICTIONS, Contradiction, Order};
 use super::rows::status;
 use super::summary::Summary;
 use super::table::{Cell, Table};
@@ -38,6 +39,9 @@ struct Context<'a> {
     summary: &'a Summary,
     progress: String,
     table: Rows,
+    /// Of a data set: the sentence, and one a contradiction.
+    orders: Vec<(String, Vec<String>)>,
+    contradictions: &'static str,
     sections: Vec<Section>,
     runs: Vec<Run>,
 }
@@ -74,6 +78,8 @@ pub fn html(results: &Results, page: Page) -> String {
         interval: (page == Page::Live).then_some(INTERVAL),
         progress: summary.progress(),
         table: rows(&Table::of(&summary)),
+        orders: summary.orders.iter().map(order).collect(),
+        contradictions: CONTRADICTIONS,
         sections: charts::sections(results, &summary),
         runs: results.runs.iter().map(run).collect(),
         summary: &summary,
@@ -101,6 +107,10 @@ pub fn library() -> String {
     // The first of the scripts that come with the crate; the other one sets formulas, which no chart has.
     let first = scripts.split_once("</script>").map_or(scripts.as_str(), |(first, _)| first);
     first.split_once('>').map_or(first, |(_, script)| script).to_string()
+}
+
+fn order(order: &Order) -> (String, Vec<String>) {
+    (order.sentence(), order.contradictions.iter().map(Contradiction::sentence).collect())
 }
 
 fn rows(table: &Table) -> Rows {

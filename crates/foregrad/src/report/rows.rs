@@ -1,86 +1,104 @@
-//! Every run as a line of comma-separated values.
+//! Every run as a line of values: comma-separated, or as a Parquet file.
 
 use super::last_scores;
-use crate::study::{Ending, Results, RunResult};
+use super::parquet;
+use crate::study::{Ending, Machine, Results, RunResult};
 use crate::train::Score;
 
-/// The columns after the axes'.
-const COLUMNS: [&str; 21] = [
-    "seed",
-    "status",
-    "epochs",
-    "steps",
-    "train_loss",
-    "train_accuracy",
-    "test_loss",
-    "test_accuracy",
-    "validation_loss",
-    "validation_accuracy",
-    "seconds",
-    "images_per_second",
-    "peak_memory_bytes",
-    "host",
-    "processor",
-    "threads",
-    "device",
-    "instructions",
-    "version",
-    "ended",
-    "error",
+/// What a run has in a column, which is of one kind throughout; none where there is nothing yet.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Cell {
+    Text(Option<String>),
+    Integer(Option<u64>),
+    Number(Option<f64>),
+}
+
+/// A column's name, and its value of a run.
+type Column = (&'static str, fn(&RunResult) -> Cell);
+
+/// The columns after the run's name and its values on the axes.
+const COLUMNS: [Column; 21] = [
+    ("seed", |run| Cell::Integer(Some(run.planned.config.seed))),
+    ("status", |run| Cell::Text(Some(status(run).to_string()))),
+    ("epochs", |run| Cell::Integer(so_far(run)[0])),
+    ("steps", |run| Cell::Integer(so_far(run)[1])),
+    ("train_loss", |run| of_network(last_scores(run).train, |score| score.loss)),
+    ("train_accuracy", |run| of_network(last_scores(run).train, |score| score.accuracy)),
+    ("test_loss", |run| of_network(last_scores(run).test, |score| score.loss)),
+    ("test_accuracy", |run| of_network(last_scores(run).test, |score| score.accuracy)),
+    ("validation_loss", |run| of_network(last_scores(run).validation, |score| score.loss)),
+    ("validation_accuracy", |run| of_network(last_scores(run).validation, |score| score.accuracy)),
+    ("seconds", |run| Cell::Number(machine(run).map(|machine| machine.seconds))),
+    ("images_per_second", |run| Cell::Number(machine(run).map(|machine| machine.images_per_second))),
+    ("peak_memory_bytes", |run| Cell::Integer(machine(run).map(|machine| machine.peak_memory))),
+    ("host", |run| Cell::Text(machine(run).map(|machine| machine.host.clone()))),
+    ("processor", |run| Cell::Text(machine(run).map(|machine| machine.processor.clone()))),
+    ("threads", |run| Cell::Integer(machine(run).map(|machine| machine.threads as u64))),
+    ("device", |run| Cell::Text(machine(run).map(|machine| machine.device.clone()))),
+    ("instructions", |run| Cell::Text(machine(run).map(|machine| machine.instructions.clone()))),
+    ("version", |run| Cell::Text(machine(run).map(|machine| machine.version.clone()))),
+    ("ended", |run| Cell::Integer(machine(run).map(|machine| machine.ended))),
+    ("error", |run| Cell::Text(error(run))),
 ];
 
 /// One line a run, also of those that failed or are missing: name, axes, seed, state, last scores, machine.
 pub fn rows(results: &Results) -> Vec<u8> {
+    let table = table(results);
     let mut writer = csv::Writer::from_writer(Vec::new());
-    let axes = results.study.axes.iter().map(|axis| axis.name.as_str());
-    let header: Vec<&str> = ["run"].into_iter().chain(axes).chain(COLUMNS).collect();
-    writer.write_record(header).expect("memory takes every line");
-    for run in &results.runs {
-        writer.write_record(row(run)).expect("memory takes every line, and lines are equally long");
+    writer.write_record(table.iter().map(|(name, _)| name)).expect("memory takes every line");
+    for run in 0..results.runs.len() {
+        let line = table.iter().map(|(_, cells)| text(&cells[run]));
+        writer.write_record(line).expect("memory takes every line, and lines are equally long");
     }
     writer.into_inner().expect("memory takes every line")
 }
 
-fn row(run: &RunResult) -> Vec<String> {
-    let mut cells = vec![run.planned.name.clone()];
-    cells.extend(run.planned.choices.iter().map(|(_, value)| value.clone()));
-    cells.extend([run.planned.config.seed.to_string(), status(run).to_string()]);
-    let last = run.epochs.last();
-    let (epochs, steps) = match run.row.as_ref().map(|row| &row.ending) {
-        Some(Ending::Done { epochs, steps, .. }) => (Some(*epochs), Some(*steps)),
-        _ => (last.map(|epoch| epoch.epoch), last.map(|epoch| epoch.step)),
-    };
-    cells.extend([epochs, steps].map(|count| count.map_or(String::new(), |count| count.to_string())));
-    let scores = last_scores(run);
-    for set in [scores.train, scores.test, scores.validation] {
-        let score = set.last().copied().flatten();
-        let cell = |part: fn(Score) -> f64| score.map_or(String::new(), |score| part(score).to_string());
-        cells.extend([cell(|score| score.loss), cell(|score| score.accuracy)]);
+/// The lines of [`rows`] as a Parquet file, with columns of text, of unsigned integers and of floating-point numbers.
+pub fn parquet_rows(results: &Results) -> Vec<u8> {
+    parquet::file(&table(results))
+}
+
+/// The columns by name, each with a cell a run.
+fn table(results: &Results) -> Vec<(String, Vec<Cell>)> {
+    let column = |value: &dyn Fn(&RunResult) -> Cell| results.runs.iter().map(value).collect();
+    let mut table = vec![("run".to_string(), column(&|run| Cell::Text(Some(run.planned.name.clone()))))];
+    for (place, axis) in results.study.axes.iter().enumerate() {
+        table.push((axis.name.clone(), column(&|run| Cell::Text(Some(run.planned.choices[place].1.clone())))));
     }
-    cells.extend(match &run.row {
-        None => vec![String::new(); 11],
-        Some(row) => {
-            let machine = &row.machine;
-            let error = match &row.ending {
-                Ending::Failed { error } => error.clone(),
-                Ending::Done { .. } => String::new(),
-            };
-            vec![
-                machine.seconds.to_string(),
-                machine.images_per_second.to_string(),
-                machine.peak_memory.to_string(),
-                machine.host.clone(),
-                machine.processor.clone(),
-                machine.threads.to_string(),
-                machine.device.clone(),
-                machine.instructions.clone(),
-                machine.version.clone(),
-                machine.ended.to_string(),
-                error,
-            ]
-        }
-    });
-    cells
+    table.extend(COLUMNS.iter().map(|(name, value)| (name.to_string(), column(value))));
+    table
+}
+
+fn text(cell: &Cell) -> String {
+    match cell {
+        Cell::Text(value) => value.clone().unwrap_or_default(),
+        Cell::Integer(value) => value.map_or(String::new(), |value| value.to_string()),
+        Cell::Number(value) => value.map_or(String::new(), |value| value.to_string()),
+    }
+}
+
+/// Epochs and steps that are done.
+fn so_far(run: &RunResult) -> [Option<u64>; 2] {
+    let last = run.epochs.last();
+    match run.row.as_ref().map(|row| &row.ending) {
+        Some(Ending::Done { epochs, steps, .. }) => [Some(*epochs), Some(*steps)],
+        _ => [last.map(|epoch| epoch.epoch), last.map(|epoch| epoch.step)],
+    }
+}
+
+fn of_network(scores: &[Option<Score>], part: fn(Score) -> f64) -> Cell {
+    Cell::Number(scores.last().copied().flatten().map(part))
+}
+
+fn machine(run: &RunResult) -> Option<&Machine> {
+    run.row.as_ref().map(|row| &row.machine)
+}
+
+fn error(run: &RunResult) -> Option<String> {
+    run.row.as_ref().map(|row| match &row.ending {
+        Ending::Failed { error } => error.clone(),
+        Ending::Done { .. } => String::new(),
+    })
 }
 
 /// How far a run is: `done`, `failed`, `begun` or `missing`.

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::order::Order;
 use super::spread::Spread;
 use crate::study::{Ending, Published, Results, Row, RunResult, published};
 use crate::train::RunConfig;
@@ -29,6 +30,8 @@ pub struct Summary {
     pub begun: usize,
     /// One a combination of the crossed axes, in the order of the definition.
     pub combinations: Vec<Combination>,
+    /// The order of the measured accuracies beside that of the published, one a data set.
+    pub orders: Vec<Order>,
 }
 
 /// A run that could not go on.
@@ -115,6 +118,7 @@ impl Summary {
             failures,
             missing: missing.len(),
             begun: missing.iter().filter(|run| !run.epochs.is_empty()).count(),
+            orders: Order::of(&combinations),
             combinations,
         }
     }

@@ -327,6 +327,6 @@ fn files_are_written_where_they_are_asked_for() {
     let out = folder.path().join("new");
     let written = write(&methods(), &out).expect("files");
     let names: Vec<_> = written.iter().filter_map(|path| path.file_name()?.to_str()).collect();
-    assert_eq!(names, ["report.html", "report.md", "report.tex", "rows.csv"]);
+    assert_eq!(names, ["report.html", "report.md", "report.tex", "rows.csv", "rows.parquet"]);
     assert!(written.iter().all(|path| path.exists()));
 }
