@@ -13,12 +13,9 @@ use rayon::prelude::*;
 
 use crate::{Real, instructions, memory};
 
-/// Independent partial sums, so that additions overlap and vectorise; no more than the smallest planes have pixels.
-const LANES: usize = 16;
+mod sums;
 
-/// Values that a partial sum adds up before it is added to the whole in `f64`, about: few enough to lose no more than four
-/// bits, enough for the sum over lanes to cost nothing.
-const DEPTH: usize = 64;
+use sums::{Itself, Products, Rectified, Squares};
 
 /// Elements a thread writes at a time, about.
 const CHUNK: usize = 1 << 15;
@@ -68,12 +65,12 @@ impl Channels {
 }
 
 /// The rectifier of `scale x + shift`, with one scale and shift a channel: where that is not positive, the result is 0.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Rectifier<T> {
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rectifier<'a, T> {
     /// One factor a channel.
-    pub scale: Vec<T>,
+    pub scale: &'a [T],
     /// One summand a channel.
-    pub shift: Vec<T>,
+    pub shift: &'a [T],
 }
 
 /// What a rectifier holds back in [`combine`].
@@ -85,15 +82,15 @@ pub enum Side {
     Result,
 }
 
-impl<T: Real> Rectifier<T> {
-    fn assert_fits(&self, sizes: &Channels) {
-        sizes.assert_one_each("the rectifier's scale", &self.scale);
-        sizes.assert_one_each("the rectifier's shift", &self.shift);
+impl<T: Real> Rectifier<'_, T> {
+    fn assert_fits(self, sizes: &Channels) {
+        sizes.assert_one_each("the rectifier's scale", self.scale);
+        sizes.assert_one_each("the rectifier's shift", self.shift);
     }
 
     /// `value` where the rectifier of a channel lets `x` pass, else 0; not a number passes.
     #[inline(always)]
-    fn of_channel(&self, channel: usize) -> impl Fn(T, T) -> T + use<T> {
+    fn of_channel(self, channel: usize) -> impl Fn(T, T) -> T + use<T> {
         let (scale, shift) = (self.scale[channel], self.shift[channel]);
         move |value, x| if scale * x + shift <= T::default() { T::default() } else { value }
     }
@@ -107,18 +104,12 @@ pub fn moments<T: Real>(sizes: &Channels, x: &[T]) -> Vec<[f64; 2]> {
     sizes.assert_holds("x", x);
     let count = (sizes.samples * sizes.pixels) as f64;
     let channel = |channel| {
-        let planes =
-            || (0..sizes.samples).map(move |sample| &x[sizes.plane(sample, channel)]).map(|plane| (plane, plane));
-        instructions::vectorised(
-            #[inline(always)]
-            || {
-                let [mut mean] = sum_planes(planes(), |x, _| [x]);
-                mean /= count;
-                let rounded = T::of_f64(mean);
-                let [deviation] = sum_planes(planes(), |x, _| [(x - rounded) * (x - rounded)]);
-                [mean, (deviation / count - (mean - rounded.to_f64()).powi(2)).max(0.0)]
-            },
-        )
+        let planes = (0..sizes.samples).map(|sample| &x[sizes.plane(sample, channel)]).map(|plane| (plane, plane));
+        let [mut mean] = sums::of_planes(planes.clone(), Itself);
+        mean /= count;
+        let rounded = T::of_f64(mean);
+        let [deviation] = sums::of_planes(planes, Squares { mean: rounded });
+        [mean, (deviation / count - (mean - rounded.to_f64()).powi(2)).max(0.0)]
     };
     (0..sizes.channels).into_par_iter().map(channel).collect()
 }
@@ -127,31 +118,21 @@ pub fn moments<T: Real>(sizes: &Channels, x: &[T]) -> Vec<[f64; 2]> {
 ///
 /// # Panics
 /// If an operand does not have the given sizes.
-pub fn sums<T: Real>(
-    sizes: &Channels,
-    v: &[T],
-    x: &[T],
-    mean: &[T],
-    rectifier: Option<&Rectifier<T>>,
-) -> Vec<[f64; 2]> {
+pub fn sums<T: Real>(sizes: &Channels, v: &[T], x: &[T], mean: &[T], rectifier: Option<Rectifier<T>>) -> Vec<[f64; 2]> {
     sizes.assert_holds("v", v);
     sizes.assert_holds("x", x);
     sizes.assert_one_each("mean", mean);
     rectifier.inspect(|rectifier| rectifier.assert_fits(sizes));
     let channel = |channel: usize| {
-        let mean = mean[channel];
-        let terms = |v: T, x: T| [v, v * (x - mean)];
-        instructions::vectorised(
-            #[inline(always)]
-            || {
-                let places = (0..sizes.samples).map(|sample| sizes.plane(sample, channel));
-                let planes = places.map(|place| (&v[place.clone()], &x[place]));
-                match rectifier.map(|rectifier| rectifier.of_channel(channel)) {
-                    None => sum_planes(planes, terms),
-                    Some(pass) => sum_planes(planes, |v, x| terms(pass(v, x), x)),
-                }
-            },
-        )
+        let planes = (0..sizes.samples).map(|sample| sizes.plane(sample, channel));
+        let planes = planes.map(|place| (&v[place.clone()], &x[place]));
+        let products = Products { mean: mean[channel] };
+        match rectifier {
+            None => sums::of_planes(planes, products),
+            Some(Rectifier { scale, shift }) => {
+                sums::of_planes(planes, Rectified { products, scale: scale[channel], shift: shift[channel] })
+            }
+        }
     };
     (0..sizes.channels).into_par_iter().map(channel).collect()
 }
@@ -160,7 +141,7 @@ pub fn sums<T: Real>(
 ///
 /// # Panics
 /// If an operand does not have the given sizes.
-pub fn affine<T: Real>(sizes: &Channels, x: &[T], [a, d]: [&[T]; 2], rectifier: Option<&Rectifier<T>>) -> Vec<T> {
+pub fn affine<T: Real>(sizes: &Channels, x: &[T], [a, d]: [&[T]; 2], rectifier: Option<Rectifier<T>>) -> Vec<T> {
     sizes.assert_holds("x", x);
     sizes.assert_one_each("a", a);
     sizes.assert_one_each("d", d);
@@ -188,7 +169,7 @@ pub fn combine<T: Real>(
     v: &mut [T],
     x: &[T],
     [a, b, d]: [&[T]; 3],
-    rectifier: Option<(Side, &Rectifier<T>)>,
+    rectifier: Option<(Side, Rectifier<T>)>,
 ) {
     sizes.assert_holds("v", v);
     sizes.assert_holds("x", x);
@@ -221,53 +202,6 @@ pub fn add_outer<T: Real>(sizes: &Channels, y: &mut [T], a: &[T], s: &[T]) {
         let (a, s) = (a[channel], &s[sample * sizes.pixels..][..sizes.pixels]);
         y.iter_mut().zip(s).for_each(|(y, &s)| *y = *y + a * s);
     });
-}
-
-/// Sums of `terms(a_i, b_i)` over pairs of planes, in [`LANES`] partial sums.
-#[inline(always)]
-fn sum_planes<'a, T: Real, const N: usize>(
-    planes: impl Iterator<Item = (&'a [T], &'a [T])>,
-    terms: impl Fn(T, T) -> [T; N],
-) -> [f64; N] {
-    let mut totals = [0.0; N];
-    let mut lanes = [[T::default(); LANES]; N];
-    let mut depth = 0;
-    for (a, b) in planes {
-        let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-        for (a, b) in a.chunks(DEPTH).zip(b.chunks(DEPTH)) {
-            for (a, b) in a.iter().zip(b) {
-                for lane in 0..LANES {
-                    let terms = terms(a[lane], b[lane]);
-                    for sum in 0..N {
-                        lanes[sum][lane] = lanes[sum][lane] + terms[sum];
-                    }
-                }
-            }
-            depth += a.len();
-            if depth >= DEPTH {
-                empty(&mut lanes, &mut totals);
-                depth = 0;
-            }
-        }
-        for (&a, &b) in a_rest.iter().zip(b_rest) {
-            for (total, term) in totals.iter_mut().zip(terms(a, b)) {
-                *total += term.to_f64();
-            }
-        }
-    }
-    empty(&mut lanes, &mut totals);
-    totals
-}
-
-/// Adds partial sums to the whole.
-#[inline(always)]
-fn empty<T: Real, const N: usize>(lanes: &mut [[T; LANES]; N], totals: &mut [f64; N]) {
-    for (total, lanes) in totals.iter_mut().zip(lanes) {
-        for lane in lanes {
-            *total += lane.to_f64();
-            *lane = T::default();
-        }
-    }
 }
 
 #[cfg(test)]

@@ -62,14 +62,19 @@ fn a_rectifier_is_that_of_its_own_pass() {
     for sizes in SIZES {
         let count = sizes.samples * sizes.channels * sizes.pixels;
         let (x, v) = (values(count, 0.7), values(count, 1.3));
-        let [a, b, d, mean] = [1.0, -0.3, -3.1, 0.5].map(|value| vec![value; sizes.channels]);
-        let rectifier = Rectifier { scale: vec![1.0; sizes.channels], shift: vec![-3.0; sizes.channels] };
-        let plain = affine(&sizes, &x, [&rectifier.scale, &rectifier.shift], None);
+        // Values by channel, so that a wrong channel is seen.
+        let by_channel =
+            |first: f64, step: f64| (0..sizes.channels).map(|c| first + step * c as f64).collect::<Vec<_>>();
+        let [a, b, d, mean] =
+            [[1.0, 0.1], [-0.3, 0.2], [-3.1, 0.3], [0.5, 0.4]].map(|[first, step]| by_channel(first, step));
+        let (scale, shift) = (by_channel(1.0, -0.05), by_channel(-3.0, 0.1));
+        let rectifier = Rectifier { scale: &scale, shift: &shift };
+        let plain = affine(&sizes, &x, [&scale, &shift], None);
         let gated = |mut v: Vec<f64>| {
             crate::gate::gate(&mut v, &plain);
             v
         };
-        let fused = Some(&rectifier);
+        let fused = Some(rectifier);
         assert!(plain.iter().any(|y| *y > 0.0) && plain.iter().any(|y| *y < 0.0));
         assert_eq!(affine(&sizes, &x, [&a, &d], fused), gated(affine(&sizes, &x, [&a, &d], None)));
         assert_eq!(sums(&sizes, &v, &x, &mean, fused), sums(&sizes, &gated(v.clone()), &x, &mean, None));
@@ -90,9 +95,12 @@ proptest! {
         let sizes = Channels { samples, channels, pixels };
         let x: Vec<f32> = values(samples * channels * pixels, 0.7).into_iter().map(|x| x as f32).collect();
         let [a, d]: [Vec<f32>; 2] = [2.0, -3.0].map(|s| (0..channels).map(|c| s * (c + 1) as f32).collect());
+        let rectifier = Rectifier { scale: &a, shift: &d };
+        let rectified = affine(&sizes, &x, [&a, &d], Some(rectifier));
         for (i, y) in affine(&sizes, &x, [&a, &d], None).into_iter().enumerate() {
             let c = i / pixels % channels;
             prop_assert!((y - (a[c] * x[i] + d[c])).abs() < 1e-5 * (1.0 + d[c].abs()), "{i}: {y}");
+            prop_assert_eq!(rectified[i], y.max(0.0));
         }
     }
 }
