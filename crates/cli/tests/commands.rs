@@ -266,7 +266,7 @@ fn a_network_that_is_named_has_its_full_width() {
 fn a_bench_measures_each_method_in_its_own_process() {
     let dir = dir();
     let small = "--model mlp --width 0.05 --image 1x8x8 --batch 16 --steps 2";
-    let methods = "forward,backprop,backprop-checkpointed,local-weight-network-forward";
+    let methods = "loading,forward,backprop,backprop-checkpointed,local-weight-network-forward";
     let text = succeeds(dir.path(), &format!("bench {small} --methods {methods} --json"));
     let report: serde_json::Value = serde_json::from_str(&text).expect("json");
     let measured = report["methods"].as_array().expect("methods");
@@ -274,9 +274,10 @@ fn a_bench_measures_each_method_in_its_own_process() {
     assert_eq!(names.join(","), methods);
     let operations = |method: usize| measured[method]["operations"].as_u64().expect("a count");
     // A product costs as much again for each of its two cotangents, the first layer's input cotangent aside.
-    assert!(operations(1) > 2 * operations(0) && operations(1) < 3 * operations(0));
-    // The trunk once more; the classifier, 26 features to 10 classes for 16 images, not.
-    assert_eq!(operations(2), operations(1) + operations(0) - 2 * 16 * 26 * 10);
+    assert_eq!(operations(0), 0, "loading multiplies nothing that counts");
+    assert!(operations(2) > 2 * operations(1) && operations(2) < 3 * operations(1));
+    // The trunk once more, but for the last block (26 features to 26); the classifier (26 to 10 classes) not: 16 images.
+    assert_eq!(operations(3), operations(2) + operations(1) - 2 * 16 * 26 * (26 + 10));
     for method in measured {
         assert!(
             method["median_seconds"].as_f64() > Some(0.0) && method["seconds"].as_array().expect("steps").len() == 2
@@ -286,4 +287,34 @@ fn a_bench_measures_each_method_in_its_own_process() {
     assert!(fails(dir.path(), "bench --methods forwards", 2).contains("did you mean `forward`"));
     assert!(fails(dir.path(), "bench --methods forward --image 3x32", 2).contains("CHANNELSxHEIGHTxWIDTH"));
     assert!(fails(dir.path(), "bench --methods forward --model resnet", 2).contains("did you mean"));
+}
+
+/// A server on this machine that answers every request with the same bytes, until the test ends; its address.
+fn mirror(content: &'static [u8]) -> String {
+    use std::io::{BufRead, BufReader, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = format!("http://{}", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let lines = BufReader::new(stream.try_clone().expect("a second handle")).lines();
+            let _ = lines.map_while(Result::ok).take_while(|line| !line.is_empty()).count();
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", content.len());
+            let _ = stream.write_all(&[head.as_bytes(), content].concat());
+        }
+    });
+    address
+}
+
+#[test]
+fn a_mirror_that_sends_something_else_leaves_nothing_behind() {
+    let dir = dir();
+    let address = mirror(b"<html>Please sign in to the hotel's network.</html>");
+    let text = fails(dir.path(), &format!("data download mnist --data-dir data --mirror {address}"), 2);
+    assert!(text.contains("expected MD5 f68b3c2dcbeaaa9fbdd348bbdeb94873, found MD5"), "{text}");
+    assert!(text.contains("train-images-idx3-ubyte.gz"), "{text}");
+    let left = std::fs::read_dir(dir.path().join("data/mnist")).expect("the folder").count();
+    assert_eq!(left, 0, "neither the file nor a part of it");
+    let text = fails(dir.path(), "data download mnist --data-dir data --mirror 127.0.0.1", 2);
+    assert!(text.contains("an address that begins with https:// or http://"), "{text}");
 }

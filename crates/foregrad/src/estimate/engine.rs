@@ -1,4 +1,4 @@
-//! What forward and oracle mode share: a block with its losses, and the guesses that its estimate is made along.
+//! What forward and reverse mode share: a block with its losses, and the guesses that its estimate is made along.
 
 use burn::tensor::Tensor;
 
@@ -40,7 +40,7 @@ impl<'a> Engine<'a> {
 
     /// A block's forward map, its heads, and - at the end - the exact cotangents of classifier and last block.
     ///
-    /// `target_bar` asks for the gradient of every loss that is a target (oracle mode).
+    /// `target_bar` asks for the gradient of every loss that is a target (reverse mode).
     pub fn stage(&mut self, block: usize, x: Tensor<4>, target_bar: bool) -> (Stage<'a>, Tensor<4>) {
         let maps = self.view.blocks[block];
         let (y, saved) = maps.forward(x.clone(), Phase::Train);

@@ -1,7 +1,7 @@
 //! Gradient estimation: a target, known only through inner products, measured along a guess.
 //!
 //! [`step`] computes one step's update for any combination of an [`EstimatorConfig`]. In forward mode the inner
-//! products are directional derivatives pushed through the network; in oracle mode the target comes from
+//! products are directional derivatives pushed through the network; in the other modes the target comes from
 //! reverse mode. Everything else - guesses, scaling, combination of directions, mixing - is shared.
 
 mod combine;
@@ -52,7 +52,7 @@ pub struct StepInput<'a> {
     pub momentum: Option<&'a ParamVector>,
     /// Guesses to use instead of the estimator's own: `D.PATH` in weight space, `D.block.J` in activity space.
     pub given: Option<&'a ParamVector>,
-    /// Whether the output holds the guesses used, and in oracle mode the targets.
+    /// Whether the output holds the guesses used, and in reverse mode the targets.
     pub collect_guesses: bool,
 }
 
@@ -94,7 +94,7 @@ pub struct StepOutput {
     pub zero_guesses: usize,
     /// The guesses used, if they were asked for: `D.PATH`, or `D.block.J` in activity space.
     pub guesses: ParamVector,
-    /// The targets, if guesses were asked for in oracle mode: by path, and `block.J` in activity space.
+    /// The targets, if guesses were asked for in reverse mode: by path, and `block.J` in activity space.
     pub targets: ParamVector,
     /// What the next step needs.
     pub state: EstimatorState,

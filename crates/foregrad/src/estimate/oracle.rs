@@ -50,7 +50,8 @@ impl<'a> Oracle<'a> {
         let mut x = oracle.engine.input.images.clone();
         for block in 0..oracle.engine.plan.depth {
             let (mut stage, y) = oracle.engine.stage(block, x, true);
-            if oracle.engine.config.mode == Mode::Checkpointed {
+            // The last block's way back begins at once.
+            if oracle.is_checkpointed() && block + 1 < oracle.engine.plan.depth {
                 stage.saved = Rc::default();
             }
             oracle.window.push(stage);
@@ -94,10 +95,15 @@ impl<'a> Oracle<'a> {
     /// What a block's forward map saved; with checkpoints, computed again from its input.
     fn saved(&self, block: usize) -> Rc<Vec<AnySaved>> {
         let stage = self.window.stage(block);
-        match (self.engine.config.mode, &stage.x) {
-            (Mode::Checkpointed, Some(x)) => self.engine.view.blocks[block].forward(x.clone(), Phase::Train).1.into(),
-            _ => stage.saved.clone(),
+        if self.is_checkpointed() && block + 1 < self.engine.plan.depth {
+            let x = stage.x.clone().expect("a block's input is there until its cotangent");
+            return self.engine.view.blocks[block].forward(x, Phase::Train).1.into();
         }
+        stage.saved.clone()
+    }
+
+    fn is_checkpointed(&self) -> bool {
+        self.engine.config.mode == Mode::Checkpointed
     }
 
     /// Whether no block's saved values are needed once this loss's gradient has passed it: no other loss comes, no guess is

@@ -32,7 +32,7 @@ impl Sequential {
     /// If the name is taken already.
     pub fn with(mut self, name: impl Into<String>, layer: impl Into<AnyLayer>) -> Self {
         let (name, layer) = (name.into(), layer.into());
-        assert!(!self.names.contains(&name) && !self.taken_in.contains(&name), "two layers are named `{name}`");
+        self.assert_free(&name);
         if matches!(layer, AnyLayer::Relu(_)) && self.layers.last_mut().is_some_and(Layer::rectify) {
             self.taken_in.push(name);
         } else {
@@ -52,8 +52,15 @@ impl Sequential {
     pub fn append(self, other: Sequential) -> Self {
         let layers = other.names.into_iter().zip(other.layers);
         let mut chain = layers.fold(self, |chain, (name, layer)| chain.with(name, layer));
-        chain.taken_in.extend(other.taken_in);
+        for name in other.taken_in {
+            chain.assert_free(&name);
+            chain.taken_in.push(name);
+        }
         chain
+    }
+
+    fn assert_free(&self, name: &String) {
+        assert!(!self.names.contains(name) && !self.taken_in.contains(name), "two layers are named `{name}`");
     }
 
     /// Whether it has no layer.
@@ -146,10 +153,6 @@ impl Layer for Sequential {
             all.extend(layer.statistics(saved).prefixed(name));
         }
         all
-    }
-
-    fn rectify(&mut self) -> bool {
-        self.layers.last_mut().is_some_and(Layer::rectify)
     }
 
     fn assign(&mut self, values: &ParamVector) {

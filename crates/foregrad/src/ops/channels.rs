@@ -1,7 +1,8 @@
 //! Statistics over the samples and pixels of a channel, and sums of planes scaled by channel.
 //!
 //! `x` is `[n, c, h, w]`, `v` holds `k` directions `[k n, c, h, w]`; what belongs to a channel is `[c]`, what belongs to a
-//! direction and a channel is `[k, c]`. A rectifier of `scale x + shift` takes no pass of its own.
+//! direction and a channel is `[k, c]`. In the kernels a rectifier of
+//! `scale x + shift` takes no pass of its own; composed it is some operations element by element, which Burn fuses on a GPU.
 
 use burn::tensor::Tensor;
 use foregrad_kernels::Real;
@@ -9,7 +10,7 @@ pub use foregrad_kernels::channels::Side;
 use foregrad_kernels::channels::{self as kernels, Channels, Rectifier};
 
 use super::cpu::{self, change_on_cpu, on_cpu};
-use super::{host, relu_gate};
+use super::relu_gate;
 use crate::rng::Placement;
 
 /// `scale x + shift`, with one scale and shift a channel, each `[c]`.
@@ -26,13 +27,6 @@ impl Affine {
     fn composed(&self, x: &Tensor<4>) -> Tensor<4> {
         let column = |values: &Tensor<1>| values.clone().reshape([1, -1, 1, 1]);
         x.clone() * column(&self.scale) + column(&self.shift)
-    }
-
-    /// The rectifier that lets pass what is positive.
-    fn rectifier<T: Real>(&self) -> Rectifier<T> {
-        let [scale, shift] =
-            [&self.scale, &self.shift].map(|values| host(values.clone()).into_iter().map(T::of_f64).collect());
-        Rectifier { scale, shift }
     }
 }
 
@@ -73,9 +67,10 @@ pub fn channel_sums(v: &Tensor<4>, x: &Tensor<4>, mean: &Tensor<1>, rectifier: O
 
 fn fused_sums(v: &Tensor<4>, x: &Tensor<4>, mean: &Tensor<1>, rectifier: Option<&Affine>) -> Option<Vec<[f64; 2]>> {
     let sizes = sizes(x);
-    on_cpu!(|v, x, mean| {
-        let rectifier = rectifier.map(Affine::rectifier);
-        v.chunks_exact(x.len()).flat_map(|v| kernels::sums(&sizes, v, x, mean, rectifier.as_ref())).collect()
+    let (scale, shift) = rectifier.map_or((mean, mean), |map| (&map.scale, &map.shift));
+    on_cpu!(|v, x, mean, scale, shift| {
+        let rectifier = rectifier.is_some().then_some(Rectifier { scale, shift });
+        v.chunks_exact(x.len()).flat_map(|v| kernels::sums(&sizes, v, x, mean, rectifier)).collect()
     })
 }
 
@@ -86,10 +81,10 @@ pub fn channel_affine(x: &Tensor<4>, map: &Affine, rectifier: Option<&Affine>) -
 
 fn fused_affine(x: &Tensor<4>, map: &Affine, rectifier: Option<&Affine>) -> Option<Tensor<4>> {
     let (sizes, shape) = (sizes(x), x.dims());
-    let Affine { scale, shift } = map;
-    on_cpu!(|x, scale, shift| {
-        let rectifier = rectifier.map(Affine::rectifier);
-        cpu::tensor(kernels::affine(&sizes, x, [scale, shift], rectifier.as_ref()), shape)
+    let (Affine { scale: a, shift: d }, Affine { scale, shift }) = (map, rectifier.unwrap_or(map));
+    on_cpu!(|x, a, d, scale, shift| {
+        let rectifier = rectifier.is_some().then_some(Rectifier { scale, shift });
+        cpu::tensor(kernels::affine(&sizes, x, [a, d], rectifier), shape)
     })
 }
 
@@ -103,14 +98,12 @@ pub fn channel_combination(
     let [samples, channels, height, width] = x.dims();
     if cpu::is_local(&v) {
         let sizes = sizes(x);
-        return change_on_cpu!(|v, x, a, b, d| {
-            let rectifier = rectifier.map(|(side, map)| (side, map.rectifier()));
-            let rectifier = rectifier.as_ref().map(|(side, rectifier)| (*side, rectifier));
-            for (direction, v) in v.chunks_exact_mut(x.len().max(1)).enumerate() {
-                let own = direction * channels..(direction + 1) * channels;
-                kernels::combine(&sizes, v, x, [&a[own.clone()], &b[own.clone()], &d[own]], rectifier);
-            }
-        });
+        return match rectifier {
+            None => change_on_cpu!(|v, x, a, b, d| combine(&sizes, v, x, [a, b, d], None)),
+            Some((side, Affine { scale, shift })) => change_on_cpu!(|v, x, a, b, d, scale, shift| {
+                combine(&sizes, v, x, [a, b, d], Some((side, Rectifier { scale, shift })))
+            }),
+        };
     }
     let on = |wanted: Side| rectifier.filter(|(side, _)| *side == wanted).map(|(_, map)| map);
     let v = passed(v, x, on(Side::Operand));
@@ -118,6 +111,20 @@ pub fn channel_combination(
     let column = |values: &Tensor<2>| values.clone().reshape([(stacked / samples) as i32, 1, channels as i32, 1]);
     let moved = by_direction(v, samples) * column(a) + by_direction(x.clone(), samples) * column(b) + column(d);
     passed(moved.reshape([stacked, channels, height, width]), x, on(Side::Result))
+}
+
+/// [`kernels::combine`] direction by direction.
+fn combine<T: Real>(
+    sizes: &Channels,
+    v: &mut [T],
+    x: &[T],
+    [a, b, d]: [&[T]; 3],
+    rectifier: Option<(Side, Rectifier<T>)>,
+) {
+    for (direction, v) in v.chunks_exact_mut(x.len().max(1)).enumerate() {
+        let own = direction * sizes.channels..(direction + 1) * sizes.channels;
+        kernels::combine(sizes, v, x, [&a[own.clone()], &b[own.clone()], &d[own]], rectifier);
+    }
 }
 
 /// `v` where `x` passes the rectifier, else 0.

@@ -1,21 +1,29 @@
 //! Average pooling and its transpose, over any bins.
 
-use burn::tensor::Tensor;
+use std::ops::Range;
+
+use burn::tensor::{Tensor, module, ops::AvgPoolOptions};
 use foregrad_kernels::pool as kernels;
 pub use foregrad_kernels::pool::Bins;
 
 use super::cpu::{self, on_cpu};
 use crate::rng::Placement;
-use std::ops::Range;
 
 /// The mean of every bin: `[n, c, h, w]` to `[n, c, rows, columns]`.
 ///
-/// As a product with one small averaging matrix on each side: `y = R x C^T`.
+/// Composed: Burn's pooling where the bins are windows at equal distances, else a product with one small averaging matrix on
+/// each side, `y = R x C^T`.
 pub fn average_pool(x: Tensor<4>, bins: &Bins) -> Tensor<4> {
-    fused_average(&x, bins).unwrap_or_else(|| {
-        let [rows, columns] = averaging(bins, &Placement::of(&x));
-        sides(x, rows, columns)
-    })
+    if let Some(y) = fused_average(&x, bins) {
+        return y;
+    }
+    match windows(bins) {
+        Some([size, stride]) => module::avg_pool2d(x, AvgPoolOptions::new(size).with_stride(stride)),
+        None => {
+            let [rows, columns] = averaging(bins, &Placement::of(&x));
+            sides(x, rows, columns)
+        }
+    }
 }
 
 fn fused_average(x: &Tensor<4>, bins: &Bins) -> Option<Tensor<4>> {
@@ -26,16 +34,39 @@ fn fused_average(x: &Tensor<4>, bins: &Bins) -> Option<Tensor<4>> {
 
 /// The transpose of [`average_pool`]: `x_bar = R^T y_bar C`.
 pub fn average_pool_cotangent(y_bar: Tensor<4>, bins: &Bins) -> Tensor<4> {
-    fused_spread(&y_bar, bins).unwrap_or_else(|| {
-        let [rows, columns] = averaging(bins, &Placement::of(&y_bar));
-        sides(y_bar, rows.transpose(), columns.transpose())
-    })
+    if let Some(x_bar) = fused_spread(&y_bar, bins) {
+        return x_bar;
+    }
+    let [samples, channels, ..] = y_bar.dims();
+    let [height, width] = bins.size;
+    match windows(bins) {
+        Some([size, stride]) => {
+            let like = Tensor::zeros([samples, channels, height, width], (&y_bar.device(), y_bar.dtype()));
+            module::avg_pool2d_backward(like, y_bar, size, stride, [0, 0], true, false)
+        }
+        None => {
+            let [rows, columns] = averaging(bins, &Placement::of(&y_bar));
+            sides(y_bar, rows.transpose(), columns.transpose())
+        }
+    }
 }
 
 fn fused_spread(y_bar: &Tensor<4>, bins: &Bins) -> Option<Tensor<4>> {
     let [samples, channels, ..] = y_bar.dims();
     let shape = [samples, channels, bins.size[0], bins.size[1]];
     on_cpu!(|y_bar| cpu::tensor(kernels::spread(bins, y_bar), shape))
+}
+
+/// Sizes and distances of the bins, if they are as many equal windows from the corner on as fit.
+fn windows(bins: &Bins) -> Option<[[usize; 2]; 2]> {
+    let window = |ranges: &[Range<usize>], all: usize| {
+        let size = ranges.first()?.len();
+        let stride = ranges.get(1).map_or(all, |second| second.start).max(1);
+        let fitting = (0..=all.checked_sub(size)?).step_by(stride).map(|start| start..start + size);
+        fitting.eq(ranges.iter().cloned()).then_some((size, stride))
+    };
+    let (rows, columns) = (window(&bins.rows, bins.size[0])?, window(&bins.columns, bins.size[1])?);
+    Some([[rows.0, columns.0], [rows.1, columns.1]])
 }
 
 /// `R x C^T` for every map of `x`.
@@ -66,6 +97,21 @@ mod tests {
     use super::*;
     use crate::ops::host;
     use burn::tensor::{DType, Device};
+
+    #[test]
+    fn only_equal_windows_that_all_fit_are_windows() {
+        let bins = |rows: &[Range<usize>]| Bins {
+            size: [5, 3],
+            rows: rows.to_vec(),
+            columns: std::iter::once(0..3).collect(),
+        };
+        assert_eq!(windows(&bins(&[0..2, 2..4])), Some([[2, 3], [2, 3]]));
+        assert_eq!(windows(&bins(&[0..3, 2..5])), Some([[3, 3], [2, 3]]));
+        assert_eq!(windows(&bins(&[0..5, 0..5])), None);
+        assert_eq!(windows(&bins(&[0..2, 3..5])), Some([[2, 3], [3, 3]]));
+        assert_eq!(windows(&bins(&[1..3, 3..5])), None, "not from the corner on");
+        assert_eq!(windows(&bins(&[0..1, 2..3])), None, "a third would fit");
+    }
 
     #[test]
     fn the_kernel_agrees_with_the_matrices() {

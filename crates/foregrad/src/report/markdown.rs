@@ -28,9 +28,9 @@ fn orders(summary: &Summary) -> Vec<String> {
     if summary.orders.is_empty() {
         return Vec::new();
     }
-    let mut lines = vec![String::new(), "## Order".into(), String::new()];
+    let mut lines = vec![String::new(), "## Order".into()];
     for order in &summary.orders {
-        lines.push(escaped(&order.sentence()));
+        lines.extend([String::new(), escaped(&order.sentence())]);
         if !order.contradictions.is_empty() {
             lines.extend([String::new(), format!("{CONTRADICTIONS}:"), String::new()]);
             lines.extend(order.contradictions.iter().map(|pair| format!("* {}", escaped(&pair.sentence()))));

@@ -5,12 +5,11 @@ use serde::Serialize;
 use super::spread::Spread;
 use super::summary::Combination;
 
-/// Standard deviations that two figures lie apart for their order to count as known.
+/// Standard errors of the difference that two figures lie apart for their order to count as known.
 const CLEAR: f64 = 2.0;
 
 /// What is listed of a data set, for whatever writes the list.
-pub(super) const CONTRADICTIONS: &str =
-    "Pairs in the other order than the paper's, by more than two standard deviations in the paper and here";
+pub(super) const CONTRADICTIONS: &str = "Pairs in the other order than the paper's, further apart than noise explains (two standard errors) in the paper and here";
 
 /// The measured accuracies on one data set beside the published, as orders.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -21,7 +20,7 @@ pub struct Order {
     pub rows: usize,
     /// Pairs of them with different published means.
     pub pairs: usize,
-    /// Pairs whose measured means do not stand as the published do.
+    /// Pairs whose measured means stand the other way round than the published do.
     pub inverted: usize,
     /// Spearman's rank correlation of published and measured means; none if either are all equal.
     pub correlation: Option<f64>,
@@ -44,17 +43,17 @@ pub struct Contradiction {
 struct Pair<'a> {
     name: &'a str,
     published: f64,
-    published_deviation: f64,
+    published_deviation: Option<f64>,
     measured: Spread,
 }
 
 impl Order {
     /// One a data set with at least three combinations that can be compared.
     ///
-    /// A pair is a contradiction if it is inverted, its published means differ by more than two of their common deviations
-    /// (`sqrt(s_1^2 + s_2^2)`), and its measured means by more than two of theirs: `s sqrt(1 / n_1 + 1 / n_2)` of `n` runs
-    /// each, with `s` pooled over all combinations of more than one seed. Without such a combination there is no `s`, and
-    /// no contradiction.
+    /// A pair is a contradiction if it is inverted, its published means differ by more than `2 sqrt(s_1^2 + s_2^2)` of their
+    /// deviations - where the paper gives none, that of the other rows, pooled - and its measured means by more than
+    /// `2 s sqrt(1 / n_1 + 1 / n_2)` of `n` runs each, with `s` pooled over the data set's rows of more than one seed.
+    /// Where there is nothing to pool, nothing is a contradiction.
     pub fn of(combinations: &[Combination]) -> Vec<Self> {
         let mut datasets: Vec<&str> = Vec::new();
         for own in combinations {
@@ -74,10 +73,8 @@ impl Order {
         let correlation =
             self.correlation.map_or(String::new(), |rho| format!("; rank correlation {rho:.2} (Spearman)"));
         let Self { dataset, rows, pairs, inverted, .. } = self;
-        format!(
-            "{dataset}: of the {pairs} pairs of {rows} published figures {} stand as measured{correlation}.",
-            pairs - inverted
-        )
+        let upright = pairs - inverted;
+        format!("{dataset}, {rows} rows: {upright} of {pairs} pairs are measured in the published order{correlation}.")
     }
 }
 
@@ -95,14 +92,15 @@ impl<'a> Pair<'a> {
         Some(Self {
             name: &own.name,
             published: published.mean,
-            published_deviation: published.deviation.unwrap_or(0.0),
+            published_deviation: published.deviation,
             measured: own.test_accuracy?,
         })
     }
 }
 
 fn order(dataset: &str, rows: &[Pair]) -> Order {
-    let deviation = pooled_deviation(rows);
+    let measured = pooled(rows.iter().filter_map(|row| Some((row.measured.runs - 1, row.measured.deviation?))));
+    let published = pooled(rows.iter().filter_map(|row| Some((1, row.published_deviation?))));
     let (mut pairs, mut inverted, mut contradictions) = (0, 0, Vec::new());
     for better in rows {
         for worse in rows.iter().filter(|worse| worse.published < better.published) {
@@ -112,10 +110,11 @@ fn order(dataset: &str, rows: &[Pair]) -> Order {
                 continue;
             }
             inverted += 1;
-            let published_noise = better.published_deviation.hypot(worse.published_deviation);
+            let (Some(measured), Some(published)) = (measured, published) else { continue };
+            let of_paper = |row: &Pair| row.published_deviation.unwrap_or(published);
+            let is_known = better.published - worse.published > CLEAR * of_paper(better).hypot(of_paper(worse));
             let runs = 1.0 / better.measured.runs as f64 + 1.0 / worse.measured.runs as f64;
-            let is_known = better.published - worse.published > CLEAR * published_noise;
-            if is_known && deviation.is_some_and(|deviation| gap > CLEAR * deviation * runs.sqrt()) {
+            if is_known && gap > CLEAR * measured * runs.sqrt() {
                 contradictions.push(Contradiction {
                     names: [better.name.to_string(), worse.name.to_string()],
                     published: [better.published, worse.published],
@@ -131,13 +130,11 @@ fn order(dataset: &str, rows: &[Pair]) -> Order {
     Order { dataset: dataset.to_string(), rows: rows.len(), pairs, inverted, correlation, contradictions }
 }
 
-/// The deviation over seeds, as the root of the mean variance, weighted by degrees of freedom.
-fn pooled_deviation(rows: &[Pair]) -> Option<f64> {
+/// The root of the mean variance of some deviations, weighted by their degrees of freedom; none of none.
+fn pooled(deviations: impl Iterator<Item = (usize, f64)>) -> Option<f64> {
     let (mut sum, mut freedom) = (0.0, 0.0);
-    for spread in rows.iter().map(|row| row.measured) {
-        let Some(deviation) = spread.deviation else { continue };
-        let own = (spread.runs - 1) as f64;
-        (sum, freedom) = (sum + own * deviation * deviation, freedom + own);
+    for (own, deviation) in deviations {
+        (sum, freedom) = (sum + own as f64 * deviation * deviation, freedom + own as f64);
     }
     (freedom > 0.0).then(|| (sum / freedom).sqrt())
 }
@@ -170,7 +167,7 @@ mod tests {
 
     fn row<'a>(name: &'a str, published: f64, measured: &[f64]) -> Pair<'a> {
         let measured = Spread::of(measured.iter().copied()).expect("values");
-        Pair { name, published, published_deviation: 0.5, measured }
+        Pair { name, published, published_deviation: Some(0.5), measured }
     }
 
     #[test]
@@ -193,6 +190,21 @@ mod tests {
             order.contradictions[1].sentence(),
             "a (90.0 % published, 60.0 % measured) behind b (80.0 %, 63.0 %)"
         );
+    }
+
+    #[test]
+    fn a_figure_without_a_deviation_is_as_noisy_as_the_others() {
+        let rows = |a: Option<f64>, b: Option<f64>| {
+            let of = |name, published, deviation, measured: &[f64]| Pair {
+                published_deviation: deviation,
+                ..row(name, published, measured)
+            };
+            [of("a", 91.6, a, &[60.0, 61.0]), of("b", 91.5, b, &[80.0, 81.0]), of("c", 70.0, None, &[50.0, 51.0])]
+        };
+        let contradictions = |rows: &[Pair]| order("cifar10", rows).contradictions.len();
+        assert_eq!(contradictions(&rows(Some(0.3), None)), 0, "0.1 points are nothing beside the other row's 0.3");
+        assert_eq!(contradictions(&rows(Some(0.01), None)), 1);
+        assert_eq!(contradictions(&rows(None, None)), 0, "nothing is known of the paper's noise");
     }
 
     #[test]

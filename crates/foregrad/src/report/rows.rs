@@ -16,6 +16,9 @@ pub(super) enum Cell {
 /// A column's name, and its value of a run.
 type Column = (&'static str, fn(&RunResult) -> Cell);
 
+/// The first column: the run's name.
+const RUN: &str = "run";
+
 /// The columns after the run's name and its values on the axes.
 const COLUMNS: [Column; 21] = [
     ("seed", |run| Cell::Integer(Some(run.planned.config.seed))),
@@ -61,9 +64,11 @@ pub fn parquet_rows(results: &Results) -> Vec<u8> {
 /// The columns by name, each with a cell a run.
 fn table(results: &Results) -> Vec<(String, Vec<Cell>)> {
     let column = |value: &dyn Fn(&RunResult) -> Cell| results.runs.iter().map(value).collect();
-    let mut table = vec![("run".to_string(), column(&|run| Cell::Text(Some(run.planned.name.clone()))))];
+    let mut table = vec![(RUN.to_string(), column(&|run| Cell::Text(Some(run.planned.name.clone()))))];
     for (place, axis) in results.study.axes.iter().enumerate() {
-        table.push((axis.name.clone(), column(&|run| Cell::Text(Some(run.planned.choices[place].1.clone())))));
+        let is_taken = axis.name == RUN || COLUMNS.iter().any(|(name, _)| *name == axis.name);
+        let name = if is_taken { format!("axis {}", axis.name) } else { axis.name.clone() };
+        table.push((name, column(&|run| Cell::Text(Some(run.planned.choices[place].1.clone())))));
     }
     table.extend(COLUMNS.iter().map(|(name, value)| (name.to_string(), column(value))));
     table
@@ -95,10 +100,10 @@ fn machine(run: &RunResult) -> Option<&Machine> {
 }
 
 fn error(run: &RunResult) -> Option<String> {
-    run.row.as_ref().map(|row| match &row.ending {
-        Ending::Failed { error } => error.clone(),
-        Ending::Done { .. } => String::new(),
-    })
+    match &run.row.as_ref()?.ending {
+        Ending::Failed { error } => Some(error.clone()),
+        Ending::Done { .. } => None,
+    }
 }
 
 /// How far a run is: `done`, `failed`, `begun` or `missing`.

@@ -208,6 +208,48 @@ fn a_reduced_study_has_the_figures_of_the_full_size_without_differences() {
     assert!(text.contains("compare the order, not the numbers"), "{text}");
 }
 
+/// Two data sets with three published rows each; on the second the order is turned round.
+const ORDERED: &str = r#"
+name = "ordered"
+question = "?"
+table = 7
+reduced = true
+seeds = [0, 1]
+[base]
+model = { name = "resnet18-16b", width = 0.125 }
+[[axis]]
+name = "set"
+key = "data.dataset"
+values = ["cifar100", "imagenette"]
+[[axis]]
+name = "method"
+values = [
+    { name = "end-to-end", estimator.guess = "exact", estimator.mode = "oracle" },
+    { name = "local guess", estimator.space = "activity" },
+    { name = "gaussian <guess>", estimator.guess = "gaussian", estimator.space = "activity" },
+]
+"#;
+
+#[test]
+fn the_order_stands_in_every_report() {
+    let mut results = planned(ORDERED);
+    let accuracies = [0.9, 0.8, 0.3, 0.3, 0.8, 0.9];
+    for (place, run) in results.runs.iter_mut().enumerate() {
+        finish(run, accuracies[place / 2] + 0.001 * (place % 2) as f64, None);
+    }
+    let summary = Summary::of(&results);
+    let [cifar100, imagenette] = summary.orders.as_slice() else { panic!("two orders: {:?}", summary.orders) };
+    assert_eq!((cifar100.rows, cifar100.inverted, cifar100.correlation), (3, 0, Some(1.0)));
+    assert_eq!((imagenette.rows, imagenette.inverted, imagenette.contradictions.len()), (3, 3, 3));
+    let text = markdown(&summary);
+    let expected = "\n\ncifar100, 3 rows: 3 of 3 pairs are measured in the published order; rank correlation 1.00 (Spearman).\n\nimagenette, ";
+    assert!(text.contains("## Order") && text.contains(expected), "{text}");
+    assert!(text.contains("% measured) behind imagenette, gaussian &lt;guess>"), "{text}");
+    let page = html(&results, Page::File);
+    assert!(page.contains("<h3>Order</h3>") && page.contains("behind imagenette, gaussian &lt;guess&gt;"));
+    assert!(latex(&summary).contains("imagenette, 3 rows: 0 of 3 pairs"));
+}
+
 #[test]
 fn markdown_is_as_expected() {
     let expected = "\

@@ -55,14 +55,16 @@ pub fn probe(
     let run = |config: &EstimatorConfig| estimate::step(config, network, &collecting, state);
     let granularity = Some(config.granularity());
     let in_mode = |mode| run(&EstimatorConfig { mode, granularity, ..config.clone() });
-    let oracle = in_mode(Mode::Oracle)?;
+    // A probe takes no more memory than the step it looks at.
+    let reverse = if config.mode == Mode::Checkpointed { Mode::Checkpointed } else { Mode::Oracle };
+    let oracle = in_mode(reverse)?;
     // Forward mode has nothing to measure where the guess is the target itself.
     let is_exact = matches!(config.guess.origin(), Origin::Target);
     let measured = if is_exact { None } else { Some(in_mode(Mode::Forward)?) };
     let forward = measured.as_ref().unwrap_or(&oracle);
     let exact = run(&EstimatorConfig {
         guess: exact_guess,
-        mode: Mode::Oracle,
+        mode: reverse,
         granularity: None,
         directions: 1,
         mix: None,
