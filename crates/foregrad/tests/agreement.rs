@@ -4,7 +4,9 @@ mod common;
 
 use common::{Case, largest_deviation, relative};
 use foregrad::baseline;
-use foregrad::estimate::{Combination, EstimatorConfig, Granularity, Horizon, Memory, Mode, Space};
+use foregrad::estimate::{
+    self, Combination, EstimatorConfig, EstimatorState, Granularity, Horizon, Memory, Mode, Space, StepInput,
+};
 use foregrad::models::{HeadKind, Norm};
 use foregrad::vector::ParamVector;
 
@@ -118,6 +120,26 @@ fn activity_space_agrees_where_samples_stay_apart() {
                 }
             }
         }
+    }
+}
+
+/// The same directions brought by the caller, whose inner products are taken sample by sample, give the same update.
+#[test]
+fn all_samples_share_the_inner_products_of_a_span() {
+    let case = Case::new("small-net", Norm::Batch, Norm::Batch, HeadKind::Cnn);
+    for mode in [Mode::Oracle, Mode::Forward] {
+        let config =
+            EstimatorConfig { guess: guess("span"), space: Space::Activity, directions: 4, mode, ..Default::default() };
+        let step = |input: StepInput<'_>| {
+            estimate::step(&config, &case.network, &input, &EstimatorState::default()).expect("a valid estimator")
+        };
+        let shared = step(StepInput { collect_guesses: true, ..case.input() });
+        let apart = step(StepInput { given: Some(&shared.guesses), ..case.input() });
+        let signs = shared.guesses.get::<4>("0.block.0").expect("a direction").sum_dim(3).sum_dim(2).sum_dim(1);
+        let signs: Vec<f64> = signs.into_data().iter::<f64>().collect();
+        assert!(signs.iter().any(|sum| *sum > 0.0) && signs.iter().any(|sum| *sum < 0.0), "signs differ: {signs:?}");
+        let gap = relative(&shared.update, &apart.update);
+        assert!(gap < 1e-9, "{mode}: {gap:e}");
     }
 }
 

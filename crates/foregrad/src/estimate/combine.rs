@@ -7,14 +7,20 @@
 //! ```
 //! Source: Fluegel et al. (2024); Fournier et al. (2023), equations 4 and 5, for one direction.
 
-use nalgebra::{DMatrix, DVector, SymmetricEigen};
+use std::cell::OnceCell;
+
+use nalgebra::{DMatrix, DVector, Dyn, SymmetricEigen};
 
 /// Eigenvalues of a Gram matrix of unit vectors below this are rounding noise: directions that depend on others.
 const RANK_TOLERANCE: f64 = 1e-9;
 
 /// The Gram matrix `B^T B` of the directions of one slot.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Gram(DMatrix<f64>);
+#[derive(Debug, Clone)]
+pub struct Gram {
+    products: DMatrix<f64>,
+    /// Of the cosines, once a projection has asked for it.
+    eigen: OnceCell<SymmetricEigen<f64, Dyn>>,
+}
 
 impl Gram {
     /// The matrix of all inner products `product(d, e)`.
@@ -27,28 +33,30 @@ impl Gram {
                 gram[(e, d)] = value;
             }
         }
-        Self(gram)
+        Self { products: gram, eigen: OnceCell::new() }
     }
 
     /// Adds the products of another part of the same vectors.
     pub fn add(&mut self, other: &Gram) {
-        self.0 += &other.0;
+        self.products += &other.products;
+        self.eigen = OnceCell::new();
     }
 
     /// `|G_d|^2`.
     pub fn square_norm(&self, direction: usize) -> f64 {
-        self.0[(direction, direction)]
+        self.products[(direction, direction)]
     }
 
     /// The coefficients `(B^T B)^+ b` of the orthogonal projection.
     pub fn project(&self, b: &[f64]) -> Vec<f64> {
         let count = b.len();
         // Scaling every direction to norm 1 first keeps a short direction from being taken for a dependent one.
-        let inverse_norm: Vec<f64> =
-            (0..count).map(|d| if self.0[(d, d)] > 0.0 { self.0[(d, d)].sqrt().recip() } else { 0.0 }).collect();
-        let cosines = DMatrix::from_fn(count, count, |d, e| self.0[(d, e)] * inverse_norm[d] * inverse_norm[e]);
+        let inverse = |square: f64| if square > 0.0 { square.sqrt().recip() } else { 0.0 };
+        let inverse_norm: Vec<f64> = (0..count).map(|d| inverse(self.square_norm(d))).collect();
+        let cosine = |d: usize, e: usize| self.products[(d, e)] * inverse_norm[d] * inverse_norm[e];
+        let SymmetricEigen { eigenvectors, eigenvalues } =
+            self.eigen.get_or_init(|| SymmetricEigen::new(DMatrix::from_fn(count, count, cosine)));
         let scaled = DVector::from_fn(count, |d, _| b[d] * inverse_norm[d]);
-        let SymmetricEigen { eigenvectors, eigenvalues } = SymmetricEigen::new(cosines);
         let mut along = eigenvectors.transpose() * scaled;
         for (value, eigenvalue) in along.iter_mut().zip(eigenvalues.iter()) {
             *value = if *eigenvalue > RANK_TOLERANCE { *value / eigenvalue } else { 0.0 };

@@ -101,7 +101,7 @@ impl<'a> Engine<'a> {
         let per_unit: Vec<Vec<f64>> = (0..width)
             .map(|unit| {
                 let b: Vec<f64> = b.iter().map(|b| b[unit]).collect();
-                self.coefficients(&b, kept.grams.get(unit))
+                self.coefficients(&b, kept.grams.get(unit).or(kept.grams.first()))
             })
             .collect();
         self.record(&kept.slots[0].name, b);

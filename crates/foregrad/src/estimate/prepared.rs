@@ -7,6 +7,7 @@ use burn::tensor::Tensor;
 
 use super::combine::{self, Gram};
 use super::engine::{Directions, Engine};
+use super::guess::Origin;
 use super::mix::{self, MixedSlot};
 use super::stage::Window;
 use super::{Combination, Granularity};
@@ -41,7 +42,7 @@ pub struct Prepared {
     pub slots: Vec<Slot>,
     /// The directions as they are measured.
     pub directions: Directions,
-    /// Inner products of the directions, where the combination needs them: one a slot, or one a sample.
+    /// Inner products of the directions, where the combination needs them: one a slot, or one a sample, or one for all samples.
     pub grams: Vec<Gram>,
 }
 
@@ -141,10 +142,13 @@ impl<'a> Engine<'a> {
                 vec![Gram::new(tensors.len(), |d, e| ops::dot(&tensors[d], &tensors[e]))]
             }
             Directions::Activity(tensors) => {
-                let products: Vec<Vec<Vec<f64>>> =
-                    tensors.iter().map(|a| tensors.iter().map(|b| ops::row_dots(a, b)).collect()).collect();
-                let samples = tensors[0].dims()[0];
-                (0..samples).map(|sample| Gram::new(tensors.len(), |d, e| products[d][e][sample])).collect()
+                // The directions of a span differ by a sign from sample to sample, which no inner product sees.
+                let is_shared = matches!(self.config.guess.origin(), Origin::BatchSpan) && self.input.given.is_none();
+                let samples = if is_shared { 1 } else { tensors[0].dims()[0] };
+                let rows: Vec<_> = tensors.iter().map(|tensor| tensor.clone().narrow(0, 0, samples)).collect();
+                let below = |d: usize| rows[..=d].iter().map(|other| ops::row_dots(&rows[d], other)).collect();
+                let products: Vec<Vec<Vec<f64>>> = (0..rows.len()).map(below).collect();
+                (0..samples).map(|sample| Gram::new(rows.len(), |d, e| products[d][e][sample])).collect()
             }
         }
     }

@@ -27,9 +27,10 @@ function coloured(layout) {
 }
 // Epochs and blocks are whole numbers: a mark at each, as long as there is room.
 function whole(figure) {
-  const last = Math.max(...figure.data.map((trace) => trace.x[trace.x.length - 1]));
-  for (const axis of Object.values(figure.layout)) {
-    if (["epoch", "block"].includes(axis?.title?.text) && last <= 16) axis.dtick = 1;
+  for (const [key, axis] of Object.entries(figure.layout)) {
+    if (!["epoch", "block"].includes(axis?.title?.text)) continue;
+    const own = figure.data.filter((trace) => (trace.xaxis || "x") === key.replace("axis", ""));
+    if (Math.max(...own.map((trace) => trace.x[trace.x.length - 1])) <= 16) axis.dtick = 1;
   }
 }
 function draw(chart) {

@@ -28,7 +28,8 @@ pub(super) const SUPPORT: Support = Support {
     forward_any_target: true,
 };
 
-/// The first `count` principal directions of a batch of guesses `[n, c, h, w]`, each once a sample with the sample's sign.
+/// The first `count` principal directions of a batch of guesses `[n, c, h, w]`, each once a sample with the sample's sign, so that
+/// all samples have the same inner products between directions.
 ///
 /// With `A` the row-normalised guesses and `A A^T = U S^2 U^T`, the right singular vectors are `V^T = S^-1 U^T A`. Directions
 /// beyond the rank are zero.
@@ -45,17 +46,14 @@ pub(in crate::estimate) fn directions(guesses: Tensor<4>, count: usize, stream: 
     order.sort_by(|a, b| eigenvalues[*b].total_cmp(&eigenvalues[*a]));
     let largest = order.first().map_or(0.0, |first| eigenvalues[*first].max(0.0).sqrt());
     let placement = Placement::of(&rows);
-    let direction = |position: usize| {
-        let mut weights = vec![0.0; samples];
-        if let Some(index) = order.get(position) {
-            let singular = eigenvalues[*index].max(0.0).sqrt();
-            if singular > RANK_TOLERANCE * largest {
-                weights = eigenvectors.column(*index).iter().map(|u| u / singular).collect();
-            }
+    let mut weights = vec![0.0; count * samples];
+    for (weights, index) in weights.chunks_exact_mut(samples).zip(&order) {
+        let singular = eigenvalues[*index].max(0.0).sqrt();
+        if singular > RANK_TOLERANCE * largest {
+            weights.iter_mut().zip(eigenvectors.column(*index).iter()).for_each(|(weight, u)| *weight = u / singular);
         }
-        let v = placement.tensor(weights, [1, samples]).matmul(rows.clone());
-        let signs = stream.at(position as u64).sign_tensor([samples, 1], &placement);
-        signs.matmul(v).reshape(shape)
-    };
-    (0..count).map(direction).collect()
+    }
+    let v = ops::matmul(placement.tensor(weights, [count, samples]), rows);
+    let signs = stream.sign_tensor([samples, 1], &placement);
+    (0..count).map(|position| signs.clone().matmul(v.clone().narrow(0, position, 1)).reshape(shape)).collect()
 }
