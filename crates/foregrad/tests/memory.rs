@@ -1,7 +1,7 @@
 //! Peak memory of a step in forward mode: it does not grow with depth, where theory says so.
 
 // The measured growth, for whoever runs it with `--nocapture`.
-#![allow(clippy::print_stdout)]
+#![allow(clippy::print_stdout, reason = "the growth is worth reading under --nocapture")]
 
 use burn::tensor::{DType, Device};
 use foregrad::estimate::{self, EstimatorConfig, EstimatorState, Granularity, Horizon, LastBlock, Mode, StepInput};

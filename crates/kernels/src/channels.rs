@@ -11,6 +11,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use crate::gate::gated;
 use crate::{Real, instructions, memory};
 
 mod sums;
@@ -92,7 +93,7 @@ impl<T: Real> Rectifier<'_, T> {
     #[inline(always)]
     fn of_channel(self, channel: usize) -> impl Fn(T, T) -> T + use<T> {
         let (scale, shift) = (self.scale[channel], self.shift[channel]);
-        move |value, x| if scale * x + shift <= T::default() { T::default() } else { value }
+        move |value, x| gated(value, scale * x + shift)
     }
 }
 

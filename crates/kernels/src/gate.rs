@@ -54,19 +54,12 @@ impl<T: Real> WithSimd for Sum<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { y, s } = self;
-        let whole = y.len() - y.len() % (size_of::<T::Vector<S>>() / size_of::<T>());
-        let ((y, y_rest), (s, s_rest)) = (y.split_at_mut(whole), s.split_at(whole));
-        let y: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(y);
-        let s: &[T::Vector<S>] = bytemuck::cast_slice(s);
+        let ((y, y_rest), (s, s_rest)) = (registers_mut::<T, S>(self.y), registers::<T, S>(self.s));
         for (y, &s) in y.iter_mut().zip(s) {
             let sum = T::plus(simd, *y, s);
             *y = T::gated(simd, sum, sum);
         }
-        for (y, &s) in y_rest.iter_mut().zip(s_rest) {
-            let sum = *y + s;
-            *y = if sum <= T::default() { T::default() } else { sum };
-        }
+        y_rest.iter_mut().zip(s_rest).for_each(|(y, &s)| *y = gated(*y + s, *y + s));
     }
 }
 
@@ -82,28 +75,41 @@ impl<T: Real> WithSimd for Gate<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { v, y } = self;
-        let whole = v.len() - v.len() % (size_of::<T::Vector<S>>() / size_of::<T>());
-        let (vectors, v_rest) = v.split_at_mut(whole);
-        let vectors: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(vectors);
-        let gated = |v: &mut T, y: T| {
-            if y <= T::default() {
-                *v = T::default();
-            }
+        let (v, v_rest) = registers_mut::<T, S>(self.v);
+        let Some(y) = self.y else {
+            v.iter_mut().for_each(|v| *v = T::gated(simd, *v, *v));
+            return v_rest.iter_mut().for_each(|v| *v = gated(*v, *v));
         };
-        let Some(y) = y else {
-            for v in vectors {
-                *v = T::gated(simd, *v, *v);
-            }
-            return v_rest.iter_mut().for_each(|v| gated(v, *v));
-        };
-        let (y, y_rest) = y.split_at(whole);
-        let y: &[T::Vector<S>] = bytemuck::cast_slice(y);
-        for (v, &y) in vectors.iter_mut().zip(y) {
-            *v = T::gated(simd, *v, y);
-        }
-        v_rest.iter_mut().zip(y_rest).for_each(|(v, &y)| gated(v, y));
+        let (y, y_rest) = registers::<T, S>(y);
+        v.iter_mut().zip(y).for_each(|(v, &y)| *v = T::gated(simd, *v, y));
+        v_rest.iter_mut().zip(y_rest).for_each(|(v, &y)| *v = gated(*v, y));
     }
+}
+
+/// [`Real::gated`] of one element.
+#[inline(always)]
+pub(crate) fn gated<T: Real>(v: T, y: T) -> T {
+    if y <= T::default() { T::default() } else { v }
+}
+
+/// The whole registers of some elements, and the rest.
+#[inline(always)]
+fn registers<T: Real, S: Simd>(values: &[T]) -> (&[T::Vector<S>], &[T]) {
+    let (whole, rest) = values.split_at(in_registers::<T, S>(values.len()));
+    (bytemuck::cast_slice(whole), rest)
+}
+
+/// [`registers`] to be changed.
+#[inline(always)]
+fn registers_mut<T: Real, S: Simd>(values: &mut [T]) -> (&mut [T::Vector<S>], &mut [T]) {
+    let (whole, rest) = values.split_at_mut(in_registers::<T, S>(values.len()));
+    (bytemuck::cast_slice_mut(whole), rest)
+}
+
+/// How many of `length` elements fill whole registers.
+#[inline(always)]
+fn in_registers<T: Real, S: Simd>(length: usize) -> usize {
+    length - length % (size_of::<T::Vector<S>>() / size_of::<T>())
 }
 
 #[cfg(test)]

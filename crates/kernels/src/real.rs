@@ -41,7 +41,7 @@ macro_rules! real {
                 f64::from(self)
             }
             #[inline(always)]
-            #[allow(clippy::cast_possible_truncation)]
+            #[allow(clippy::cast_possible_truncation, reason = "rounding to the nearest value is what is wanted")]
             fn of_f64(value: f64) -> Self {
                 value as Self
             }

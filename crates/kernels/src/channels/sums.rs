@@ -2,6 +2,7 @@
 
 use pulp::{Simd, WithSimd, bytemuck};
 
+use crate::gate::gated;
 use crate::{Real, instructions};
 
 /// Independent partial sums, so that additions overlap; no more than the smallest planes have pixels. The same number for all
@@ -87,8 +88,7 @@ impl<T: Real> Terms<T, 2> for Rectified<T> {
     }
     #[inline(always)]
     fn scalars(self, a: T, b: T) -> [T; 2] {
-        let a = if self.scale * b + self.shift <= T::default() { T::default() } else { a };
-        self.products.scalars(a, b)
+        self.products.scalars(gated(a, self.scale * b + self.shift), b)
     }
 }
 
