@@ -28,6 +28,7 @@ pub mod files;
 pub mod layers;
 pub mod losses;
 pub mod models;
+pub mod numbers;
 pub mod ops;
 pub mod report;
 pub mod rng;

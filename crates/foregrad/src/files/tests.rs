@@ -1,0 +1,138 @@
+use std::io::Write;
+
+use super::fault::{Fault, Injected, Operation, Plan, inject};
+use super::*;
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+fn strike(folder: &Path, at: usize, fault: Fault) -> Injected {
+    inject(Plan { under: folder.to_path_buf(), at, fault, lasting: false })
+}
+
+/// Calls of one replacement of a file.
+fn calls(folder: &Path, path: &Path) -> usize {
+    let counted = strike(folder, usize::MAX, Fault::Short);
+    write_atomically(path, b"first").expect("a file");
+    counted.calls()
+}
+
+#[test]
+fn a_file_is_replaced_whole_and_nothing_else_is_left() {
+    let dir = folder();
+    let path = dir.path().join("file");
+    for content in ["first", "2nd"] {
+        write_atomically(&path, content.as_bytes()).expect("a file");
+        assert_eq!(read_text(&path).expect("text"), content);
+    }
+    assert_eq!(list(dir.path()).expect("a folder").as_slice(), std::slice::from_ref(&path));
+    assert!(!write_atomically(&path.join("below"), b"x").expect_err("no folder").is_usage());
+}
+
+#[test]
+fn at_every_call_that_fails_the_old_file_or_the_new_one_is_there_whole() {
+    let dir = folder();
+    let path = dir.path().join("file");
+    for at in 0..calls(dir.path(), &path) {
+        for fault in
+            [libc::ENOSPC, libc::EIO, libc::EACCES, libc::ESTALE].map(Fault::Error).into_iter().chain([Fault::Crash])
+        {
+            write_atomically(&path, b"first").expect("a file");
+            let injected = strike(dir.path(), at, fault);
+            let written = write_atomically(&path, b"second");
+            let (operation, _) = injected.struck().expect("a fault");
+            drop(injected);
+            let expected: &[u8] = if written.is_ok() { b"second" } else { b"first" };
+            assert_eq!(read(&path).expect("a file"), expected, "{operation:?} {fault:?}");
+            assert_eq!(written.is_ok(), operation == Operation::SyncFolder, "{operation:?} {fault:?}");
+            if let Err(error) = written {
+                assert!(error.to_string().contains("file") && !error.is_usage(), "{error}");
+            }
+        }
+    }
+    remove_unfinished(dir.path()).expect("a folder");
+    assert_eq!(list(dir.path()).expect("a folder"), [path]);
+}
+
+#[test]
+fn interrupted_and_short_calls_are_made_again() {
+    let dir = folder();
+    let path = dir.path().join("file");
+    for at in 0..calls(dir.path(), &path) {
+        for fault in [Fault::Error(libc::EINTR), Fault::Short] {
+            let injected = strike(dir.path(), at, fault);
+            write_atomically(&path, b"second").expect("a file");
+            assert!(injected.struck().is_some());
+            drop(injected);
+            let _injected = strike(dir.path(), at, fault);
+            assert_eq!(read(&path).expect("a file"), b"second");
+            assert_eq!(list(dir.path()).expect("a folder").len(), 1);
+        }
+    }
+}
+
+#[test]
+fn a_missing_file_is_none_and_any_other_error_is_told() {
+    let dir = folder();
+    let missing = dir.path().join("missing");
+    assert_eq!(read_if_there(&missing).expect("none"), None);
+    assert_eq!(kind(&missing).expect("none"), None);
+    assert_eq!(list_if_there(&missing).expect("none"), None);
+    assert!(!remove_if_there(&missing).expect("none"));
+    write_atomically(&missing, b"").expect("a file");
+    assert_eq!(kind(&missing.join("below")).expect("none"), None);
+    assert_eq!(kind(dir.path()).expect("a folder"), Some(Kind::Folder));
+    let refused = |result: Result<()>| {
+        let error = result.expect_err("a fault");
+        assert!(matches!(&error, Error::Io { source, .. } if source.raw_os_error() == Some(libc::EACCES)), "{error}");
+    };
+    let _injected =
+        inject(Plan { under: dir.path().to_path_buf(), at: 0, fault: Fault::Error(libc::EACCES), lasting: true });
+    refused(read_if_there(&missing).map(drop));
+    refused(kind(&missing).map(drop));
+    refused(list_if_there(dir.path()).map(drop));
+    refused(remove_if_there(&missing).map(drop));
+}
+
+#[test]
+fn text_in_another_encoding_is_named() {
+    let dir = folder();
+    let path = dir.path().join("text");
+    write_atomically(&path, b"\xef\xbb\xbfa = 1").expect("a file");
+    assert_eq!(read_text(&path).expect("text"), "a = 1");
+    write_atomically(&path, b"\xff\xfea\0").expect("a file");
+    assert!(read_text(&path).expect_err("UTF-16").to_string().contains("found UTF-16"));
+    write_atomically(&path, b"caf\xe9").expect("a file");
+    assert!(read_text(&path).expect_err("Latin-1").to_string().contains("no UTF-8, at 3"));
+}
+
+#[test]
+fn one_lock_excludes_others_until_it_is_dropped_or_its_file_is_removed() {
+    let dir = folder();
+    let path = dir.path().join("lock");
+    let Locking::Held(mut lock) = try_lock(&path).expect("a lock") else { panic!("nobody holds it") };
+    assert!(matches!(try_lock(&path), Ok(Locking::Busy)) && lock.is_current().expect("a file"));
+    lock.file().write_all(b"holder").expect("bytes");
+    assert_eq!(read(&path).expect("a file"), b"holder");
+    remove(&path).expect("removed");
+    assert!(!lock.is_current().expect("no file"));
+    let Ok(Locking::Held(heir)) = try_lock(&path) else { panic!("the file is another") };
+    drop(lock);
+    assert!(heir.is_current().expect("a file"));
+    drop(heir);
+    assert!(matches!(try_lock(&path), Ok(Locking::Held(_))));
+}
+
+#[test]
+fn a_file_system_without_locks_says_so_and_other_errors_are_told() {
+    let dir = folder();
+    let path = dir.path().join("lock");
+    write_atomically(&path, b"").expect("a file");
+    for number in [libc::ENOSYS, libc::ENOLCK, libc::EOPNOTSUPP] {
+        let _injected = strike(dir.path(), 1, Fault::Error(number));
+        assert!(matches!(try_lock(&path), Ok(Locking::Unsupported)));
+    }
+    let _injected = strike(dir.path(), 1, Fault::Error(libc::EIO));
+    assert!(!try_lock(&path).expect_err("a fault").is_usage());
+}
