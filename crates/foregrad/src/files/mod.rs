@@ -254,6 +254,16 @@ pub fn remove_unfinished(folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// A path as it can be pasted into a shell, whatever bytes its name has.
+pub fn pasted(path: &Path) -> String {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    let plain = shlex::try_quote(path.to_str().unwrap_or_default()).ok();
+    match plain.filter(|text| path.to_str().is_some() && !text.contains(char::is_control)) {
+        Some(quoted) => quoted.into_owned(),
+        None => format!("$'{}'", bytes.escape_ascii()),
+    }
+}
+
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

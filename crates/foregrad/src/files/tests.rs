@@ -136,3 +136,18 @@ fn a_file_system_without_locks_says_so_and_other_errors_are_told() {
     let _injected = strike(dir.path(), 1, Fault::Error(libc::EIO));
     assert!(!try_lock(&path).expect_err("a fault").is_usage());
 }
+
+#[cfg(unix)]
+#[test]
+fn a_pasted_path_is_the_path() {
+    use std::os::unix::ffi::OsStrExt;
+    for name in
+        [&b"runs/first"[..], b"two words", b"it's", "Gr\u{f6}\u{df}e \"q\" & <b> $HOME".as_bytes(), b"caf\xe9 d'\n"]
+    {
+        let path = Path::new(std::ffi::OsStr::from_bytes(name));
+        let command = format!("printf %s {}", pasted(path));
+        let echoed = std::process::Command::new("bash").args(["-c", &command]).output().expect("a shell");
+        assert_eq!(echoed.stdout, name, "{command}");
+    }
+    assert_eq!(pasted(Path::new("runs/first")), "runs/first");
+}

@@ -1,14 +1,13 @@
 //! One run of a study: claimed, begun or gone on with, and written down.
 
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 
 use super::claim::{Claim, Holder};
 use super::planned::Planned;
 use super::results::run_folder;
 use super::{Machine, Row};
 use crate::rng::Placement;
-use crate::train::{Changes, Observer, Outcome, RunFolder, Trainer};
+use crate::train::{Changes, Control, Observer, Outcome, RunFolder, Trainer};
 use crate::{Error, Result};
 
 /// How an attempt at a run ended.
@@ -34,7 +33,7 @@ pub fn execute(
     planned: &Planned,
     placement: Placement,
     version: &str,
-    stop: &AtomicBool,
+    control: &Control,
     observer: &mut dyn Observer,
 ) -> Result<Attempt> {
     let folder = run_folder(study, &planned.name);
@@ -46,7 +45,7 @@ pub fn execute(
     if let Some(row) = Row::read(&folder)? {
         return Ok(Attempt::Ended(Box::new(row)));
     }
-    let outcome = train(&folder, planned, placement, stop, observer);
+    let outcome = train(&folder, planned, placement, control, observer);
     if claim.is_lost() {
         return Ok(Attempt::Stopped);
     }
@@ -67,11 +66,11 @@ fn train(
     folder: &Path,
     planned: &Planned,
     placement: Placement,
-    stop: &AtomicBool,
+    control: &Control,
     observer: &mut dyn Observer,
 ) -> Result<bool> {
     let config = &planned.config;
-    let mut trainer = if RunFolder::has_checkpoint(folder) {
+    let mut trainer = if RunFolder::has_checkpoint(folder)? {
         let changes = Changes { epochs: None, data_dir: config.data.dir.clone() };
         Trainer::resume(folder, None, &changes, placement)?
     } else {
@@ -80,5 +79,5 @@ fn train(
     if trainer.is_complete() {
         return Ok(true);
     }
-    Ok(matches!(trainer.run(stop, observer)?, Outcome::Done(_)))
+    Ok(matches!(trainer.run(control, observer)?, Outcome::Done(_)))
 }

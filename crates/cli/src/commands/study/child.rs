@@ -4,8 +4,6 @@
 
 use std::io::Read;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -14,7 +12,7 @@ use foregrad::study::{Attempt, Planned, execute};
 use foregrad::train::{Observer, StepReport};
 use serde::{Deserialize, Serialize};
 
-use crate::{Ending, device, output, version};
+use crate::{Ending, device, output, process, version};
 
 /// Between two lines of progress.
 const PERIOD: Duration = Duration::from_millis(200);
@@ -41,16 +39,14 @@ pub enum Message {
 /// Works on a run until it ends.
 pub fn run(study: &Path, planned: &Planned) -> Result<Ending> {
     device::set_threads(planned.config.threads)?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let asked = stop.clone();
-    ctrlc::set_handler(move || asked.store(true, Ordering::Relaxed))?;
-    let orphaned = stop.clone();
+    let control = process::requests()?;
+    let orphaned = control.clone();
     std::thread::spawn(move || {
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
-        orphaned.store(true, Ordering::Relaxed);
+        orphaned.stop();
     });
     let placement = device::placement(&planned.config.device, DType::F32)?;
-    let attempt = execute(study, planned, placement, version::FULL, &stop, &mut Reporter { told: None })?;
+    let attempt = execute(study, planned, placement, version::FULL, &control, &mut Reporter { told: None })?;
     let message = match attempt {
         Attempt::Ended(_) => Message::Ended,
         Attempt::Held(holder) => Message::Held(format!("process {} on {}", holder.process, holder.host)),

@@ -28,17 +28,18 @@ const PARTS: u64 = 1000;
 
 /// Runs everything unfinished, and waits for what other processes hold.
 pub fn run_all(arguments: &Arguments, out: &Path, runs: &[Planned], unfinished: &[Planned]) -> Result<Ending> {
-    let stop = process::stop_on_interrupt()?;
+    let control = process::requests()?;
+    let stop = control.stopping();
     let mut pool = Pool::new(arguments, out, [runs.len(), unfinished.len()]);
     let mut pending: VecDeque<&Planned> = unfinished.iter().collect();
     loop {
-        let elsewhere = pool.work_off(&mut pending, &stop)?;
+        let elsewhere = pool.work_off(&mut pending, stop)?;
         if stop.load(Ordering::Relaxed) {
             pool.bars.clear().ok();
             output::remark("stopped; the same command goes on from the checkpoints");
             return Ok(Ending::Interrupted);
         }
-        pending = pool.wait_for(elsewhere, &stop)?.into();
+        pending = pool.wait_for(elsewhere, stop)?.into();
         if pending.is_empty() && !stop.load(Ordering::Relaxed) {
             break;
         }
