@@ -145,6 +145,14 @@ pub fn kind(path: &Path) -> Result<Option<Kind>> {
     }))
 }
 
+/// Where a link leads; none if there is nothing of this name.
+///
+/// # Errors
+/// A path that is no link, or cannot be looked at.
+pub fn link_target(path: &Path) -> Result<Option<PathBuf>> {
+    if_there(attempt(Operation::Inspect, path, || std::fs::read_link(path)), path)
+}
+
 /// The paths in a folder, in order.
 ///
 /// # Errors
