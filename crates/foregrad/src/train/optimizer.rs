@@ -83,8 +83,9 @@ impl OptimizerConfig {
         positive("--momentum", self.momentum, (0.0..1.0).contains(&self.momentum), "a number from 0 to below 1")?;
         positive("--weight-decay", self.weight_decay, self.weight_decay >= 0.0, "a number not below 0")?;
         positive("--clip", self.clip, self.clip >= 0.0, "a number not below 0")?;
-        let inside = self.betas.iter().all(|beta| (0.0..1.0).contains(beta));
-        positive("betas", self.betas[0], inside, "two numbers from 0 to below 1")
+        let beta =
+            |beta: f64| positive("optimizer.betas", beta, (0.0..1.0).contains(&beta), "numbers from 0 to below 1");
+        self.betas.into_iter().try_for_each(beta)
     }
 }
 
