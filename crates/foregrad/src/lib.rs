@@ -25,6 +25,7 @@ pub mod data;
 pub mod error;
 pub mod estimate;
 pub mod files;
+pub mod formats;
 pub mod layers;
 pub mod losses;
 pub mod models;

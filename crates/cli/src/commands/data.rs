@@ -165,8 +165,8 @@ fn verify(source: &Source, json: bool) -> Result<Ending> {
     } else {
         let row = |report: &data::FileReport| {
             let status = match (report.status, &report.expected) {
-                (FileStatus::Verified, _) => "verified".to_string(),
-                (FileStatus::Present, _) => "whole (no published digest)".to_string(),
+                (FileStatus::Verified, _) => format!("as published{}", decoded(report)),
+                (FileStatus::Present, _) => format!("no published digest{}", decoded(report)),
                 (FileStatus::Missing, _) => "missing".to_string(),
                 (FileStatus::Differs, expected) => format!("expected {}", expected.as_deref().unwrap_or("another")),
             };
@@ -174,7 +174,27 @@ fn verify(source: &Source, json: bool) -> Result<Ending> {
         };
         let rows: Vec<_> = reports.iter().map(row).collect();
         output::line(table::render(&["file", "bytes", "md5", "status"], &rows))?;
+        output::remark(checked(&reports));
     }
     let bad = |report: &data::FileReport| matches!(report.status, FileStatus::Differs | FileStatus::Missing);
     Ok(if reports.iter().any(bad) { Ending::Failed } else { Ending::Done })
+}
+
+fn decoded(report: &data::FileReport) -> &'static str {
+    if report.decoded { ", decoded" } else { ", not decoded" }
+}
+
+/// What was checked, and what was not.
+fn checked(reports: &[data::FileReport]) -> String {
+    let count = |wanted: fn(&data::FileReport) -> bool| reports.iter().filter(|report| wanted(report)).count();
+    let decoded = match count(|report| report.decoded) {
+        0 => "nothing was decoded, because files are missing",
+        _ => "every image and label was decoded",
+    };
+    let unknown = count(|report| report.status == FileStatus::Present);
+    let rest = match unknown {
+        0 => String::new(),
+        _ => format!("; of {unknown} no digest is published, so that they are the authors' was not checked"),
+    };
+    format!("{decoded}{rest}; other files beside them were not looked at")
 }

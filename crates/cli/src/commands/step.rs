@@ -3,15 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use burn::tensor::DType;
+use burn::tensor::{DType, Tensor};
 use clap::{Args, ValueEnum};
 use foregrad::estimate::{self, EstimatorState, StepInput, StepOutput};
 use foregrad::losses::Labels;
 use foregrad::models::ModelConfig;
 use foregrad::rng::Placement;
-use foregrad::train::{Checkpoint, Loaded, RunConfig, weights};
+use foregrad::train::{self, Checkpoint, Loaded, RunConfig, weights};
 use foregrad::vector::ParamVector;
-use foregrad::{Error, estimate::EstimatorConfig};
+use foregrad::{estimate::EstimatorConfig, files};
 
 use crate::args::{EstimatorFlags, MachineFlags, ModelFlags};
 use crate::{Ending, device, output};
@@ -38,7 +38,7 @@ pub struct Arguments {
     /// Weights (safetensors with PyTorch's names) or a checkpoint
     #[arg(long, value_name = "FILE")]
     weights: PathBuf,
-    /// `images` (f32, normalised, NCHW) and `labels` (i64)
+    /// `images` (floating-point, normalised, NCHW) and `labels` (classes, or rows with a single 1)
     #[arg(long, value_name = "FILE")]
     batch: PathBuf,
     /// File to write
@@ -105,47 +105,16 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
     Ok(Ending::Done)
 }
 
-/// Images and labels, checked against each other and against the classifier.
-fn read_batch(
-    arguments: &Arguments,
-    weights: &ParamVector,
-    placement: &Placement,
-) -> Result<(burn::tensor::Tensor<4>, Labels)> {
+/// Images and labels; the classes are those of the flag, else of the classifier.
+fn read_batch(arguments: &Arguments, weights: &ParamVector, placement: &Placement) -> Result<(Tensor<4>, Labels)> {
     let path = &arguments.batch;
-    let (tensors, _) = weights::load(path, placement)?;
-    let wanted = "`images` of shape [n, channels, height, width]";
-    let entry = tensors.entry("images").ok_or_else(|| Error::bad_file(path, wanted, "no `images`"))?;
-    if entry.shape().len() != 4 || entry.shape().contains(&0) {
-        return Err(Error::bad_file(path, wanted, format!("shape {:?}", entry.shape())).into());
-    }
-    let images = entry.tensor::<4>();
     let of_classifier = weights.entry("fc.bias").and_then(|bias| bias.shape().first().copied());
     let classes = arguments.classes.or(of_classifier).unwrap_or(10);
-    let found = weights::load_integers(path, "labels")?;
-    if found.len() != images.dims()[0] {
-        let expected = format!("{} labels, one an image", images.dims()[0]);
-        return Err(Error::bad_file(path, expected, found.len().to_string()).into());
-    }
-    if let Some(label) = found.iter().find(|label| !(0..classes as i64).contains(label)) {
-        return Err(Error::bad_file(path, format!("labels from 0 to {}", classes - 1), label.to_string()).into());
-    }
-    let indices = found.into_iter().map(|label| label as usize).collect();
-    Ok((images, Labels { indices, classes }))
+    Ok(train::read_batch(path, &files::read(path)?, classes, placement)?)
 }
 
-/// `guess/D/PATH` of a file as `D.PATH`.
 fn read_guesses(path: &Path, placement: &Placement) -> Result<ParamVector> {
-    let (tensors, _) = weights::load(path, placement)?;
-    let mut guesses = ParamVector::default();
-    for (name, entry) in tensors.iter() {
-        if let Some((direction, inner)) = name.strip_prefix("guess/").and_then(|rest| rest.split_once('/')) {
-            guesses.insert_entry(format!("{direction}.{inner}"), entry.clone());
-        }
-    }
-    if guesses.is_empty() {
-        return Err(Error::bad_file(path, "tensors named guess/D/PATH", "none").into());
-    }
-    Ok(guesses)
+    Ok(train::read_guesses(path, &files::read(path)?, placement)?)
 }
 
 /// Everything a step gives, under the names of the output file.

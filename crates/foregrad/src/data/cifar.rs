@@ -4,15 +4,11 @@
 //! Source: Krizhevsky, *Learning multiple layers of features from tiny images* (2009).
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use flate2::read::GzDecoder;
-
 use super::verify::KnownFile;
-use super::{Augmentation, Dataset, LoadOptions, files, unpack};
-use crate::{Error, Result};
+use super::{Augmentation, Dataset, LoadOptions, archive, files};
+use crate::{Error, Result, formats};
 
 const PIXELS: usize = 3 * 32 * 32;
 
@@ -21,6 +17,8 @@ pub(super) struct Variant {
     name: &'static str,
     folder: &'static str,
     archive: &'static str,
+    /// Folder and archive of the version for Python, which is not read.
+    python: [&'static str; 2],
     /// Bytes before the pixels; the last of them is the label.
     label_bytes: usize,
     classes: usize,
@@ -36,6 +34,7 @@ pub(super) const CIFAR10: Variant = Variant {
     name: "cifar10",
     folder: "cifar-10-batches-bin",
     archive: "cifar-10-binary.tar.gz",
+    python: ["cifar-10-batches-py", "cifar-10-python.tar.gz"],
     label_bytes: 1,
     classes: 10,
     train: &[
@@ -55,6 +54,7 @@ pub(super) const CIFAR100: Variant = Variant {
     name: "cifar100",
     folder: "cifar-100-binary",
     archive: "cifar-100-binary.tar.gz",
+    python: ["cifar-100-python", "cifar-100-python.tar.gz"],
     label_bytes: 2,
     classes: 100,
     train: &[("train.bin", 50_000, None)],
@@ -120,21 +120,29 @@ enum Source {
 
 impl Source {
     fn open(dir: &Path, variant: &Variant) -> Result<Self> {
-        if dir.is_file() {
-            return read_archive(dir, variant);
+        if files::is_file(dir)? {
+            return read_archive(dir, &files::whole(dir)?, variant);
         }
         let nested = dir.join(variant.folder);
-        if nested.is_dir() {
+        if files::is_folder(&nested)? {
             return Ok(Source::Folder(nested));
         }
         let archive = dir.join(variant.archive);
-        if archive.is_file() { read_archive(&archive, variant) } else { Ok(Source::Folder(dir.to_path_buf())) }
+        match files::is_file(&archive)? {
+            true => read_archive(&archive, &files::whole(&archive)?, variant),
+            false => Ok(Source::Folder(dir.to_path_buf())),
+        }
     }
 
     fn append(&self, set: &mut Dataset, name: &str, records: usize, variant: &Variant) -> Result<()> {
         let (path, bytes) = match self {
             Source::Folder(dir) => {
-                let path = files::first_existing(&[dir.join(name)])?;
+                let place = [name.to_string()];
+                let path = match files::first_file(dir, &place)? {
+                    Some(path) => path,
+                    None if is_for_python(dir, variant)? => return Err(for_python(dir, variant)),
+                    None => return Err(files::none_of(dir, &place)),
+                };
                 let bytes = files::read(&path)?;
                 (path, bytes)
             }
@@ -144,50 +152,77 @@ impl Source {
                 (path.join(name), found.ok_or_else(missing)?)
             }
         };
-        let expected = records * variant.record();
-        if bytes.len() != expected {
-            return Err(Error::bad_file(&path, format!("{expected} bytes"), format!("{}", bytes.len())));
-        }
-        for (number, record) in bytes.chunks(variant.record()).enumerate() {
-            let label = record[variant.label_bytes - 1];
-            if usize::from(label) >= variant.classes {
-                let expected = format!("labels below {}", variant.classes);
-                return Err(Error::bad_file(&path, expected, format!("{label} in record {number}")));
-            }
-            set.labels.push(u16::from(label));
-            set.pixels.extend_from_slice(&record[variant.label_bytes..]);
-        }
-        Ok(())
+        add_records(set, &path, &bytes, records, variant)
     }
 }
 
-/// Reads the members of an archive into memory; nothing is written, and a member that points outside is refused.
-fn read_archive(path: &Path, variant: &Variant) -> Result<Source> {
-    let damaged =
-        |error: std::io::Error| Error::bad_file(path, "a whole .tar.gz archive", format!("a damaged one: {error}"));
-    let file = File::open(path).map_err(Error::io("read", path))?;
-    let mut archive = tar::Archive::new(GzDecoder::new(file).take(files::LARGEST));
+/// Adds the records of a file.
+fn add_records(set: &mut Dataset, path: &Path, bytes: &[u8], records: usize, variant: &Variant) -> Result<()> {
+    let expected = records * variant.record();
+    if bytes.len() != expected {
+        let damage = format!("{} bytes", bytes.len());
+        let expected = format!("{records} records, {expected} bytes");
+        return Err(match bytes.len() < variant.record() {
+            true => formats::unlike(path, expected, bytes, damage),
+            false => Error::bad_file(path, expected, damage),
+        });
+    }
+    for (number, record) in bytes.chunks(variant.record()).enumerate() {
+        let label = record[variant.label_bytes - 1];
+        if usize::from(label) >= variant.classes {
+            let expected = format!("labels below {}", variant.classes);
+            return Err(Error::bad_file(path, expected, format!("{label} in record {number}")));
+        }
+        set.labels.push(u16::from(label));
+        set.pixels.extend_from_slice(&record[variant.label_bytes..]);
+    }
+    Ok(())
+}
+
+/// The records of a file of whatever number of them.
+pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Dataset> {
+    let mut set = empty(&CIFAR10);
+    add_records(&mut set, path, bytes, (bytes.len() / CIFAR10.record()).max(1), &CIFAR10)?;
+    Ok(set)
+}
+
+/// Whether a folder holds the version for Python: its folder, its archive or its batches.
+fn is_for_python(dir: &Path, variant: &Variant) -> Result<bool> {
+    let [folder, archive] = variant.python;
+    let batch = variant.test.0.trim_end_matches(".bin");
+    let there = files::first_file(dir, &[archive.to_string(), batch.to_string()])?.is_some();
+    Ok(there || files::is_folder(&dir.join(folder))?)
+}
+
+fn for_python(path: &Path, variant: &Variant) -> Error {
+    let (name, archive) = (variant.name, variant.archive);
+    let expected = format!("the binary version, {archive} (`foregrad data download {name}` fetches it)");
+    Error::bad_file(path, expected, "the version for Python, which holds pickles")
+}
+
+/// Reads the members of an archive into memory; nothing is written.
+fn read_archive(path: &Path, bytes: &[u8], variant: &Variant) -> Result<Source> {
     let wanted: Vec<&str> = variant.train.iter().map(|(name, ..)| *name).chain([variant.test.0]).collect();
     let mut members = HashMap::new();
-    for member in archive.entries().map_err(damaged)? {
-        let mut member = member.map_err(damaged)?;
-        let inside = member.path().map_err(damaged)?.into_owned();
-        unpack::inside(path, &inside)?;
-        let name = inside.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_string();
-        if wanted.contains(&name.as_str()) {
-            let mut bytes = Vec::new();
-            member.read_to_end(&mut bytes).map_err(damaged)?;
-            members.insert(name, bytes);
+    archive::members(path, bytes, |mut member| {
+        if member.path.components().any(|part| part.as_os_str() == variant.python[0]) {
+            return Err(for_python(path, variant));
         }
-    }
+        let name = member.path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_string();
+        if wanted.contains(&name.as_str()) {
+            members.insert(name, member.bytes()?);
+        }
+        Ok(())
+    })?;
     Ok(Source::Archive { path: path.to_path_buf(), members })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use flate2::Compression;
-    use flate2::write::GzEncoder;
+    use crate::data::archive::tests::tar;
+    use crate::data::gzip::tests::packed;
+    use ::tar::EntryType;
 
     const TINY: Variant = Variant { train: &[("a.bin", 3, None), ("b.bin", 2, None)], test: ("t.bin", 2), ..CIFAR10 };
 
@@ -231,7 +266,7 @@ mod tests {
         let dir = folder();
         std::fs::write(dir.path().join("b.bin"), &records(3, 2)[1..]).expect("a file");
         let error = load(&options(dir.path()), &TINY).expect_err("a short file").to_string();
-        assert!(error.contains("b.bin: expected 6146 bytes, found 6145"), "{error}");
+        assert!(error.contains("b.bin: expected 2 records, 6146 bytes, found 6145 bytes"), "{error}");
         let mut bad = records(3, 2);
         bad[3073] = 77;
         std::fs::write(dir.path().join("b.bin"), bad).expect("a file");
@@ -240,16 +275,8 @@ mod tests {
     }
 
     fn archive(path: &Path, names: &[(&str, Vec<u8>)]) {
-        let mut builder = tar::Builder::new(GzEncoder::new(File::create(path).expect("a file"), Compression::fast()));
-        for (name, bytes) in names {
-            let mut header = tar::Header::new_gnu();
-            header.set_size(bytes.len() as u64);
-            // Written as bytes, because the safe setter refuses the very names that are tested here.
-            header.as_gnu_mut().expect("a header").name[..name.len()].copy_from_slice(name.as_bytes());
-            header.set_cksum();
-            builder.append(&header, bytes.as_slice()).expect("a member");
-        }
-        builder.into_inner().expect("a stream").finish().expect("an archive");
+        let members: Vec<_> = names.iter().map(|(name, bytes)| (*name, EntryType::Regular, bytes.as_slice())).collect();
+        std::fs::write(path, packed(&tar(&members))).expect("a file");
     }
 
     #[test]
@@ -265,5 +292,24 @@ mod tests {
         let whole = std::fs::read(&path).expect("bytes");
         std::fs::write(&path, &whole[..whole.len() / 2]).expect("a file");
         assert!(load(&options(dir.path()), &TINY).is_err());
+    }
+
+    #[test]
+    fn the_version_for_python_is_told_for_what_it_is() {
+        let text = |dir: &Path| load(&options(dir), &CIFAR10).expect_err("another version").to_string();
+        let told = |text: String| {
+            assert!(text.contains("the version for Python") && text.contains("cifar-10-binary.tar.gz"), "{text}");
+        };
+        let dir = tempfile::tempdir().expect("a folder");
+        let batches = dir.path().join("cifar-10-batches-py");
+        std::fs::create_dir(&batches).expect("a folder");
+        std::fs::write(batches.join("test_batch"), b"\x80\x02}.").expect("a file");
+        told(text(dir.path()));
+        told(text(&batches));
+        let above = tempfile::tempdir().expect("a folder");
+        let path = above.path().join("cifar-10-python.tar.gz");
+        archive(&path, &[("cifar-10-batches-py/test_batch", b"\x80\x02}.".to_vec())]);
+        told(text(above.path()));
+        told(text(&path));
     }
 }

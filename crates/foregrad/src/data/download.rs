@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use super::sources::{Kind, Source};
 use super::transfer::{self, Patience, Progress, Transferred, Wanted};
 use super::unpack::unpack;
-use super::{entry, files};
-use crate::{Error, Result};
+use super::{entry, files as data_files};
+use crate::{Error, Result, files};
 
 /// Where a data set comes from and goes to.
 #[derive(Debug, Clone)]
@@ -70,17 +70,17 @@ fn obtain(source: &Source, dir: &Path, options: &DownloadOptions, progress: &mut
         }
         None => source.base.to_string(),
     };
-    std::fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
+    files::create_folder(dir)?;
     for (file, md5) in source.files {
         let path = dir.join(file);
         let wanted = Wanted { address: &format!("{base}{file}"), path: &path, md5 };
         match source.kind {
             // A folder appears whole or not at all.
-            Kind::Archive(folder) if dir.join(folder).is_dir() => {}
+            Kind::Archive(folder) if data_files::is_folder(&dir.join(folder))? => {}
             Kind::Archive(folder) => {
                 one(&wanted, options, progress)?;
                 unpack(&path, folder, dir)?;
-                std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+                files::remove(&path)?;
             }
             Kind::Plain | Kind::Account => one(&wanted, options, progress)?,
         }
@@ -90,10 +90,10 @@ fn obtain(source: &Source, dir: &Path, options: &DownloadOptions, progress: &mut
 
 /// One file, unless it is there; a file that is there and differs is the user's.
 fn one(wanted: &Wanted, options: &DownloadOptions, progress: &mut Progress) -> Result<()> {
-    if !wanted.path.exists() {
+    if files::kind(wanted.path)?.is_none() {
         return transfer::fetch(wanted, &options.patience, progress);
     }
-    let found = files::digest(wanted.path)?;
+    let found = data_files::digest(wanted.path)?;
     if found == wanted.md5 {
         return Ok(());
     }

@@ -1,44 +1,69 @@
-//! Reading whole files, plain or gzipped, with the sizes that are expected, and their digests.
+//! Finding and reading whole files of data sets, packed or not, and their digests.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use flate2::read::GzDecoder;
 use md5::{Digest, Md5};
 
+use super::gzip;
+use crate::files::{self, File, Kind};
 use crate::{Error, Result};
 
 /// No file of a known data set is larger than this once unpacked: a guard against archives that never end.
 pub(super) const LARGEST: u64 = 1 << 30;
 
-/// The first of several places that exists, or an error that names the first and what was tried.
-pub(super) fn first_existing(candidates: &[PathBuf]) -> Result<PathBuf> {
-    candidates.iter().find(|path| path.exists()).cloned().ok_or_else(|| {
-        let tried: Vec<_> = candidates.iter().map(|path| path.display().to_string()).collect();
-        Error::bad_file(&candidates[0], "a file", format!("none (looked for {})", tried.join(", ")))
-    })
+/// Whether a path is a folder.
+pub(super) fn is_folder(path: &Path) -> Result<bool> {
+    Ok(files::kind(path)? == Some(Kind::Folder))
 }
 
-/// A file's bytes, unpacked if its name ends in `.gz`.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
-    let file = File::open(path).map_err(Error::io("read", path))?;
-    let mut bytes = Vec::new();
-    let unpacked = if path.extension().is_some_and(|extension| extension == "gz") {
-        GzDecoder::new(file).take(LARGEST + 1).read_to_end(&mut bytes)
-    } else {
-        file.take(LARGEST + 1).read_to_end(&mut bytes)
-    };
-    unpacked.map_err(|error| Error::bad_file(path, "a whole file", format!("a damaged one: {error}")))?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(Error::bad_file(path, format!("at most {LARGEST} bytes"), "more"));
+/// Whether a path is there and no folder.
+pub(super) fn is_file(path: &Path) -> Result<bool> {
+    Ok(files::kind(path)?.is_some_and(|kind| kind != Kind::Folder))
+}
+
+/// The first of several places below a folder at which a file is.
+pub(super) fn first_file(dir: &Path, places: &[String]) -> Result<Option<PathBuf>> {
+    first(dir, places, is_file)
+}
+
+/// The first of several places below a folder that is as asked.
+pub(super) fn first(dir: &Path, places: &[String], wanted: impl Fn(&Path) -> Result<bool>) -> Result<Option<PathBuf>> {
+    for place in places {
+        let path = dir.join(place);
+        if wanted(&path)? {
+            return Ok(Some(path));
+        }
     }
-    Ok(bytes)
+    Ok(None)
+}
+
+/// The error of a file that is at none of its places.
+pub(super) fn none_of(dir: &Path, places: &[String]) -> Error {
+    let first = places.first().map(|place| dir.join(place)).unwrap_or_default();
+    Error::bad_file(first, "a file", format!("none (looked for {} in {})", places.join(", "), dir.display()))
+}
+
+/// A file's bytes, of whatever size a data set's may have.
+pub(super) fn whole(path: &Path) -> Result<Vec<u8>> {
+    match files::kind(path)? {
+        Some(Kind::Folder) => Err(Error::bad_file(path, "a file", "a folder")),
+        Some(Kind::File(bytes)) if bytes > LARGEST => {
+            Err(Error::bad_file(path, format!("at most {LARGEST} bytes"), bytes.to_string()))
+        }
+        _ => files::read(path),
+    }
+}
+
+/// A file's bytes, less its layers of gzip.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
+    gzip::unpacked(whole(path)?)
+        .map_err(|error| Error::bad_file(path, "a whole file", format!("a damaged gzip file: {error}")))
 }
 
 /// A file's MD5 digest, as it is published: in hexadecimal.
 pub(super) fn digest(path: &Path) -> Result<String> {
-    File::open(path).and_then(|mut file| digest_of(&mut file)).map_err(Error::io("read", path))
+    digest_of(&mut File::open(path)?).map_err(Error::io("read", path))
 }
 
 /// The MD5 digest of what is left to read.

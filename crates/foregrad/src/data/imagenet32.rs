@@ -12,7 +12,7 @@ use super::numpy::{self, Array};
 use super::pickle::Dictionary;
 use super::verify::KnownFile;
 use super::{Augmentation, Dataset, Entry, LoadOptions, files, sources};
-use crate::{Error, Result};
+use crate::{Error, Result, formats};
 
 const PIXELS: usize = 3 * 32 * 32;
 const CLASSES: i64 = 1000;
@@ -23,7 +23,7 @@ const FOLDERS: [&str; 3] = ["Imagenet32_train", "Imagenet32_val", ""];
 /// The files; digests are known of the pickled ones.
 pub(super) fn known_files() -> Vec<KnownFile> {
     let file = |(name, md5): &(&str, &'static str)| {
-        let places = |name: &str| FOLDERS.map(|folder| Path::new(folder).join(name).display().to_string()).to_vec();
+        let places = |name: &str| FOLDERS.map(|folder| below(folder, name)).to_vec();
         KnownFile { places: places(name), other: places(&format!("{name}.npz")), size: None, md5: Some(*md5) }
     };
     sources::IMAGENET32.files.iter().map(file).collect()
@@ -43,7 +43,7 @@ pub(super) fn load(entry: &Entry, options: &LoadOptions) -> Result<[Dataset; 2]>
     Ok([train, test])
 }
 
-fn empty() -> Dataset {
+pub(super) fn empty() -> Dataset {
     Dataset {
         pixels: Vec::new(),
         labels: Vec::new(),
@@ -55,23 +55,39 @@ fn empty() -> Dataset {
     }
 }
 
+/// Where a batch may lie: pickled or as `.npz`.
+fn places(name: &str) -> Vec<String> {
+    let folders = FOLDERS.iter().rev();
+    folders.flat_map(|folder| [name.to_string(), format!("{name}.npz")].map(|file| below(folder, &file))).collect()
+}
+
+fn below(folder: &str, file: &str) -> String {
+    if folder.is_empty() { file.to_string() } else { format!("{folder}/{file}") }
+}
+
 fn place(dir: &Path, name: &str) -> Result<PathBuf> {
-    let packed = format!("{name}.npz");
-    let places = FOLDERS.iter().rev().flat_map(|folder| [dir.join(folder).join(name), dir.join(folder).join(&packed)]);
-    files::first_existing(&places.collect::<Vec<_>>())
+    let places = places(name);
+    files::first_file(dir, &places)?.ok_or_else(|| files::none_of(dir, &places))
 }
 
 /// Adds at most the first `wanted` images of a batch.
 fn append(set: &mut Dataset, path: &Path, wanted: usize) -> Result<()> {
-    let bytes = files::read(path)?;
+    add(set, path, files::read(path)?, wanted)
+}
+
+/// Adds at most the first `wanted` images of a batch, which is a pickle or an archive by its content.
+pub(super) fn add(set: &mut Dataset, path: &Path, bytes: Vec<u8>, wanted: usize) -> Result<()> {
     let damaged = |found: String| Error::bad_file(path, "a batch of ImageNet32 (data and labels)", found);
-    if path.extension().is_some_and(|extension| extension == "npz") {
+    if bytes.starts_with(b"PK") {
         let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|error| damaged(format!("no .npz: {error}")))?;
         let data = numpy::member(&mut archive, "data").map_err(damaged)?;
         let labels = numpy::member(&mut archive, "labels").map_err(damaged)?.numbers();
         return take(set, path, &data, &labels, wanted);
     }
-    let batch = Dictionary::parse(&bytes).map_err(damaged)?;
+    let batch = Dictionary::parse(&bytes).map_err(|found| match formats::what_is(&bytes) {
+        Some(what) if !what.contains("pickle") => damaged(what),
+        _ => damaged(found),
+    })?;
     take(set, path, &batch.array("data").map_err(damaged)?, &batch.numbers("labels").map_err(damaged)?, wanted)
 }
 

@@ -5,17 +5,16 @@
 //!
 //! Source: Howard, *Imagenette* (2019), the version whose shorter side is 160.
 
-use std::fs::File;
-use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use image::imageops::{self, FilterType};
-use image::{DynamicImage, ImageReader, Limits, RgbImage};
+use image::{DynamicImage, RgbImage};
 use rayon::prelude::*;
 
+use super::files::LARGEST;
 use super::verify::KnownFile;
-use super::{Augmentation, Dataset, Entry, LoadOptions, files};
-use crate::{Error, Result};
+use super::{Augmentation, Dataset, Entry, LoadOptions, photo};
+use crate::{Error, Result, files};
 
 /// The side of the images that networks see.
 const SIDE: u32 = 128;
@@ -24,10 +23,6 @@ const SIDE: u32 = 128;
 const TEST_SIDE: u32 = 146;
 
 const FOLDER: &str = "imagenette2-160";
-
-/// The longest side of a file, and the most memory that reading it may take.
-const LONGEST: u32 = 8192;
-const MEMORY: u64 = 1 << 28;
 
 /// The folders of the classes, by their number in WordNet, and their names.
 const CLASSES: [(&str, &str); 10] = [
@@ -43,21 +38,25 @@ const CLASSES: [(&str, &str); 10] = [
     ("n03888257", "parachute"),
 ];
 
+fn places(part: &str) -> Vec<String> {
+    vec![format!("{FOLDER}/{part}"), part.to_string()]
+}
+
 /// The two folders.
 pub(super) fn known_files() -> Vec<KnownFile> {
-    let folder = |part: &str| KnownFile {
-        places: vec![format!("{FOLDER}/{part}"), part.to_string()],
-        other: Vec::new(),
-        size: None,
-        md5: None,
-    };
+    let folder = |part: &str| KnownFile { places: places(part), other: Vec::new(), size: None, md5: None };
     ["train", "val"].map(folder).into()
 }
 
 /// Training and test images.
 pub(super) fn load(entry: &Entry, options: &LoadOptions) -> Result<[Dataset; 2]> {
     let dir = options.dir(entry.name)?;
-    let place = |part: &str| files::first_existing(&[dir.join(FOLDER).join(part), dir.join(part)]);
+    let place = |part: &str| -> Result<PathBuf> {
+        let places = places(part);
+        let found = super::files::first(&dir, &places, super::files::is_folder)?;
+        let wanted = || format!("none (looked for {} in {})", places.join(", "), dir.display());
+        found.ok_or_else(|| Error::bad_file(dir.join(part), "a folder", wanted()))
+    };
     let train = read(&place("train")?, options.train_limit, SIDE)?;
     let test = read(&place("val")?, options.test_limit, TEST_SIDE)?;
     Ok([train, test])
@@ -68,13 +67,13 @@ fn read(dir: &Path, limit: Option<usize>, shorter: u32) -> Result<Dataset> {
     let mut images = list(dir)?;
     images.truncate(limit.unwrap_or(usize::MAX));
     let size = 3 * (SIDE * SIDE) as usize;
-    if images.len() as u64 * size as u64 > files::LARGEST {
-        let expected = format!("at most {} images; set a limit", files::LARGEST / size as u64);
+    if images.len() as u64 * size as u64 > LARGEST {
+        let expected = format!("at most {} images; set a limit", LARGEST / size as u64);
         return Err(Error::bad_file(dir, expected, images.len().to_string()));
     }
     let mut pixels = vec![0; images.len() * size];
     pixels.par_chunks_mut(size).zip(&images).try_for_each(|(pixels, (_, _, path))| {
-        let image = scaled(&decoded(path)?, shorter);
+        let image = scaled(&photo::decode(path, &files::read(path)?)?, shorter);
         for (channel, plane) in pixels.chunks_mut((SIDE * SIDE) as usize).enumerate() {
             plane.iter_mut().zip(image.pixels()).for_each(|(out, pixel)| *out = pixel[channel]);
         }
@@ -96,12 +95,8 @@ fn list(dir: &Path) -> Result<Vec<(usize, u16, PathBuf)>> {
     let mut images = Vec::new();
     for (class, (folder, _)) in CLASSES.iter().enumerate() {
         let folder = dir.join(folder);
-        let items = std::fs::read_dir(&folder).map_err(Error::io("read", &folder))?;
-        let mut paths = items
-            .map(|item| item.map(|item| item.path()).map_err(Error::io("read", &folder)))
-            .collect::<Result<Vec<PathBuf>>>()?;
-        paths.retain(|path| is_jpeg(path));
-        paths.sort();
+        let mut paths = files::list(&folder)?;
+        paths.retain(|path| is_photo(path));
         images.extend(paths.into_iter().enumerate().map(|(rank, path)| (rank, class as u16, path)));
     }
     if images.is_empty() {
@@ -111,29 +106,21 @@ fn list(dir: &Path) -> Result<Vec<(usize, u16, PathBuf)>> {
     Ok(images)
 }
 
-fn is_jpeg(path: &Path) -> bool {
-    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-    ["jpeg", "jpg"].iter().any(|known| extension.eq_ignore_ascii_case(known))
-}
-
-fn decoded(path: &Path) -> Result<DynamicImage> {
-    let file = File::open(path).map_err(Error::io("read", path))?;
-    let mut reader = ImageReader::with_format(BufReader::new(file), image::ImageFormat::Jpeg);
-    let mut limits = Limits::default();
-    (limits.max_image_width, limits.max_image_height) = (Some(LONGEST), Some(LONGEST));
-    limits.max_alloc = Some(MEMORY);
-    reader.limits(limits);
-    reader.decode().map_err(|error| Error::bad_file(path, "a whole JPEG file", error.to_string()))
+/// Whether a name is that of a JPEG file, and of no hidden one, such as macOS keeps beside each (`._NAME.JPEG`).
+fn is_photo(path: &Path) -> bool {
+    let part =
+        |part: Option<&std::ffi::OsStr>| part.map(|part| part.to_string_lossy().into_owned()).unwrap_or_default();
+    let (name, extension) = (part(path.file_name()), part(path.extension()));
+    !name.starts_with('.') && ["jpeg", "jpg"].iter().any(|known| extension.eq_ignore_ascii_case(known))
 }
 
 /// The middle [`SIDE`] x [`SIDE`] of an image whose shorter side is scaled to `shorter`.
 fn scaled(image: &DynamicImage, shorter: u32) -> RgbImage {
-    let image = image.to_rgb8();
-    let (width, height) = image.dimensions();
+    let (width, height) = (image.width(), image.height());
     // Cut first: then no shape of image takes more memory than its own size.
     let part = f64::from(width.min(height)) * f64::from(SIDE) / f64::from(shorter);
     let side = (part.round() as u32).max(1);
-    let square = imageops::crop_imm(&image, (width - side) / 2, (height - side) / 2, side, side).to_image();
+    let square = image.crop_imm((width - side) / 2, (height - side) / 2, side, side).to_rgb8();
     imageops::resize(&square, SIDE, SIDE, FilterType::Triangle)
 }
 
@@ -144,7 +131,7 @@ mod tests {
     use image::{ExtendedColorType, codecs::jpeg::JpegEncoder};
 
     fn write(path: &Path, width: u32, height: u32, level: u8) {
-        let file = File::create(path).expect("a file");
+        let file = std::fs::File::create(path).expect("a file");
         let pixels: Vec<u8> = (0..width * height).flat_map(|_| [level, 128, 255 - level]).collect();
         JpegEncoder::new_with_quality(file, 95)
             .encode(&pixels, width, height, ExtendedColorType::Rgb8)
@@ -190,11 +177,29 @@ mod tests {
         let dir = folder();
         let path = dir.path().join(FOLDER).join("val/n03888257/0.JPEG");
         let whole = std::fs::read(&path).expect("a file");
-        std::fs::write(&path, &whole[..100]).expect("a file");
+        std::fs::write(&path, &whole[..whole.len() / 2]).expect("a file");
         let error = try_load(dir.path(), None).expect_err("damage").to_string();
         assert!(error.contains("0.JPEG: expected a whole JPEG file"), "{error}");
         std::fs::remove_dir_all(dir.path().join(FOLDER).join("val/n03888257")).expect("removed");
         assert!(try_load(dir.path(), None).expect_err("a missing class").to_string().contains("n03888257"));
+    }
+
+    #[test]
+    fn hidden_files_are_passed_over_and_other_files_named_or_read() {
+        let dir = folder();
+        let class = dir.path().join(FOLDER).join("train/n01440764");
+        std::fs::write(class.join("._0.JPEG"), b"\0\x05\x16\x07").expect("a file");
+        std::fs::write(class.join(".hidden.jpg"), b"").expect("a file");
+        assert_eq!(try_load(dir.path(), None).expect("a set")[0].len(), 20);
+        let picture = DynamicImage::from(RgbImage::from_pixel(9, 9, image::Rgb([1, 2, 3])));
+        picture.save_with_format(class.join("2.JPEG"), image::ImageFormat::Png).expect("a file");
+        assert_eq!(try_load(dir.path(), None).expect("a set")[0].len(), 21);
+        let text = || try_load(dir.path(), None).expect_err("refused").to_string();
+        std::fs::write(class.join("3.JPEG"), b"").expect("a file");
+        assert!(text().contains("3.JPEG") && text().contains("an empty file"), "{}", text());
+        std::fs::remove_file(class.join("3.JPEG")).expect("removed");
+        std::fs::create_dir(class.join("thumbs.jpg")).expect("a folder");
+        assert!(text().contains("thumbs.jpg"), "{}", text());
     }
 
     #[test]

@@ -3,14 +3,13 @@
 //! Source: MathWorks, *MAT-File Format*, level 5: a header of 128 bytes, then elements (type, size, bytes). An array is an element
 //! of elements: flags, dimensions, name, numbers; it may be packed by zlib as a whole.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Error as Damage, Read, Result};
+use std::io::{BufRead, Error as Damage, Read, Result};
 use std::path::Path;
 
 use flate2::bufread::ZlibDecoder;
 
 use super::files;
-use crate::Error;
+use crate::{Error, formats};
 
 const BYTE: u32 = 2;
 const ARRAY: u32 = 14;
@@ -45,6 +44,8 @@ impl Array {
             6 => each(&self.bytes, |bytes| f64::from(u32::from_le_bytes(bytes))),
             7 => each(&self.bytes, |bytes| f64::from(f32::from_le_bytes(bytes))),
             9 => each(&self.bytes, f64::from_le_bytes),
+            12 => each(&self.bytes, |bytes| i64::from_le_bytes(bytes) as f64),
+            13 => each(&self.bytes, |bytes| u64::from_le_bytes(bytes) as f64),
             _ => each(&self.bytes, |bytes| f64::from(u8::from_le_bytes(bytes))),
         }
     }
@@ -56,17 +57,18 @@ fn width(stored: u32) -> Option<usize> {
         1 | 2 => Some(1),
         3 | 4 => Some(2),
         5..=7 => Some(4),
-        9 => Some(8),
+        9 | 12 | 13 => Some(8),
         _ => None,
     }
 }
 
 /// The arrays of these names, in their order.
-pub(super) fn read<const N: usize>(path: &Path, names: [&str; N]) -> crate::Result<[Array; N]> {
-    let file = File::open(path).map_err(Error::io("read", path))?;
+pub(super) fn read<const N: usize>(path: &Path, bytes: &[u8], names: [&str; N]) -> crate::Result<[Array; N]> {
     let damaged = |found: String| Error::bad_file(path, "a whole MATLAB 5 file", found);
-    let mut found =
-        arrays(BufReader::new(file), &names).map_err(|damage| damaged(format!("a damaged one: {damage}")))?;
+    let mut found = arrays(bytes, &names).map_err(|damage| match formats::what_is(bytes) {
+        Some(what) if !what.contains("MATLAB 5") => damaged(what),
+        _ => damaged(format!("a damaged one: {damage}")),
+    })?;
     let mut arrays = Vec::new();
     for name in names {
         let place = found.iter().position(|array| array.name == name);
@@ -78,6 +80,9 @@ pub(super) fn read<const N: usize>(path: &Path, names: [&str; N]) -> crate::Resu
 
 fn arrays(mut file: impl BufRead, names: &[&str]) -> Result<Vec<Array>> {
     let header: [u8; 128] = exactly(&mut file)?;
+    if header[126..] == *b"MI" {
+        return Err(Damage::other("it was written on a machine of the other byte order (the largest first)"));
+    }
     if header[124..] != [0, 1, b'I', b'M'] {
         return Err(Damage::other(format!("its header ends in {:?}, not [0, 1, 73, 77]", &header[124..])));
     }
@@ -110,7 +115,7 @@ fn arrays(mut file: impl BufRead, names: &[&str]) -> Result<Vec<Array>> {
 /// An array of full numbers, if its name is wanted.
 fn array(reader: &mut impl Read, names: &[&str]) -> Result<Option<Array>> {
     let (_, flags) = element(reader, 8)?;
-    let full = flags.first().is_some_and(|class| (6..=13).contains(class));
+    let full = flags.first().is_some_and(|class| (6..=15).contains(class));
     if !full {
         return Ok(None);
     }
@@ -216,6 +221,34 @@ pub(super) mod tests {
         assert_eq!(found.iter().map(|array| array.name.as_str()).collect::<Vec<_>>(), ["X", "y"]);
         assert_eq!((found[1].dimensions.as_slice(), found[1].numbers()), ([1usize, 2].as_slice(), vec![1.0, -1.0]));
         assert_eq!(found.into_iter().next().and_then(Array::into_bytes), Some(vec![1, 2, 3]));
+    }
+
+    #[test]
+    fn numbers_of_every_type_are_read() {
+        for (class, stored, bytes) in [
+            (8, 1, vec![255]),
+            (10, 3, vec![255; 2]),
+            (12, 5, vec![255; 4]),
+            (14, 12, vec![255; 8]),
+            (7, 7, (-1f32).to_le_bytes().to_vec()),
+            (6, 9, (-1f64).to_le_bytes().to_vec()),
+        ] {
+            let found = parse(&file(&[written(b'y', class, &[1, 1], stored, &bytes)])).expect("an array");
+            assert_eq!(found[0].numbers(), [-1.0], "class {class}");
+        }
+        let found = parse(&file(&[written(b'y', 15, &[1, 1], 13, &[7, 0, 0, 0, 0, 0, 0, 0])])).expect("an array");
+        assert_eq!(found[0].numbers(), [7.0]);
+    }
+
+    #[test]
+    fn other_versions_are_told_for_what_they_are() {
+        let text = |bytes: &[u8]| read(Path::new("x.mat"), bytes, ["X"]).expect_err("refused").to_string();
+        let newer = [b"MATLAB 7.3 MAT-file".to_vec(), vec![b' '; 493], b"\x89HDF\r\n\x1a\n".to_vec()].concat();
+        assert!(text(&newer).contains("save it again with `save(FILE, ..., '-v7')`"));
+        let mut turned = file(&[]);
+        turned[124..128].copy_from_slice(&[1, 0, b'M', b'I']);
+        assert!(text(&turned).contains("the other byte order"));
+        assert!(text(b"<html>").contains("an HTML page"));
     }
 
     #[test]

@@ -5,17 +5,22 @@ use std::path::PathBuf;
 use crate::rng::Stream;
 use crate::{Error, Result};
 
+mod archive;
 mod augment;
 mod batches;
+mod certificates;
 mod cifar;
 mod download;
 mod files;
 mod glyphs;
+mod gzip;
 mod idx;
 mod imagenet32;
 mod imagenette;
 mod matlab;
 mod numpy;
+pub(crate) mod parsers;
+mod photo;
 mod pickle;
 mod preview;
 mod sources;
@@ -128,7 +133,7 @@ impl LoadOptions {
             Error::out_of_range("--data-dir", "missing", format!("the folder that holds the files of `{dataset}`"))
         })?;
         let own = dir.join(dataset);
-        Ok(if own.is_dir() { own } else { dir.to_path_buf() })
+        Ok(if files::is_folder(&own)? { own } else { dir.to_path_buf() })
     }
 }
 
@@ -186,7 +191,7 @@ pub const DATASETS: &[Entry] = &[
         about: "MNIST, idx files",
         augment: false,
         load: idx::load,
-        files: idx::known_files,
+        files: || idx::known_files("mnist"),
         source: Some(&sources::MNIST),
     },
     Entry {
@@ -194,7 +199,7 @@ pub const DATASETS: &[Entry] = &[
         about: "Fashion-MNIST, idx files",
         augment: false,
         load: idx::load,
-        files: idx::known_files,
+        files: || idx::known_files("fashion-mnist"),
         source: Some(&sources::FASHION_MNIST),
     },
     Entry {
@@ -202,7 +207,7 @@ pub const DATASETS: &[Entry] = &[
         about: "KMNIST, idx files",
         augment: false,
         load: idx::load,
-        files: idx::known_files,
+        files: || idx::known_files("kmnist"),
         source: Some(&sources::KMNIST),
     },
     Entry {

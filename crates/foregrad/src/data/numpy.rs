@@ -22,12 +22,14 @@ impl<'a> Array<'a> {
     /// An array whose shape and type account for its bytes.
     pub fn new(kind: &str, columns_first: bool, shape: Vec<usize>, bytes: Cow<'a, [u8]>) -> Result<Self, String> {
         let width = width(kind).ok_or_else(|| format!("numbers of type {kind}"))?;
-        if columns_first && shape.len() > 1 {
-            return Err("an array column by column".into());
-        }
         if shape.iter().try_fold(width, |size, axis| size.checked_mul(*axis)) != Some(bytes.len()) {
             return Err(format!("{} bytes for {shape:?} of type {kind}", bytes.len()));
         }
+        let bytes = match shape[..] {
+            [rows, columns] if columns_first => Cow::Owned(row_by_row(&bytes, rows, columns, width)),
+            [_, _, _, ..] if columns_first => return Err("an array of three or more axes, column by column".into()),
+            _ => bytes,
+        };
         Ok(Self { shape, kind: kind.to_string(), bytes })
     }
 
@@ -42,6 +44,13 @@ impl<'a> Array<'a> {
         let signed = self.kind.contains('i');
         self.bytes.chunks_exact(width).map(|chunk| little_endian(chunk, signed)).collect()
     }
+}
+
+/// The numbers of a matrix that is stored column by column.
+fn row_by_row(bytes: &[u8], rows: usize, columns: usize, width: usize) -> Vec<u8> {
+    let number = |row: usize, column: usize| (column * rows + row) * width;
+    let places = (0..rows).flat_map(|row| (0..columns).map(move |column| number(row, column)));
+    places.flat_map(|place| &bytes[place..place + width]).copied().collect()
 }
 
 /// Bytes of a number, for types that are known here.
@@ -76,7 +85,7 @@ pub(super) fn member(archive: &mut ZipArchive<impl Read + Seek>, name: &str) -> 
     parse(bytes).map_err(|found| format!("{found} as {name}"))
 }
 
-fn parse(mut bytes: Vec<u8>) -> Result<Array<'static>, String> {
+pub(super) fn parse(mut bytes: Vec<u8>) -> Result<Array<'static>, String> {
     let version = bytes.get(..8).filter(|head| head.starts_with(b"\x93NUMPY")).map(|head| head[6]);
     let width = match version {
         Some(1) => 2,
@@ -122,6 +131,20 @@ pub(super) mod tests {
         assert_eq!(numbers("<i8", "(1,)", &[0xfe, 255, 255, 255, 255, 255, 255, 255]), [-2]);
         assert_eq!(numbers("<u2", "()", &[1, 1]), [257]);
         assert_eq!(parse(written("|u1", "(3, 0)", &[])).expect("none").shape, [3, 0]);
+    }
+
+    #[test]
+    fn matrices_column_by_column_are_turned() {
+        let turned = |kind: &str, shape: &str, bytes: &[u8]| {
+            let mut array = written(kind, shape, bytes);
+            let place = array.windows(5).position(|window| window == b"False").expect("an order");
+            array[place..place + 5].copy_from_slice(b"True ");
+            parse(array).map(|array| array.numbers())
+        };
+        assert_eq!(turned("|u1", "(2, 3)", &[1, 4, 2, 5, 3, 6]).expect("a matrix"), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(turned("<u2", "(2, 2)", &[1, 0, 3, 0, 2, 0, 4, 0]).expect("a matrix"), [1, 2, 3, 4]);
+        assert_eq!(turned("|u1", "(3,)", &[1, 2, 3]).expect("a row"), [1, 2, 3]);
+        assert!(turned("|u1", "(1, 1, 1)", &[1]).expect_err("refused").contains("three or more axes"));
     }
 
     #[test]

@@ -82,7 +82,7 @@ impl<'a> Dictionary<'a> {
     /// Whole numbers under a key, in a list or an array.
     pub fn numbers(&self, key: &str) -> Found<Vec<i64>> {
         match self.items(self.get(key)?) {
-            Some(items) => items.iter().map(|item| self.number(*item)).collect::<Option<_>>().ok_or(()),
+            Some(items) => items.iter().map(|item| self.scalar(*item)).collect::<Option<_>>().ok_or(()),
             None => return self.array(key).map(|array| array.numbers()),
         }
         .map_err(|()| format!("something else than numbers as {key}"))
@@ -109,6 +109,13 @@ impl<'a> Dictionary<'a> {
             Node::Number(number) => Some(*number),
             _ => None,
         }
+    }
+
+    /// A number, Python's or numpy's.
+    fn scalar(&self, place: Place) -> Option<i64> {
+        let Some((b"scalar", [kind, bytes], _)) = self.made(place) else { return self.number(place) };
+        let one = Array::new(&self.kind(*kind)?, false, Vec::new(), self.bytes(*bytes)?).ok()?;
+        one.numbers().first().copied()
     }
 
     fn items(&self, place: Place) -> Option<&[Place]> {

@@ -25,12 +25,17 @@ pub(super) fn known_files() -> Vec<KnownFile> {
 /// Training and test images.
 pub(super) fn load(entry: &Entry, options: &LoadOptions) -> Result<[Dataset; 2]> {
     let dir = options.dir(entry.name)?;
-    let read = |name: &str| read(&files::first_existing(&[dir.join(name)])?);
+    let read = |name: &str| {
+        let places = [name.to_string()];
+        let path = files::first_file(&dir, &places)?.ok_or_else(|| files::none_of(&dir, &places))?;
+        parse(&path, &files::read(&path)?)
+    };
     Ok([read("train_32x32.mat")?, read("test_32x32.mat")?])
 }
 
-fn read(path: &Path) -> Result<Dataset> {
-    let [images, labels] = matlab::read(path, ["X", "y"])?;
+/// The images of a file.
+pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Dataset> {
+    let [images, labels] = matlab::read(path, bytes, ["X", "y"])?;
     let count = match images.dimensions[..] {
         [SIDE, SIDE, 3, count] if count > 0 => count,
         _ => return Err(Error::bad_file(path, "X of 32x32x3 and the images", format!("{:?}", images.dimensions))),

@@ -1,6 +1,5 @@
 //! One file over HTTP: into a `.part` file beside its place, which a later try goes on with, and into place once it is whole.
 
-use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,8 +7,9 @@ use std::time::Duration;
 use ureq::http::Response;
 use ureq::{Agent, Body};
 
-use super::files;
-use crate::{Error, Result};
+use super::{certificates, files as data_files};
+use crate::files::{self, File, Lock, Locking};
+use crate::{Error, Result, formats};
 
 /// Bytes read at a time.
 const CHUNK: usize = 1 << 16;
@@ -88,64 +88,76 @@ impl Wanted<'_> {
     }
 }
 
+/// The file that bytes are added to, for one process alone where the file system has locks; elsewhere the digest alone guards it.
+enum Part {
+    Locked(Lock),
+    Open(File),
+}
+
+impl Part {
+    fn file(&mut self) -> &mut File {
+        match self {
+            Part::Locked(lock) => lock.file(),
+            Part::Open(file) => file,
+        }
+    }
+
+    fn length(&mut self) -> Result<u64> {
+        self.file().length()
+    }
+}
+
 /// Fetches a file, or what is missing of it, and checks its digest; a file in its place is always whole.
 pub(super) fn fetch(wanted: &Wanted, patience: &Patience, progress: &mut Progress) -> Result<()> {
-    let part = wanted.part();
-    let mut file = open(&part)?;
-    let agent = agent(wanted.address, patience);
+    let path = wanted.part();
+    let mut part = open(&path)?;
+    let agent = agent(wanted.address, patience)?;
     let mut futile = 0;
     loop {
-        let before = length(&file, &part)?;
-        let reason = match attempt(&agent, wanted, &mut file, progress) {
+        let before = part.length()?;
+        let reason = match attempt(&agent, wanted, part.file(), progress) {
             Ok(()) => break,
-            Err(Failure::Final(error)) => return Err(given_up(error, &part, file)),
+            Err(Failure::Final(error)) => return Err(given_up(error, &path, part)),
             Err(Failure::Passing(reason)) => reason,
         };
-        let here = length(&file, &part)?;
+        let here = part.length()?;
         futile = if here > before { 1 } else { futile + 1 };
         if futile >= patience.attempts {
             let advice = match here {
                 0 => reason.to_string(),
-                _ => format!("{reason}; {here} bytes are kept in {}: try again to go on", part.display()),
+                _ => format!("{reason}; {here} bytes are kept in {}: try again to go on", path.display()),
             };
-            return Err(given_up(wanted.failed(std::io::Error::new(reason.kind(), advice)), &part, file));
+            return Err(given_up(wanted.failed(std::io::Error::new(reason.kind(), advice)), &path, part));
         }
         std::thread::sleep(patience.pause);
     }
-    settle(wanted, &part, file)
+    settle(wanted, &path, part)
 }
 
 /// Takes an empty file away, for which no later try has a use.
-fn given_up(error: Error, part: &Path, file: File) -> Error {
-    if length(&file, part).is_ok_and(|length| length == 0) {
-        drop(file);
+fn given_up(error: Error, path: &Path, mut part: Part) -> Error {
+    if part.length().is_ok_and(|length| length == 0) {
+        drop(part);
         // What matters to the user is why the transfer failed.
-        let _ = std::fs::remove_file(part);
+        let _ = files::remove(path);
     }
     error
 }
 
-/// Opens the file of an earlier try, or a new one, for one process alone.
-fn open(part: &Path) -> Result<File> {
-    let mut options = File::options();
-    let file =
-        options.read(true).write(true).create(true).truncate(false).open(part).map_err(Error::io("write", part))?;
-    match file.try_lock() {
-        Err(TryLockError::WouldBlock) => Err(Error::bad_file(
-            part,
+/// Opens the file of an earlier try, or a new one.
+fn open(path: &Path) -> Result<Part> {
+    match files::try_lock(path)? {
+        Locking::Held(lock) => Ok(Part::Locked(lock)),
+        Locking::Unsupported => Ok(Part::Open(File::append(path)?)),
+        Locking::Busy => Err(Error::bad_file(
+            path,
             "a file that nobody else writes",
             "another download at work on it: let it finish",
         )),
-        // Some network file systems know no locks: then the digest alone guards the file.
-        Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
     }
 }
 
-fn length(file: &File, part: &Path) -> Result<u64> {
-    Ok(file.metadata().map_err(Error::io("write", part))?.len())
-}
-
-fn agent(address: &str, patience: &Patience) -> Agent {
+fn agent(address: &str, patience: &Patience) -> Result<Agent> {
     let silence = Some(patience.silence);
     let mut settings = Agent::config_builder()
         .http_status_as_error(false)
@@ -159,7 +171,8 @@ fn agent(address: &str, patience: &Patience) -> Agent {
     if ["http://127.0.0.1", "http://localhost", "http://[::1]"].iter().any(|local| address.starts_with(local)) {
         settings = settings.proxy(None);
     }
-    settings.build().new_agent()
+    settings = settings.tls_config(certificates::settings()?);
+    Ok(settings.build().new_agent())
 }
 
 /// One request for what is missing, written to the end of the file.
@@ -199,9 +212,9 @@ fn receive(wanted: &Wanted, body: &mut Body, file: &mut File, mut state: Transfe
     let mut buffer = vec![0; CHUNK];
     loop {
         progress(state);
-        if state.done.max(state.total.unwrap_or(0)) > files::LARGEST {
+        if state.done.max(state.total.unwrap_or(0)) > data_files::LARGEST {
             restart(wanted, file)?;
-            return Err(wanted.refused(format!("more than the {} bytes that any data set has", files::LARGEST)));
+            return Err(wanted.refused(format!("more than the {} bytes that any data set has", data_files::LARGEST)));
         }
         let count = reader.read(&mut buffer).map_err(Failure::Passing)?;
         if count == 0 {
@@ -220,12 +233,17 @@ fn receive(wanted: &Wanted, body: &mut Body, file: &mut File, mut state: Transfe
 }
 
 fn restart(wanted: &Wanted, file: &mut File) -> Try {
-    file.set_len(0).and_then(|()| file.rewind()).map_err(|reason| wanted.unwritable(reason))
+    file.set_length(0).map_err(Failure::Final)?;
+    file.rewind().map_err(|reason| wanted.unwritable(reason))
+}
+
+/// The first byte and the size that an answer tells of.
+fn range(response: &Response<Body>) -> Option<(Option<u64>, Option<u64>)> {
+    parse_range(response.headers().get("content-range")?.to_str().ok()?)
 }
 
 /// The first byte and the size of `bytes 7-9/10`, or of `bytes */10`.
-fn range(response: &Response<Body>) -> Option<(Option<u64>, Option<u64>)> {
-    let text = response.headers().get("content-range")?.to_str().ok()?;
+pub(super) fn parse_range(text: &str) -> Option<(Option<u64>, Option<u64>)> {
     let (part, total) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
     let start = part.split_once('-').and_then(|(start, _)| start.parse().ok());
     Some((start, total.parse().ok()))
@@ -244,23 +262,29 @@ fn classify(wanted: &Wanted, error: ureq::Error) -> Failure {
 }
 
 /// Checks the digest and moves the file into its place; a wrong one is removed.
-fn settle(wanted: &Wanted, part: &Path, mut file: File) -> Result<()> {
-    let found = file.rewind().and_then(|()| files::digest_of(&mut file)).map_err(Error::io("read", part))?;
+fn settle(wanted: &Wanted, path: &Path, mut part: Part) -> Result<()> {
+    let file = part.file();
+    let digest = file.rewind().and_then(|()| data_files::digest_of(file));
+    let found = digest.map_err(Error::io("read", path))?;
     if found != wanted.md5 {
-        drop(file);
-        std::fs::remove_file(part).map_err(Error::io("remove", part))?;
-        let found = format!("MD5 {found} from {}; it was removed: try again, or another --mirror", wanted.address);
+        let what = described(path)?;
+        drop(part);
+        files::remove(path)?;
+        let found =
+            format!("MD5 {found}{what} from {}; it was removed: try again, or another --mirror", wanted.address);
         return Err(Error::bad_file(wanted.path, format!("MD5 {}", wanted.md5), found));
     }
-    file.sync_all().map_err(Error::io("write", part))?;
-    drop(file);
-    std::fs::rename(part, wanted.path).map_err(Error::io("write", wanted.path))?;
-    // The name itself is safe only once the folder is on disk.
-    #[cfg(unix)]
-    if let Some(folder) = wanted.path.parent() {
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::io("write", wanted.path))?;
-    }
-    Ok(())
+    file.sync()?;
+    drop(part);
+    files::rename(path, wanted.path)
+}
+
+/// What arrived, if it is not what files of data sets are.
+fn described(path: &Path) -> Result<String> {
+    let mut head = Vec::new();
+    File::open(path)?.take(4096).read_to_end(&mut head).map_err(Error::io("read", path))?;
+    let what = formats::what_is(&head).filter(|what| what.contains("HTML") || what.contains("text"));
+    Ok(what.map(|what| format!(" of {what}")).unwrap_or_default())
 }
 
 #[cfg(test)]

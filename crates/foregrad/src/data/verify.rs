@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{LoadOptions, entry, files, load};
-use crate::{Error, Result};
+use super::{LoadOptions, entry, files as data_files, load};
+use crate::Result;
+use crate::files::{self, Kind};
 
 /// A file, or folder of files, that a data set consists of.
 pub(super) struct KnownFile {
@@ -25,7 +26,7 @@ pub(super) struct KnownFile {
 pub enum FileStatus {
     /// Its size and published digest are right.
     Verified,
-    /// Its size is right; no digest is published.
+    /// It is there; no digest of it is published.
     Present,
     /// It differs from what was published.
     Differs,
@@ -46,9 +47,11 @@ pub struct FileReport {
     pub md5: String,
     /// What was expected, where it differs.
     pub expected: Option<String>,
+    /// Whether every image and label of it was decoded.
+    pub decoded: bool,
 }
 
-/// Checks every file of a data set, then that it loads.
+/// Checks every file of a data set, then - once all are there - decodes every image and label of them.
 ///
 /// # Errors
 /// An unknown name, a file that cannot be read, or - once all files are there - one that does not load.
@@ -58,31 +61,37 @@ pub fn verify(name: &str, options: &LoadOptions) -> Result<Vec<FileReport>> {
         return Ok(Vec::new());
     }
     let root = options.dir(name)?;
-    let reports: Vec<FileReport> = known.iter().map(|file| report(&root, file)).collect::<Result<_>>()?;
-    let archived = root.is_file() || reports.iter().all(|report| report.status == FileStatus::Missing);
+    let mut reports: Vec<FileReport> = known.iter().map(|file| report(&root, file)).collect::<Result<_>>()?;
+    let archived = data_files::is_file(&root)? || reports.iter().all(|report| report.status == FileStatus::Missing);
     if archived || reports.iter().all(|report| report.status != FileStatus::Missing) {
         load(name, options)?;
+        reports.iter_mut().for_each(|report| report.decoded = report.status != FileStatus::Missing);
     }
     Ok(reports)
 }
 
 fn report(root: &Path, file: &KnownFile) -> Result<FileReport> {
-    let existing = |places: &[String]| places.iter().map(|place| root.join(place)).find(|path| path.exists());
-    let (path, size, published) = match (existing(&file.places), existing(&file.other)) {
+    let there = |path: &Path| Ok(files::kind(path)?.is_some());
+    let wanted = |places: &[String]| match data_files::first_file(root, places)? {
+        Some(path) => Ok(Some(path)),
+        None => data_files::first(root, places, there),
+    };
+    let (path, size, published) = match (wanted(&file.places)?, wanted(&file.other)?) {
         (Some(path), _) => (path, file.size, file.md5),
         (None, Some(path)) => (path, None, None),
         (None, None) => {
             let path = file.places.first().map(|place| root.join(place)).unwrap_or_default();
-            return Ok(FileReport { path, status: FileStatus::Missing, bytes: 0, md5: String::new(), expected: None });
+            return Ok(found(path, FileStatus::Missing, 0));
         }
     };
-    if path.is_dir() {
-        let bytes = folder_size(&path)?;
-        return Ok(FileReport { path, status: FileStatus::Present, bytes, md5: String::new(), expected: None });
-    }
-    let path = &path;
-    let bytes = std::fs::metadata(path).map_err(Error::io("read", path))?.len();
-    let md5 = files::digest(path)?;
+    let bytes = match files::kind(&path)? {
+        Some(Kind::File(bytes)) => bytes,
+        _ => {
+            let bytes = folder_size(&path)?;
+            return Ok(found(path, FileStatus::Present, bytes));
+        }
+    };
+    let md5 = data_files::digest(&path)?;
     let wrong_size = size.filter(|size| *size != bytes).map(|size| format!("{size} bytes"));
     let wrong_digest = published.filter(|digest| *digest != md5).map(|digest| format!("MD5 {digest}"));
     let expected = wrong_size.or(wrong_digest);
@@ -91,17 +100,22 @@ fn report(root: &Path, file: &KnownFile) -> Result<FileReport> {
         (None, Some(_)) => FileStatus::Verified,
         (None, None) => FileStatus::Present,
     };
-    Ok(FileReport { path: path.clone(), status, bytes, md5, expected })
+    Ok(FileReport { md5, expected, ..found(path, status, bytes) })
+}
+
+fn found(path: PathBuf, status: FileStatus, bytes: u64) -> FileReport {
+    FileReport { path, status, bytes, md5: String::new(), expected: None, decoded: false }
 }
 
 /// The bytes of the files of a folder and of its folders.
 fn folder_size(folder: &Path) -> Result<u64> {
-    let read = || Error::io("read", folder);
     let mut bytes = 0;
-    for item in std::fs::read_dir(folder).map_err(read())? {
-        let item = item.map_err(read())?;
-        let about = item.metadata().map_err(read())?;
-        bytes += if about.is_dir() { folder_size(&item.path())? } else { about.len() };
+    for path in files::list(folder)? {
+        bytes += match files::kind(&path)? {
+            Some(Kind::Folder) => folder_size(&path)?,
+            Some(Kind::File(bytes)) => bytes,
+            _ => 0,
+        };
     }
     Ok(bytes)
 }

@@ -11,6 +11,9 @@ use crate::files;
 use crate::train::RunConfig;
 use crate::{Error, Result};
 
+/// More runs than anybody means: axes multiply, and so does a slip.
+const MOST_RUNS: usize = 10_000;
+
 /// A grid of runs: every value of every axis with every seed, less what is excluded.
 ///
 /// ```
@@ -162,6 +165,11 @@ impl Study {
     /// Settings that no run has: the message names the line of the study that asks for them.
     pub fn runs(&self) -> Result<Vec<Planned>> {
         let axes: Vec<Vec<Choice>> = self.axes.iter().map(|axis| self.choices(axis)).collect::<Result<_>>()?;
+        let size = axes.iter().try_fold(1usize, |size, axis| size.checked_mul(axis.len()));
+        let too_many = || self.wrong(0, &format!("at most {MOST_RUNS} runs"), "more");
+        if size.is_none_or(|size| size > MOST_RUNS) {
+            return Err(too_many());
+        }
         let mut combinations: Vec<Vec<&Choice>> = vec![Vec::new()];
         for axis in &axes {
             let extended =
@@ -175,7 +183,10 @@ impl Study {
         };
         let runs =
             combinations.iter().flat_map(|chosen| seeds(chosen).into_iter().map(|seed| self.planned(chosen, seed)));
-        let runs: Vec<Planned> = runs.collect::<Result<_>>()?;
+        let runs: Vec<Planned> = runs.take(MOST_RUNS + 1).collect::<Result<_>>()?;
+        if runs.len() > MOST_RUNS {
+            return Err(too_many());
+        }
         if runs.is_empty() {
             return Err(self.wrong(0, "at least one run", "none: all combinations are excluded"));
         }

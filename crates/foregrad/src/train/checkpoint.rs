@@ -11,7 +11,7 @@ use crate::estimate::EstimatorState;
 use crate::files;
 use crate::rng::Placement;
 use crate::vector::ParamVector;
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 
 /// The version of the files written now.
 pub const FORMAT_VERSION: u32 = 1;
@@ -102,7 +102,15 @@ impl Checkpoint {
     /// # Errors
     /// A damaged file, a checkpoint of another version.
     pub fn load_or_weights(path: &Path, placement: &Placement) -> Result<Loaded> {
-        let (tensors, metadata) = weights::load(path, placement)?;
+        Self::from_bytes(path, &files::read(path)?, placement)
+    }
+
+    /// As [`Self::load_or_weights`], of a file's bytes.
+    ///
+    /// # Errors
+    /// As [`Self::load_or_weights`].
+    pub fn from_bytes(path: &Path, bytes: &[u8], placement: &Placement) -> Result<Loaded> {
+        let (tensors, metadata) = weights::from_bytes(path, bytes, placement)?;
         if metadata.contains_key(VERSION_KEY) {
             return Ok(Loaded::Checkpoint(Box::new(Self::decode(path, tensors, &metadata)?)));
         }

@@ -4,15 +4,15 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use burn::tensor::{DType, Tensor};
+use half::{bf16, f16};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
-use crate::files;
 use crate::models::Network;
 use crate::ops;
 use crate::rng::Placement;
 use crate::vector::{ParamTensor, ParamVector};
-use crate::{Error, Result};
+use crate::{Error, Result, files, formats};
 
 /// Text that a file of weights holds beside its tensors.
 pub type Metadata = HashMap<String, String>;
@@ -48,32 +48,74 @@ fn encode(entry: &ParamTensor) -> (Dtype, Vec<u8>) {
     }
 }
 
-/// Reads all floating-point tensors and the text of a file; whole numbers (`num_batches_tracked`) are left out.
+/// Parts of a name that wrappers of PyTorch (`DistributedDataParallel`, `torch.compile`, FSDP) put in front of a network's own.
+const WRAPPERS: [&str; 4] = ["module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"];
+
+/// Reads all floating-point tensors and the text of a file; counters (`num_batches_tracked`) are left out, and wrappers'
+/// parts of names.
 ///
 /// # Errors
-/// A file that is missing, cut short or no safetensors file.
+/// A file that is missing, cut short or no safetensors file; tensors of other numbers.
 pub fn load(path: &Path, placement: &Placement) -> Result<(ParamVector, Metadata)> {
-    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-    let file = parse(path, &bytes)?;
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| damaged(path, &bytes, &error))?;
+    from_bytes(path, &files::read(path)?, placement)
+}
+
+/// As [`load`], of a file's bytes.
+///
+/// # Errors
+/// As [`load`].
+pub fn from_bytes(path: &Path, bytes: &[u8], placement: &Placement) -> Result<(ParamVector, Metadata)> {
+    let file = parse(path, bytes)?;
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| damaged(path, bytes, &error))?;
     let mut tensors = ParamVector::default();
     for (name, view) in file.iter() {
-        if let Some(values) = decode(&view) {
-            let shape = view.shape();
-            let length = values.len();
-            let flat: Tensor<1> = placement.tensor(values, [length]);
-            tensors.insert_entry(name, ParamTensor::shaped(flat, shape));
+        if name.ends_with("num_batches_tracked") {
+            continue;
         }
+        let values = floats(&view).ok_or_else(|| wrong_type(path, name, "floating-point numbers", &view))?;
+        let name = own_name(name);
+        if tensors.entry(&name).is_some() {
+            return Err(Error::bad_file(path, "tensors of different names", format!("`{name}` twice, in wrappers")));
+        }
+        let length = values.len();
+        let flat: Tensor<1> = placement.tensor(values, [length]);
+        tensors.insert_entry(name, ParamTensor::shaped(flat, view.shape()));
     }
     Ok((tensors, header.metadata().clone().unwrap_or_default()))
 }
 
-fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>> {
+/// A name less the parts that wrappers add.
+fn own_name(name: &str) -> String {
+    name.split('.').filter(|part| !WRAPPERS.contains(part)).collect::<Vec<_>>().join(".")
+}
+
+pub(super) fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>> {
     SafeTensors::deserialize(bytes).map_err(|error| damaged(path, bytes, &error))
 }
 
-/// What is wrong with a file: its size, where the header tells the right one.
+pub(super) fn wrong_type(path: &Path, name: &str, wanted: &str, view: &TensorView) -> Error {
+    Error::bad_file(path, format!("`{name}` of {wanted}"), type_name(view.dtype()))
+}
+
+/// A type of numbers in words.
+fn type_name(dtype: Dtype) -> String {
+    let bits = dtype.bitsize();
+    let words = match dtype {
+        Dtype::BOOL => "truth values".to_string(),
+        Dtype::U8 | Dtype::U16 | Dtype::U32 | Dtype::U64 => format!("whole numbers of {bits} bits without sign"),
+        Dtype::I8 | Dtype::I16 | Dtype::I32 | Dtype::I64 => format!("whole numbers of {bits} bits"),
+        _ => format!("numbers of {bits} bits"),
+    };
+    format!("{words} ({dtype:?})")
+}
+
+/// What is wrong with a file: what it is instead, or its size, where the header tells the right one.
 fn damaged(path: &Path, bytes: &[u8], error: &safetensors::SafeTensorError) -> Error {
+    // A header's first byte is its opening brace.
+    if bytes.get(8) != Some(&b'{') {
+        let damage = format!("{} bytes that are none: {error}", bytes.len());
+        return formats::unlike(path, "a safetensors file", bytes, damage);
+    }
     let Some(whole) = whole_size(bytes).filter(|&whole| whole != bytes.len()) else {
         let found = format!("a damaged one of {} bytes: {error}", bytes.len());
         return Error::bad_file(path, "a whole safetensors file", found);
@@ -95,28 +137,20 @@ fn whole_size(bytes: &[u8]) -> Option<usize> {
     usize::try_from(data).ok()?.checked_add(8 + length)
 }
 
-/// The whole numbers of a tensor of a file.
-///
-/// # Errors
-/// As [`load`]; a tensor that is missing or holds no 64-bit integers.
-pub fn load_integers(path: &Path, name: &str) -> Result<Vec<i64>> {
-    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-    let file = parse(path, &bytes)?;
-    let wanted = format!("a tensor `{name}` of 64-bit integers");
-    let view = file.tensor(name).map_err(|_| Error::bad_file(path, wanted.clone(), "none"))?;
-    if view.dtype() != Dtype::I64 {
-        return Err(Error::bad_file(path, wanted, format!("{:?}", view.dtype())));
-    }
-    let (chunks, _) = view.data().as_chunks::<8>();
-    Ok(chunks.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect())
-}
-
-fn decode(view: &TensorView) -> Option<Vec<f64>> {
+/// The numbers of a floating-point tensor.
+pub(super) fn floats(view: &TensorView) -> Option<Vec<f64>> {
     match view.dtype() {
-        Dtype::F32 => Some(view.data().as_chunks::<4>().0.iter().map(|b| f64::from(f32::from_le_bytes(*b))).collect()),
-        Dtype::F64 => Some(view.data().as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b)).collect()),
+        Dtype::F16 => Some(each(view, |bytes| f16::from_le_bytes(bytes).to_f64())),
+        Dtype::BF16 => Some(each(view, |bytes| bf16::from_le_bytes(bytes).to_f64())),
+        Dtype::F32 => Some(each(view, |bytes| f64::from(f32::from_le_bytes(bytes)))),
+        Dtype::F64 => Some(each(view, f64::from_le_bytes)),
         _ => None,
     }
+}
+
+/// The numbers of a tensor whose elements have so many bytes.
+pub(super) fn each<const N: usize, T>(view: &TensorView, number: fn([u8; N]) -> T) -> Vec<T> {
+    view.data().as_chunks::<N>().0.iter().map(|bytes| number(*bytes)).collect()
 }
 
 /// `heads.N.` of a head's parameter.
@@ -148,8 +182,21 @@ pub fn assign(network: &mut Network, tensors: &ParamVector, path: &Path) -> Resu
         network.assign(tensors);
         return Ok(());
     }
+    let advice = prefix(&state, tensors).map(|prefix| format!("; all names begin with `{prefix}`: take it off"));
     let more = wrong.len().saturating_sub(3);
     wrong.truncate(3);
     let rest = if more > 0 { format!(" and {more} more differences") } else { String::new() };
-    Err(Error::bad_file(path, "the weights of this network", format!("{}{rest}", wrong.join(", "))))
+    let found = format!("{}{rest}{}", wrong.join(", "), advice.unwrap_or_default());
+    Err(Error::bad_file(path, "the weights of this network", found))
 }
+
+/// What stands before every name of a file and no name of the network.
+fn prefix(state: &ParamVector, tensors: &ParamVector) -> Option<String> {
+    let ends = |name: &str| state.paths().any(|own| name.strip_suffix(own).is_some_and(|rest| rest.ends_with('.')));
+    let (first, _) = tensors.paths().next()?.split_once('.')?;
+    let prefix = format!("{first}.");
+    tensors.paths().all(|name| name.starts_with(&prefix) && ends(name)).then_some(prefix)
+}
+
+#[cfg(test)]
+mod tests;

@@ -97,7 +97,7 @@ impl Place {
     }
 
     fn fetch(&self, address: &str, patience: Patience) -> Result<()> {
-        let md5 = files::digest_of(&mut content().as_slice()).expect("a digest");
+        let md5 = data_files::digest_of(&mut content().as_slice()).expect("a digest");
         let wanted = Wanted { address, path: &self.path(), md5: &md5 };
         fetch(&wanted, &patience, &mut |_| {})
     }
@@ -124,7 +124,7 @@ impl Place {
 fn a_whole_transfer_is_put_in_place_and_told_of() {
     let (address, server) = serve(|_| vec![Reply::whole(&content(), 100_000)]);
     let place = Place::new();
-    let md5 = files::digest_of(&mut content().as_slice()).expect("a digest");
+    let md5 = data_files::digest_of(&mut content().as_slice()).expect("a digest");
     let mut told = Vec::new();
     let wanted = Wanted { address: &address, path: &place.path(), md5: &md5 };
     fetch(&wanted, &PATIENCE, &mut |state| told.push((state.done, state.total))).expect("a file");
@@ -165,7 +165,7 @@ fn a_corrupted_file_is_removed_and_both_digests_are_said() {
     let mut bad = content();
     bad[77] ^= 1;
     let (error, _) = place.fails(vec![Reply::whole(&bad, bad.len())]);
-    let md5 = |bytes: &[u8]| files::digest_of(&mut &*bytes).expect("a digest");
+    let md5 = |bytes: &[u8]| data_files::digest_of(&mut &*bytes).expect("a digest");
     assert!(error.contains(&format!("expected MD5 {}, found MD5 {}", md5(&content()), md5(&bad))), "{error}");
     assert_eq!(std::fs::read_dir(place.0.path()).expect("a folder").count(), 0);
 }
@@ -211,7 +211,7 @@ fn refusals_end_at_once_and_busy_servers_are_asked_again() {
     assert_eq!(requests.len(), 1);
     let busy = Reply::new("503 Service Unavailable\r\ncontent-length: 0", b"");
     Place::new().succeeds(|_| vec![busy, Reply::whole(&content(), 100_000)]);
-    let endless = Reply::new(format!("200 OK\r\ncontent-length: {}", files::LARGEST + 1), b"x");
+    let endless = Reply::new(format!("200 OK\r\ncontent-length: {}", data_files::LARGEST + 1), b"x");
     assert!(Place::new().fails(vec![endless]).0.contains("any data set has"));
 }
 
