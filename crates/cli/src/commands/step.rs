@@ -14,7 +14,7 @@ use foregrad::vector::ParamVector;
 use foregrad::{Error, estimate::EstimatorConfig};
 
 use crate::args::{EstimatorFlags, MachineFlags, ModelFlags};
-use crate::{Ending, device, output};
+use crate::{Ending, device, output, place};
 
 /// Floating-point types of a step.
 #[derive(Clone, Copy, ValueEnum)]
@@ -70,6 +70,7 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
         Dtype::F32 => DType::F32,
         Dtype::F64 => DType::F64,
     };
+    place::for_file("--out", &arguments.out)?;
     device::set_threads(arguments.machine.threads.unwrap_or(0))?;
     let placement = device::placement(arguments.machine.device.as_deref().unwrap_or("cpu"), dtype)?;
     let (mut config, tensors, state, momentum) = match Checkpoint::load_or_weights(&arguments.weights, &placement)? {

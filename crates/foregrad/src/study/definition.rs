@@ -10,6 +10,9 @@ use super::planned::Planned;
 use crate::train::RunConfig;
 use crate::{Error, Result};
 
+/// Runs that a study may have; more are a slip in its axes.
+const MOST_RUNS: f64 = 100_000.0;
+
 /// A grid of runs: every value of every axis with every seed, less what is excluded.
 ///
 /// ```
@@ -161,6 +164,11 @@ impl Study {
     /// # Errors
     /// Settings that no run has: the message names the line of the study that asks for them.
     pub fn runs(&self) -> Result<Vec<Planned>> {
+        let crossed = self.axes.iter().fold(self.seeds.len() as f64, |runs, axis| runs * axis.values.len() as f64);
+        if crossed > MOST_RUNS {
+            let found = format!("axes that cross to {crossed:.0e}");
+            return Err(self.wrong(0, &format!("at most {MOST_RUNS} runs"), found));
+        }
         let axes: Vec<Vec<Choice>> = self.axes.iter().map(|axis| self.choices(axis)).collect::<Result<_>>()?;
         let mut combinations: Vec<Vec<&Choice>> = vec![Vec::new()];
         for axis in &axes {

@@ -51,6 +51,10 @@ impl DataConfig {
     }
 }
 
+/// Bounds that keep the number of all steps far from the largest integer.
+const MOST_EPOCHS: u64 = 1_000_000;
+const MOST_IMAGES: usize = 1 << 30;
+
 /// All settings of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -128,9 +132,11 @@ impl RunConfig {
     /// # Errors
     /// [`Error::OutOfRange`] and what the parts refuse.
     pub fn validate(&self) -> Result<()> {
-        let at_least_one = [("--epochs", self.epochs), ("--batch", self.batch as u64)];
-        if let Some((name, _)) = at_least_one.iter().find(|(_, value)| *value == 0) {
-            return Err(Error::out_of_range(*name, 0, "at least 1"));
+        if !(1..=MOST_EPOCHS).contains(&self.epochs) {
+            return Err(Error::out_of_range("--epochs", self.epochs, format!("from 1 to {MOST_EPOCHS}")));
+        }
+        if !(1..=MOST_IMAGES).contains(&self.batch) {
+            return Err(Error::out_of_range("--batch", self.batch, format!("from 1 to {MOST_IMAGES}")));
         }
         if self.keep_checkpoints == 0 {
             return Err(Error::out_of_range("--keep-checkpoints", 0, "at least 1"));
@@ -142,7 +148,9 @@ impl RunConfig {
             let reason = "the guess `momentum` is the buffer of SGD with momentum, which this optimiser lacks";
             return Err(Error::meaningless(reason, "--optimizer sgd --momentum 0.9"));
         }
-        data::entry(&self.data.dataset).map(|_| ())
+        self.model.validate()?;
+        self.estimator.validate(self.model.depth()?)?;
+        self.data.load_options(self.seed).validate(&self.data.dataset)
     }
 }
 

@@ -83,8 +83,12 @@ impl OptimizerConfig {
         positive("--momentum", self.momentum, (0.0..1.0).contains(&self.momentum), "a number from 0 to below 1")?;
         positive("--weight-decay", self.weight_decay, self.weight_decay >= 0.0, "a number not below 0")?;
         positive("--clip", self.clip, self.clip >= 0.0, "a number not below 0")?;
-        let inside = self.betas.iter().all(|beta| (0.0..1.0).contains(beta));
-        positive("betas", self.betas[0], inside, "two numbers from 0 to below 1")
+        if self.nesterov && (self.kind != OptimizerKind::Sgd || self.momentum == 0.0) {
+            let reason = "--nesterov looks ahead along the buffer of SGD with momentum, which this optimiser lacks";
+            return Err(Error::meaningless(reason, "--optimizer sgd --momentum 0.9 --nesterov"));
+        }
+        let outside = self.betas.iter().find(|beta| !(0.0..1.0).contains(*beta));
+        positive("betas", outside.copied().unwrap_or_default(), outside.is_none(), "two numbers from 0 to below 1")
     }
 }
 
