@@ -122,10 +122,12 @@ class Trial:
         for _ in range(200):
             process = self.start(out)
             # With enough kills, one more start is left to itself.
-            killing = sum(self.hits.values()) < self.wanted
-            if killing and self.kill(process, self.draws.uniform(0.02, 0.6) * self.undisturbed):
-                if process.poll() is not None:
-                    continue
+            killing = False
+            while sum(self.hits.values()) < self.wanted and process.poll() is None:
+                killing = True
+                self.kill(process, self.draws.uniform(0.01, 0.5) * self.undisturbed)
+            if process.poll() == -signal.SIGKILL:
+                continue
             try:
                 code = process.wait(PATIENCE)
             except subprocess.TimeoutExpired:

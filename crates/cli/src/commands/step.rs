@@ -122,6 +122,9 @@ fn read_batch(
     let images = entry.tensor::<4>();
     let of_classifier = weights.entry("fc.bias").and_then(|bias| bias.shape().first().copied());
     let classes = arguments.classes.or(of_classifier).unwrap_or(10);
+    if classes < 2 {
+        return Err(Error::out_of_range("--classes", classes, "at least 2").into());
+    }
     let found = weights::load_integers(path, "labels")?;
     if found.len() != images.dims()[0] {
         let expected = format!("{} labels, one an image", images.dims()[0]);

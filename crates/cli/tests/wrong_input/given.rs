@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{Read, Seek};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -86,7 +85,6 @@ impl Given {
         for file in files {
             self.write(&format!("mnist-of-folders/{file}/inside"), "a file");
             self.write(&format!("mnist-of-noise/{file}"), noise());
-            self.huge(&format!("mnist-huge/{file}"));
         }
     }
 
@@ -206,11 +204,4 @@ fn walk(folder: &Path, found: &mut BTreeMap<PathBuf, String>) {
 fn noise() -> Vec<u8> {
     let next = |state: &u64| Some(state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407));
     std::iter::successors(Some(1_u64), next).map(|state| (state >> 56) as u8).take(4096).collect()
-}
-
-/// All that was written into a file.
-pub fn content(mut file: File) -> String {
-    let mut bytes = Vec::new();
-    file.rewind().and_then(|()| file.read_to_end(&mut bytes)).expect("a file");
-    String::from_utf8_lossy(&bytes).to_string()
 }

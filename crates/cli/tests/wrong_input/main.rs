@@ -1,15 +1,14 @@
 //! Every command with wrong input of every kind: exit code 2, a message that names what is wrong, nothing written.
 //!
 //! The inputs are lines of `cases.txt`; to add one, add a line.
-#![cfg(unix)]
+#![cfg(target_os = "linux")]
 
 mod given;
 mod table;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Output, Stdio};
 
 use given::Given;
 use rayon::prelude::*;
@@ -18,8 +17,8 @@ use table::{Case, Table};
 /// Cases that run at once.
 const AT_ONCE: usize = 2;
 
-/// After this a command counts as hanging.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Seconds after which a command counts as hanging.
+const PATIENCE: &str = "60";
 
 /// KiB of address space a command gets: what takes more was not refused.
 const MEMORY: u64 = 8 << 20;
@@ -59,46 +58,32 @@ fn every_kind_is_tried_three_times_with_every_command_that_can_get_it() {
 /// What is wrong about the answer to a case, if anything.
 fn fault(case: &Case, given: &Given) -> Option<String> {
     let folder = tempfile::tempdir().expect("a folder");
-    let arguments = given.arguments(case);
-    let mut command = Command::new("sh");
-    command.args(["-c", &format!("ulimit -v {MEMORY}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_foregrad")]);
-    command.args(case.command.split(' ')).args(&arguments).current_dir(folder.path()).env_remove("FOREGRAD_DATA");
-    let [out, err] =
-        ["out", "err"].map(|stream| tempfile::tempfile().unwrap_or_else(|error| panic!("{stream}: {error}")));
-    let streams = [&out, &err].map(|file| Stdio::from(file.try_clone().expect("a file")));
-    let [stdout, stderr] = streams;
-    let mut child = command.stdin(Stdio::null()).stdout(stdout).stderr(stderr).spawn().expect("a process");
-    let began = Instant::now();
-    let status = loop {
-        match child.try_wait().expect("a process") {
-            Some(status) => break status,
-            None if began.elapsed() > PATIENCE => {
-                child.kill().expect("a process");
-                break child.wait().expect("an end");
-            }
-            None => std::thread::sleep(Duration::from_millis(2)),
-        }
-    };
-    let [out, err] = [out, err].map(given::content);
-    let lacking = case.words.iter().find(|word| !err.contains(*word));
-    let problem = match status.code() {
-        _ if err.contains("panicked") => "it panics".to_string(),
-        Some(2) if !err.starts_with("error: ") => "standard error does not begin with `error: `".to_string(),
-        Some(2) if !out.is_empty() => format!("standard output holds {out:?}"),
-        Some(2) if lacking.is_some() => format!("standard error lacks `{}`", lacking?),
-        Some(2) => format!("it has made {}", first_file(folder.path())?),
-        _ => format!("it ends with {status}"),
-    };
-    let text = format!(
-        "line {}: {} {}\n{problem} {:?}\n{}\n",
-        case.line,
-        case.command,
-        case.arguments,
-        began.elapsed(),
-        err.trim()
-    );
-    eprintln!("{text}");
-    Some(text)
+    let limited = format!("ulimit -v {MEMORY}; exec \"$0\" \"$@\"");
+    let mut command = Command::new("timeout");
+    command.args(["--signal=KILL", PATIENCE, "sh", "-c", &limited, env!("CARGO_BIN_EXE_foregrad")]);
+    command.args(case.command.split(' ')).args(given.arguments(case));
+    command.current_dir(folder.path()).env_remove("FOREGRAD_DATA").stdin(Stdio::null());
+    let output = command.output().expect("the binary runs");
+    let problem = problem(case, &output, folder.path())?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    Some(format!("line {}: {} {}\n{problem}\n{}", case.line, case.command, case.arguments, said.trim()))
+}
+
+fn problem(case: &Case, output: &Output, folder: &Path) -> Option<String> {
+    let said = String::from_utf8_lossy(&output.stderr);
+    if output.status.code() != Some(2) {
+        return Some(format!("it ends with {}", output.status));
+    }
+    if said.contains("panicked") || !said.starts_with("error: ") {
+        return Some("standard error is no message of an error".into());
+    }
+    if let Some(word) = case.words.iter().find(|word| !said.contains(*word)) {
+        return Some(format!("standard error lacks `{word}`"));
+    }
+    if !output.stdout.is_empty() {
+        return Some(format!("standard output holds `{}`", String::from_utf8_lossy(&output.stdout)));
+    }
+    first_file(folder).map(|file| format!("it has made {file}"))
 }
 
 fn first_file(folder: &Path) -> Option<String> {

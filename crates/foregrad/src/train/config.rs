@@ -141,6 +141,12 @@ impl RunConfig {
         if self.keep_checkpoints == 0 {
             return Err(Error::out_of_range("--keep-checkpoints", 0, "at least 1"));
         }
+        let DataConfig { train_limit, validation, .. } = self.data;
+        let images = train_limit.and_then(|limit| limit.checked_sub(validation)).filter(|images| *images > 0);
+        if let Some(images) = images.filter(|images| self.batch > *images) {
+            let expected = format!("at most the {images} training images");
+            return Err(Error::out_of_range("--batch", self.batch, expected));
+        }
         self.optimizer.validate()?;
         self.schedule.validate()?;
         let has_buffer = self.optimizer.kind == OptimizerKind::Sgd && self.optimizer.momentum > 0.0;
@@ -173,8 +179,23 @@ mod tests {
         assert!(RunConfig::from_toml("epoch = 3").expect_err("a misspelt key").contains("epoch"));
         let text = "[estimator]\nguess = \"gausian\"";
         assert!(RunConfig::from_toml(text).expect_err("a misspelt guess").contains("did you mean `gaussian`"));
-        let zero = RunConfig { batch: 0, ..Default::default() };
-        assert!(zero.validate().expect_err("no images").to_string().contains("--batch is 0"));
+        let refused = |change: fn(&mut RunConfig), words: &str| {
+            let mut config = RunConfig::default();
+            change(&mut config);
+            let error = config.validate().expect_err(words).to_string();
+            assert!(error.contains(words), "{error}");
+        };
+        refused(|config| config.batch = 0, "--batch is 0");
+        refused(|config| config.data.train_limit = Some(20), "at most the 20 training images");
+        refused(|config| config.data.train_limit = Some(1 << 40), "which are generated");
+        refused(|config| config.epochs = u64::MAX, "--epochs is 18446744073709551615");
+        refused(|config| config.model.width = f64::NAN, "--width is NaN");
+        refused(|config| config.estimator.guess_horizon = "6".parse().expect("a horizon"), "--guess-horizon is 6");
+        refused(|config| config.estimator.directions = 1 << 20, "--directions is 1048576");
+        refused(
+            |config| config.optimizer = OptimizerConfig { nesterov: true, momentum: 0.0, ..Default::default() },
+            "--nesterov",
+        );
         let mut bufferless = RunConfig::default();
         bufferless.estimator.guess = "momentum".parse().expect("a guess");
         bufferless.optimizer.kind = OptimizerKind::Adam;
