@@ -177,7 +177,7 @@ def runs(out):
 
 
 def content(out):
-    """All that must be the same: rows, records of epochs and probes, the tensors of the last checkpoints."""
+    """All that must be the same: rows, records of epochs and probes, the last checkpoints' tensors; no file left unfinished."""
     found = {}
     for run in runs(out):
         for name in ["row.json", "metrics.jsonl", "probes.jsonl"]:
@@ -186,6 +186,7 @@ def content(out):
             text = ["".join(lines)] if name == "row.json" else lines
             found[run.name, name] = [stable(json.loads(line)) for line in text]
         checkpoints = sorted(run.glob("checkpoint-*.safetensors"))
+        found[run.name, "unfinished"] = [file.name for file in run.iterdir() if file.name.startswith(".")]
         found[run.name, "checkpoint"] = tensors(checkpoints[-1]) if checkpoints else None
     return found
 
