@@ -223,9 +223,9 @@ fn set<T>(value: &mut T, flag: Option<T>) {
 }
 
 /// Sets a value from a flag's text if it was given.
-fn parse<T: FromStr<Err = foregrad::Error>>(value: &mut T, flag: &Option<String>) -> Result<()> {
+fn parse<T: FromStr<Err = foregrad::Error>>(value: &mut T, flag: &Option<String>, name: &'static str) -> Result<()> {
     if let Some(text) = flag {
-        *value = text.parse()?;
+        *value = text.parse().context(name)?;
     }
     Ok(())
 }
@@ -282,8 +282,8 @@ impl ModelFlags {
             (model.name, model.width) = (name.clone(), 1.0);
         }
         set(&mut model.width, self.width);
-        norm(&mut model.norm, &self.norm)?;
-        norm(&mut model.head_norm, &self.head_norm)?;
+        norm(&mut model.norm, &self.norm).context("--norm")?;
+        norm(&mut model.head_norm, &self.head_norm).context("--head-norm")?;
         model.pool &= !self.no_pool;
         model.classifier_norm |= self.classifier_norm;
         set(&mut model.blocks_per_stage, self.blocks_per_stage);
@@ -298,20 +298,20 @@ impl ModelFlags {
 impl EstimatorFlags {
     /// Changes an estimator.
     pub fn apply(&self, estimator: &mut EstimatorConfig) -> Result<()> {
-        parse(&mut estimator.target, &self.target)?;
-        parse(&mut estimator.guess, &self.guess)?;
-        parse(&mut estimator.space, &self.space)?;
-        parse(&mut estimator.guess_horizon, &self.guess_horizon)?;
-        parse(&mut estimator.combination, &self.combination)?;
-        parse(&mut estimator.mode, &self.mode)?;
-        parse(&mut estimator.memory, &self.memory)?;
-        parse(&mut estimator.train_heads, &self.train_heads)?;
-        parse(&mut estimator.last_block, &self.last_block)?;
-        on_off(&mut estimator.mix_baseline, &self.mix_baseline)?;
+        parse(&mut estimator.target, &self.target, "--target")?;
+        parse(&mut estimator.guess, &self.guess, "--guess")?;
+        parse(&mut estimator.space, &self.space, "--space")?;
+        parse(&mut estimator.guess_horizon, &self.guess_horizon, "--guess-horizon")?;
+        parse(&mut estimator.combination, &self.combination, "--combination")?;
+        parse(&mut estimator.mode, &self.mode, "--mode")?;
+        parse(&mut estimator.memory, &self.memory, "--memory")?;
+        parse(&mut estimator.train_heads, &self.train_heads, "--train-heads")?;
+        parse(&mut estimator.last_block, &self.last_block, "--last-block")?;
+        on_off(&mut estimator.mix_baseline, &self.mix_baseline).context("--mix-baseline")?;
         set(&mut estimator.directions, self.directions);
         set(&mut estimator.tangents_at_once, self.tangents_at_once);
         if let Some(granularity) = &self.granularity {
-            estimator.granularity = Some(granularity.parse()?);
+            estimator.granularity = Some(granularity.parse().context("--granularity")?);
         }
         match self.mix.as_deref() {
             None => {}
@@ -343,14 +343,14 @@ impl TrainingFlags {
         set(&mut config.checkpoint_every, self.checkpoint_every);
         set(&mut config.keep_checkpoints, self.keep_checkpoints);
         let optimizer = &mut config.optimizer;
-        parse(&mut optimizer.kind, &self.optimizer)?;
+        parse(&mut optimizer.kind, &self.optimizer, "--optimizer")?;
         set(&mut optimizer.rate, self.lr);
         set(&mut optimizer.momentum, self.momentum);
         optimizer.nesterov |= self.nesterov;
         set(&mut optimizer.weight_decay, self.weight_decay);
         set(&mut optimizer.clip, self.clip);
         let schedule = &mut config.schedule;
-        parse(&mut schedule.kind, &self.schedule)?;
+        parse(&mut schedule.kind, &self.schedule, "--schedule")?;
         set(&mut schedule.every, self.schedule_every);
         set(&mut schedule.gamma, self.gamma);
         set(&mut schedule.patience, self.patience);

@@ -8,6 +8,7 @@ mod commands;
 mod defaults;
 mod device;
 mod output;
+mod place;
 mod process;
 mod progress;
 mod table;
@@ -75,7 +76,15 @@ pub enum Ending {
 
 /// The command line, with the defaults of a run's settings in the help of `train`.
 fn command() -> clap::Command {
-    Cli::command().mut_subcommand("train", defaults::shown)
+    negative(Cli::command().mut_subcommand("train", defaults::shown))
+}
+
+/// `--epochs -3` is a wrong number of epochs and no flag `-3`, in every command.
+fn negative(command: clap::Command) -> clap::Command {
+    let takes_value = |argument: &clap::Arg| argument.get_action().takes_values();
+    let allowed =
+        |argument: clap::Arg| if takes_value(&argument) { argument.allow_negative_numbers(true) } else { argument };
+    command.mut_args(allowed).mut_subcommands(negative)
 }
 
 fn main() -> ExitCode {

@@ -74,16 +74,16 @@ pub struct Arguments {
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     methods: Vec<String>,
     /// Images a step
-    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     batch: u32,
     /// Channels, height and width of the images
     #[arg(long, value_name = "CxHxW", default_value = "3x32x32")]
     image: String,
     /// Steps that are measured
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     steps: u32,
     /// Steps before those
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     warm_up: u32,
     /// JSON on standard output
     #[arg(long)]
@@ -124,6 +124,15 @@ struct Report {
     methods: Vec<Measurement>,
 }
 
+impl Arguments {
+    /// The network that is measured, and the shape of its images.
+    fn network(&self) -> Result<(ModelConfig, [usize; 3])> {
+        let mut model = ModelConfig { name: "resnet18-8b".into(), ..Default::default() };
+        self.model.apply(&mut model)?;
+        Ok((model, super::init::parse_image(&self.image)?))
+    }
+}
+
 /// Runs the command.
 pub fn run(arguments: Arguments) -> Result<Ending> {
     device::set_threads(arguments.machine.threads.unwrap_or(0))?;
@@ -135,9 +144,12 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
     if let Some(unknown) = arguments.methods.iter().find(|name| !known.contains(&name.as_str())) {
         return Err(Error::unknown_name("method", unknown, &known).into());
     }
+    let device = arguments.machine.device.clone().unwrap_or("cpu".into());
+    device::placement(&device, DType::F32)?;
+    let (model, image) = arguments.network()?;
+    model.validate_for(image, CLASSES)?;
     let wanted = |name: &&str| arguments.methods.is_empty() || arguments.methods.iter().any(|method| method == name);
     let names: Vec<&str> = known.into_iter().filter(wanted).collect();
-    let device = arguments.machine.device.clone().unwrap_or("cpu".into());
     let peak = (device == "cpu").then(|| operations::measured_peak(Duration::from_millis(300)));
     let bar = ProgressBar::new(names.len() as u64);
     bar.enable_steady_tick(Duration::from_millis(200));
@@ -191,13 +203,12 @@ fn print(report: &Report) -> Result<()> {
 /// Runs a method's steps, and only them.
 fn measure(arguments: &Arguments, name: &str) -> Result<Measurement> {
     let placement = device::placement(arguments.machine.device.as_deref().unwrap_or("cpu"), DType::F32)?;
-    let mut model = ModelConfig { name: "resnet18-8b".into(), ..Default::default() };
-    arguments.model.apply(&mut model)?;
-    let image = super::init::parse_image(&arguments.image)?;
-    let network = model.init(image, CLASSES, 0, &placement)?;
+    let seed = arguments.machine.seed.unwrap_or(0);
+    let (model, image) = arguments.network()?;
+    let network = model.init(image, CLASSES, seed, &placement)?;
     let [channels, height, width] = image;
     let samples = arguments.batch as usize;
-    let images = Stream::new(0, "bench").normal_tensor([samples, channels, height, width], &placement);
+    let images = Stream::new(seed, "bench").normal_tensor([samples, channels, height, width], &placement);
     let labels = Labels { indices: (0..samples).map(|sample| sample % CLASSES).collect(), classes: CLASSES };
     let (_, method) = METHODS.iter().find(|(known, _)| *known == name).context("no such method")?;
     let case = Case { images, labels, config: method.config()?, set: random_set(image, samples).into(), network };

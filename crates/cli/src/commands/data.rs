@@ -10,7 +10,7 @@ use foregrad::data::{
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::args::DATA_FOLDER;
-use crate::{Ending, output, table};
+use crate::{Ending, output, place, table};
 
 /// The arguments of `data`.
 #[derive(Args)]
@@ -87,10 +87,12 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
     match arguments.command {
         Command::List { json } => list(json)?,
         Command::Download { dataset, data_dir, mirror, quiet } => {
+            place::for_folder("--data-dir", &data_dir.join(&dataset))?;
             download(&dataset, &DownloadOptions { dir: data_dir, mirror, patience: Patience::default() }, quiet)?;
         }
         Command::Verify { source, json } => return verify(&source, json),
         Command::Preview { source, out, columns } => {
+            place::for_file("--out", &out)?;
             let splits = data::load(&source.dataset, &source.options())?;
             data::write_preview(&splits.train, usize::from(columns), &out)?;
             let (count, file) = (splits.train.len(), out.display());

@@ -45,6 +45,7 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
     arguments.data.apply(&mut config);
     arguments.model.apply(&mut config.model)?;
     arguments.machine.apply(&mut config);
+    config.model.validate()?;
     let splits = data::load(&config.data.dataset, &config.data.load_options(config.seed))?;
     let test = Arc::new(splits.test);
     let mut network = config.model.init(test.shape, test.classes.len(), config.seed, &placement)?;

@@ -9,7 +9,7 @@ use foregrad::models::ModelConfig;
 use foregrad::train::weights;
 
 use crate::args::{MachineFlags, ModelFlags};
-use crate::{Ending, device, output};
+use crate::{Ending, device, output, place};
 
 /// The arguments of `init`.
 #[derive(Args)]
@@ -33,11 +33,14 @@ pub struct Arguments {
 
 /// Runs the command.
 pub fn run(arguments: Arguments) -> Result<Ending> {
-    let placement = device::placement("cpu", DType::F32)?;
+    let machine = &arguments.machine;
+    device::set_threads(machine.threads.unwrap_or(0))?;
+    let placement = device::placement(machine.device.as_deref().unwrap_or("cpu"), DType::F32)?;
+    place::for_file("--out", &arguments.out)?;
     let mut model = ModelConfig::default();
     arguments.model.apply(&mut model)?;
     let image = parse_image(&arguments.image)?;
-    let network = model.init(image, arguments.classes, arguments.machine.seed.unwrap_or(0), &placement)?;
+    let network = model.init(image, arguments.classes, machine.seed.unwrap_or(0), &placement)?;
     weights::save(&arguments.out, &network.state(), weights::Metadata::new())?;
     let (trunk, all) = (network.trunk_dimension(), network.parameters().dimension());
     let file = arguments.out.display();

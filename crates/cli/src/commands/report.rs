@@ -7,7 +7,7 @@ use clap::Args;
 use foregrad::report::{self, Answer, Page, Server, Summary, Table};
 use foregrad::study::Results;
 
-use crate::{Ending, output, table};
+use crate::{Ending, output, place, table};
 
 /// The arguments of `report`.
 #[derive(Args)]
@@ -36,6 +36,9 @@ pub struct Arguments {
 
 /// Runs the command.
 pub fn run(arguments: Arguments) -> Result<Ending> {
+    if let Some(out) = &arguments.out {
+        place::for_folder("--out", out)?;
+    }
     let results = Results::read(&arguments.folder)?;
     if arguments.watch {
         return watch(&arguments.folder, arguments.port);

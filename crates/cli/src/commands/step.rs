@@ -11,10 +11,10 @@ use foregrad::models::ModelConfig;
 use foregrad::rng::Placement;
 use foregrad::train::{self, Checkpoint, Loaded, RunConfig, weights};
 use foregrad::vector::ParamVector;
-use foregrad::{estimate::EstimatorConfig, files};
+use foregrad::{Error, estimate::EstimatorConfig, files};
 
 use crate::args::{EstimatorFlags, MachineFlags, ModelFlags};
-use crate::{Ending, device, output};
+use crate::{Ending, device, output, place};
 
 /// Floating-point types of a step.
 #[derive(Clone, Copy, ValueEnum)]
@@ -70,6 +70,7 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
         Dtype::F32 => DType::F32,
         Dtype::F64 => DType::F64,
     };
+    place::for_file("--out", &arguments.out)?;
     device::set_threads(arguments.machine.threads.unwrap_or(0))?;
     let placement = device::placement(arguments.machine.device.as_deref().unwrap_or("cpu"), dtype)?;
     let (mut config, tensors, state, momentum) = match Checkpoint::load_or_weights(&arguments.weights, &placement)? {
@@ -110,6 +111,9 @@ fn read_batch(arguments: &Arguments, weights: &ParamVector, placement: &Placemen
     let path = &arguments.batch;
     let of_classifier = weights.entry("fc.bias").and_then(|bias| bias.shape().first().copied());
     let classes = arguments.classes.or(of_classifier).unwrap_or(10);
+    if classes < 2 {
+        return Err(Error::out_of_range("--classes", classes, "at least 2").into());
+    }
     Ok(train::read_batch(path, &files::read(path)?, classes, placement)?)
 }
 

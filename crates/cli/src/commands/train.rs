@@ -10,7 +10,7 @@ use foregrad::train::{Changes, EpochRecord, Outcome, RunConfig, RunFolder, Score
 
 use crate::args::{DataFlags, EstimatorFlags, MachineFlags, ModelFlags, TrainingFlags, data_folder};
 use crate::progress::Progress;
-use crate::{Ending, device, output, process, table};
+use crate::{Ending, device, output, place, process, table};
 
 /// The arguments of `train`.
 #[derive(Args)]
@@ -73,6 +73,7 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
     let config = arguments.settings(base)?;
     let control = process::requests()?;
     let out = arguments.out.clone().unwrap_or_else(|| default_folder(&config));
+    place::for_folder("--out", &out)?;
     device::set_threads(config.threads)?;
     let mut trainer = match &arguments.resume {
         None => {

@@ -126,7 +126,44 @@ pub struct LoadOptions {
     pub seed: u64,
 }
 
+/// Images of a split that are generated at most.
+const MOST_GENERATED: usize = 1_000_000;
+
 impl LoadOptions {
+    /// Refuses what is wrong whatever the files hold.
+    ///
+    /// # Errors
+    /// An unknown data set, limits outside their ranges.
+    pub fn validate(&self, dataset: &str) -> Result<()> {
+        let most = if entry(dataset)?.source.is_none() { MOST_GENERATED } else { usize::MAX };
+        for (flag, limit) in [("--train-limit", self.train_limit), ("--test-limit", self.test_limit)] {
+            let Some(limit) = limit else { continue };
+            if limit == 0 {
+                return Err(Error::out_of_range(flag, 0, "at least 1 image"));
+            }
+            if limit > most {
+                let expected = format!("at most {most} images of `{dataset}`, which are generated");
+                return Err(Error::out_of_range(flag, limit, expected));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a data set whose files are nowhere, without reading them.
+    ///
+    /// # Errors
+    /// An unknown data set, no folder, one that is missing or cannot be looked at.
+    pub fn find(&self, dataset: &str) -> Result<()> {
+        if entry(dataset)?.source.is_none() {
+            return Ok(());
+        }
+        let dir = self.dir(dataset)?;
+        match crate::files::kind(&dir)? {
+            Some(_) => Ok(()),
+            None => Err(Error::bad_file(dir, format!("the folder of the files of `{dataset}`"), "nothing")),
+        }
+    }
+
     /// The data set's own folder inside the one that was given, if there is one, else that one (or archive) itself.
     fn dir(&self, dataset: &str) -> Result<PathBuf> {
         let dir = self.dir.as_deref().ok_or_else(|| {
@@ -258,12 +295,8 @@ pub fn entry(name: &str) -> Result<&'static Entry> {
 /// # Errors
 /// Unknown names, missing or damaged files, limits that leave nothing.
 pub fn load(name: &str, options: &LoadOptions) -> Result<Splits> {
+    options.validate(name)?;
     let entry = entry(name)?;
-    for (flag, limit) in [("--train-limit", options.train_limit), ("--test-limit", options.test_limit)] {
-        if limit == Some(0) {
-            return Err(Error::out_of_range(flag, 0, "at least 1 image"));
-        }
-    }
     let [train, test] = (entry.load)(entry, options)?;
     let train = train.truncated(options.train_limit.unwrap_or(usize::MAX));
     let test = test.truncated(options.test_limit.unwrap_or(usize::MAX));

@@ -6,6 +6,9 @@ use super::{Guess, Horizon};
 use crate::layers::StatisticsTangent;
 use crate::{Error, Result};
 
+/// Tangents that anyone is thought to ask for; more would only end for want of memory.
+const MOST_TANGENTS: usize = 1 << 16;
+
 /// Declares an enumeration that is written in kebab case in flags and files.
 macro_rules! names {
     ($(#[$meta:meta])* $kind:literal $name:ident { $($(#[$about:meta])* $variant:ident = $text:literal,)* }) => {
@@ -201,6 +204,7 @@ impl EstimatorConfig {
     /// # Errors
     /// [`Error::Meaningless`], [`Error::OutOfRange`].
     pub fn validate(&self, depth: usize) -> Result<()> {
+        self.validate_horizons(depth)?;
         self.validate_guess()?;
         self.validate_granularity(depth)?;
         self.validate_mix(depth)?;
@@ -240,6 +244,17 @@ impl EstimatorConfig {
         ))
     }
 
+    /// A loss further on than the last is a slip.
+    fn validate_horizons(&self, depth: usize) -> Result<()> {
+        for (flag, horizon) in [("--target", self.target), ("--guess-horizon", self.guess_horizon)] {
+            if horizon != Horizon::GLOBAL && horizon > Horizon::blocks(depth.saturating_sub(1)) {
+                let expected = format!("at most {} in a network of {depth} blocks, or `global`", depth - 1);
+                return Err(Error::out_of_range(flag, horizon, expected));
+            }
+        }
+        Ok(())
+    }
+
     fn validate_guess(&self) -> Result<()> {
         let support = self.guess.support();
         let name = support.name;
@@ -248,8 +263,8 @@ impl EstimatorConfig {
             let reason = format!("the guess `{name}` does not exist in {} space", self.space);
             return Err(Error::meaningless(reason, format!("--guess {name} --space {other}")));
         }
-        if self.directions == 0 {
-            return Err(Error::out_of_range("--directions", 0, "at least 1"));
+        if !(1..=MOST_TANGENTS).contains(&self.directions) {
+            return Err(Error::out_of_range("--directions", self.directions, format!("from 1 to {MOST_TANGENTS}")));
         }
         if self.directions > 1 && !support.several {
             let reason = format!("the guess `{name}` has one direction a slot, not {}", self.directions);
@@ -304,8 +319,9 @@ impl EstimatorConfig {
     fn validate_mix(&self, depth: usize) -> Result<()> {
         let Some(mix) = self.mix else { return Ok(()) };
         let refuse = |reason: &str, nearest: &str| Err(Error::meaningless(reason, nearest));
-        if mix == 0 {
-            return Err(Error::out_of_range("--mix", 0, "at least 1 tangent, or `off`"));
+        if !(1..=MOST_TANGENTS).contains(&mix) {
+            let expected = format!("from 1 to {MOST_TANGENTS} tangents, or `off`");
+            return Err(Error::out_of_range("--mix", mix, expected));
         }
         if self.granularity() == Granularity::Network {
             return refuse("the network is one slot, so there is nothing to mix", "--granularity block or tensor");

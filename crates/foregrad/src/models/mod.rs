@@ -1,6 +1,7 @@
 //! Networks as blocks: a trunk, its classifier, and an auxiliary head after every block but the last.
 
 pub mod head;
+mod limits;
 mod mlp;
 mod network;
 mod norm;

@@ -2,10 +2,10 @@
 
 use super::resnet::{Builder, plain_blocks, residual_blocks, two_halves};
 use super::{Head, HeadConfig, HeadKind, Norm, head::LossHead, mlp, small_net};
+use crate::Result;
 use crate::layers::{AnyLayer, Layer, Phase, Sequential, StatisticsTangent};
 use crate::rng::{Placement, Stream};
 use crate::vector::ParamVector;
-use crate::{Error, Result};
 
 /// The models by name, each with what it is.
 pub const MODELS: &[(&str, &str)] = &[
@@ -75,7 +75,7 @@ impl ModelConfig {
     /// # Errors
     /// An unknown name, a width that is not positive, images too small for the strides and pools.
     pub fn init(&self, image: [usize; 3], classes: usize, seed: u64, placement: &Placement) -> Result<Network> {
-        self.validate(image, classes)?;
+        self.validate_for(image, classes)?;
         let stream = Stream::new(seed, "initial-weights");
         let [channels, height, width] = image;
         let builder = Builder { channels, width: self.width, norm: self.norm, stream, placement };
@@ -85,7 +85,7 @@ impl ModelConfig {
             "resnet18-16b" => (plain_blocks(&builder), true),
             "resnet18-2b" => (two_halves(&builder), false),
             "mlp" => (mlp::blocks(&builder, height * width), true),
-            other => return Err(unknown(other)),
+            other => unreachable!("`{other}` was refused"),
         };
         let prefix = |block| if named { format!("blocks.{block}") } else { String::new() };
         let prefixes = (0..blocks.len()).map(prefix).collect();
@@ -114,34 +114,6 @@ impl ModelConfig {
             smoothing: self.label_smoothing,
         }
     }
-
-    fn validate(&self, [channels, height, width]: [usize; 3], classes: usize) -> Result<()> {
-        if !MODELS.iter().any(|(name, _)| *name == self.name) {
-            return Err(unknown(&self.name));
-        }
-        if !(self.width > 0.0 && self.width.is_finite() && self.width <= 64.0) {
-            return Err(Error::out_of_range("--width", self.width, "a factor above 0, at most 64"));
-        }
-        if !(0.0..1.0).contains(&self.label_smoothing) {
-            return Err(Error::out_of_range("--label-smoothing", self.label_smoothing, "a number from 0 to below 1"));
-        }
-        if self.blocks_per_stage == 0 {
-            return Err(Error::out_of_range("--blocks-per-stage", 0, "at least 1"));
-        }
-        let least = if self.name == "small-net" && self.pool { 8 } else { 1 };
-        if height.min(width) < least || channels == 0 || classes < 2 {
-            return Err(Error::out_of_range(
-                "the image",
-                format!("{channels}x{height}x{width} with {classes} classes"),
-                format!("at least 1 channel, {least} pixels a side and 2 classes for `{}`", self.name),
-            ));
-        }
-        Ok(())
-    }
-}
-
-fn unknown(name: &str) -> Error {
-    Error::unknown_name("model", name, &MODELS.iter().map(|(name, _)| *name).collect::<Vec<_>>())
 }
 
 /// Channels, height and width after each block, found by sending one blank image through.

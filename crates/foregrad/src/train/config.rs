@@ -58,6 +58,10 @@ impl DataConfig {
     }
 }
 
+/// Bounds that keep the number of all steps far from the largest integer.
+const MOST_EPOCHS: u64 = 1_000_000;
+const MOST_IMAGES: usize = 1 << 30;
+
 /// All settings of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -141,9 +145,11 @@ impl RunConfig {
     /// # Errors
     /// [`Error::OutOfRange`] and what the parts refuse.
     pub fn validate(&self) -> Result<()> {
-        let at_least_one = [("--epochs", self.epochs), ("--batch", self.batch as u64)];
-        if let Some((name, _)) = at_least_one.iter().find(|(_, value)| *value == 0) {
-            return Err(Error::out_of_range(*name, 0, "at least 1"));
+        if !(1..=MOST_EPOCHS).contains(&self.epochs) {
+            return Err(Error::out_of_range("--epochs", self.epochs, format!("from 1 to {MOST_EPOCHS}")));
+        }
+        if !(1..=MOST_IMAGES).contains(&self.batch) {
+            return Err(Error::out_of_range("--batch", self.batch, format!("from 1 to {MOST_IMAGES}")));
         }
         if self.keep_checkpoints == 0 {
             return Err(Error::out_of_range("--keep-checkpoints", 0, "at least 1"));
@@ -157,6 +163,12 @@ impl RunConfig {
             let expected = "a path in UTF-8, as the file of settings is; a link of another name will do";
             return Err(Error::out_of_range("--data-dir", dir.display(), expected));
         }
+        let DataConfig { train_limit, validation, .. } = self.data;
+        let images = train_limit.and_then(|limit| limit.checked_sub(validation)).filter(|images| *images > 0);
+        if let Some(images) = images.filter(|images| self.batch > *images) {
+            let expected = format!("at most the {images} training images");
+            return Err(Error::out_of_range("--batch", self.batch, expected));
+        }
         self.optimizer.validate()?;
         self.schedule.validate()?;
         let has_buffer = self.optimizer.kind == OptimizerKind::Sgd && self.optimizer.momentum > 0.0;
@@ -164,7 +176,9 @@ impl RunConfig {
             let reason = "the guess `momentum` is the buffer of SGD with momentum, which this optimiser lacks";
             return Err(Error::meaningless(reason, "--optimizer sgd --momentum 0.9"));
         }
-        data::entry(&self.data.dataset).map(|_| ())
+        self.model.validate()?;
+        self.estimator.validate(self.model.depth()?)?;
+        self.data.load_options(self.seed).validate(&self.data.dataset)
     }
 }
 
@@ -232,8 +246,23 @@ mod tests {
         assert!(RunConfig::from_toml("epoch = 3").expect_err("a misspelt key").contains("epoch"));
         let text = "[estimator]\nguess = \"gausian\"";
         assert!(RunConfig::from_toml(text).expect_err("a misspelt guess").contains("did you mean `gaussian`"));
-        let zero = RunConfig { batch: 0, ..Default::default() };
-        assert!(zero.validate().expect_err("no images").to_string().contains("--batch is 0"));
+        let refused = |change: fn(&mut RunConfig), words: &str| {
+            let mut config = RunConfig::default();
+            change(&mut config);
+            let error = config.validate().expect_err(words).to_string();
+            assert!(error.contains(words), "{error}");
+        };
+        refused(|config| config.batch = 0, "--batch is 0");
+        refused(|config| config.data.train_limit = Some(20), "at most the 20 training images");
+        refused(|config| config.data.train_limit = Some(1 << 40), "which are generated");
+        refused(|config| config.epochs = u64::MAX, "--epochs is 18446744073709551615");
+        refused(|config| config.model.width = f64::NAN, "--width is NaN");
+        refused(|config| config.estimator.guess_horizon = "6".parse().expect("a horizon"), "--guess-horizon is 6");
+        refused(|config| config.estimator.directions = 1 << 20, "--directions is 1048576");
+        refused(
+            |config| config.optimizer = OptimizerConfig { nesterov: true, momentum: 0.0, ..Default::default() },
+            "--nesterov",
+        );
         let mut bufferless = RunConfig::default();
         bufferless.estimator.guess = "momentum".parse().expect("a guess");
         bufferless.optimizer.kind = OptimizerKind::Adam;

@@ -83,6 +83,10 @@ impl OptimizerConfig {
         positive("--momentum", self.momentum, (0.0..1.0).contains(&self.momentum), "a number from 0 to below 1")?;
         positive("--weight-decay", self.weight_decay, self.weight_decay >= 0.0, "a number not below 0")?;
         positive("--clip", self.clip, self.clip >= 0.0, "a number not below 0")?;
+        if self.nesterov && (self.kind != OptimizerKind::Sgd || self.momentum == 0.0) {
+            let reason = "--nesterov looks ahead along the buffer of SGD with momentum, which this optimiser lacks";
+            return Err(Error::meaningless(reason, "--optimizer sgd --momentum 0.9 --nesterov"));
+        }
         let beta =
             |beta: f64| positive("optimizer.betas", beta, (0.0..1.0).contains(&beta), "numbers from 0 to below 1");
         self.betas.into_iter().try_for_each(beta)

@@ -6,7 +6,7 @@ mod pool;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 use foregrad::report::{self, Summary};
 use foregrad::study::{Machine, PRESETS, Planned, Results, Row, Sighting, Study, Terms, prepare, run_folder};
@@ -15,7 +15,7 @@ use foregrad::{Error, data};
 use indicatif::ProgressBar;
 
 use crate::args::{MachineFlags, data_folder};
-use crate::{Ending, device, output, version};
+use crate::{Ending, device, output, place, version};
 
 /// The arguments of `study`.
 #[derive(Args)]
@@ -137,10 +137,31 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
     if arguments.list {
         return estimate::list(&arguments, &runs);
     }
+    can_exist(&arguments, &out, &runs)?;
     prepare(&out, &study)?;
     let unfinished = unfinished(&arguments, &out, &runs)?;
     let ending = pool::run_all(&arguments, &out, &runs, &unfinished)?;
     finish(&arguments, &out, ending)
+}
+
+/// Refuses what can be told without the images, before a folder is made for it.
+fn can_exist(arguments: &Arguments, out: &Path, runs: &[Planned]) -> Result<()> {
+    place::for_folder("--out", out)?;
+    device::set_threads(arguments.machine.threads.unwrap_or(0))?;
+    for run in runs {
+        if Row::read(&run_folder(out, &run.name))?.is_some() {
+            continue;
+        }
+        let config = &run.config;
+        let checked = || -> Result<()> {
+            config.validate()?;
+            config.data.load_options(config.seed).find(&config.data.dataset)?;
+            device::placement(&config.device, burn::tensor::DType::F32)?;
+            Ok(())
+        };
+        checked().with_context(|| run.name.clone())?;
+    }
+    Ok(())
 }
 
 fn find<'a>(runs: &'a [Planned], name: &str) -> Result<&'a Planned> {
