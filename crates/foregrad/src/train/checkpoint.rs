@@ -11,7 +11,7 @@ use crate::estimate::EstimatorState;
 use crate::files;
 use crate::rng::Placement;
 use crate::vector::ParamVector;
-use crate::{Error, Result, files};
+use crate::{Error, Result};
 
 /// The version of the files written now.
 pub const FORMAT_VERSION: u32 = 1;
