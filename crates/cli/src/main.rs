@@ -1,6 +1,6 @@
 //! The `foregrad` binary: arguments, dispatch, exit codes; no algorithm.
 //!
-//! Exit codes: 0 done, 1 the run or check failed, 2 bad usage or input, 130 interrupted.
+//! Exit codes: 0 done, 1 the run or check failed, 2 bad usage or input, 130 stopped by a signal, whichever it was.
 #![forbid(unsafe_code)]
 
 mod args;
@@ -74,7 +74,8 @@ pub enum Ending {
     Interrupted,
 }
 
-/// The command line, with the defaults of a run's settings in the help of `train`.
+/// The command line, with the defaults of a run's settings in the help of `train`. A negative number is a value, refused
+/// under its flag's name, and no flag of its own.
 fn command() -> clap::Command {
     negative(Cli::command().mut_subcommand("train", defaults::shown))
 }
@@ -89,6 +90,7 @@ fn negative(command: clap::Command) -> clap::Command {
 
 fn main() -> ExitCode {
     foregrad_kernels::memory::keep_freed();
+    output::show_warnings();
     let matches = command().get_matches();
     let command = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()).command;
     if let Err(reason) = foregrad_kernels::instructions::requested() {
