@@ -74,16 +74,16 @@ pub struct Arguments {
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     methods: Vec<String>,
     /// Images a step
-    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=65536))]
     batch: u32,
     /// Channels, height and width of the images
     #[arg(long, value_name = "CxHxW", default_value = "3x32x32")]
     image: String,
     /// Steps that are measured
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     steps: u32,
     /// Steps before those
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(..=100_000))]
     warm_up: u32,
     /// JSON on standard output
     #[arg(long)]
@@ -131,6 +131,9 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
         output::line(serde_json::to_string(&measure(&arguments, method)?)?)?;
         return Ok(Ending::Done);
     }
+    let mut model = ModelConfig { name: "resnet18-8b".into(), ..Default::default() };
+    arguments.model.apply(&mut model)?;
+    model.validate(super::init::parse_image(&arguments.image)?, CLASSES)?;
     let known: Vec<&str> = METHODS.iter().map(|(name, _)| *name).collect();
     if let Some(unknown) = arguments.methods.iter().find(|name| !known.contains(&name.as_str())) {
         return Err(Error::unknown_name("method", unknown, &known).into());

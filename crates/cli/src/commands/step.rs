@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use burn::tensor::DType;
 use clap::{Args, ValueEnum};
-use foregrad::estimate::{self, EstimatorState, StepInput, StepOutput};
+use foregrad::estimate::{self, Collect, EstimatorState, StepInput, StepOutput};
 use foregrad::losses::Labels;
 use foregrad::models::ModelConfig;
 use foregrad::rng::Placement;
@@ -51,8 +51,8 @@ pub struct Arguments {
     #[arg(long, value_enum, default_value = "f32")]
     dtype: Dtype,
     /// Classes [default: the classifier's]
-    #[arg(long, value_name = "N")]
-    classes: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
+    classes: Option<u32>,
     /// Number of the step: names its random draws
     #[arg(long, value_name = "N", default_value_t = 0)]
     step: u64,
@@ -88,16 +88,19 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
     let [_, channels, height, width] = images.dims();
     let mut network = config.model.init([channels, height, width], labels.classes, config.seed, &placement)?;
     weights::assign(&mut network, &tensors, &arguments.weights)?;
-    network.set_statistics_tangent(config.estimator.batch_norm_tangent);
     let given = arguments.guess_file.as_deref().map(|file| read_guesses(file, &placement)).transpose()?;
     let seed = arguments.machine.seed.unwrap_or(config.seed);
     let input = StepInput {
         momentum: Some(&momentum),
         given: given.as_ref(),
-        collect_guesses: true,
+        collect: Collect::Everything,
         ..StepInput::new(images, &labels, seed, arguments.step)
     };
-    let stepped = estimate::step(&config.estimator, &network, &input, &state)?;
+    let stepped = estimate::step(&config.estimator, &network, &input, &state);
+    let stepped = match &arguments.guess_file {
+        Some(file) => stepped.with_context(|| format!("with the guesses D.PATH of {}", file.display()))?,
+        None => stepped?,
+    };
     weights::save(&arguments.out, &named(&stepped, &placement), described(&config.estimator))?;
     let update = stepped.update.norm();
     let (tensors, file) = (stepped.update.len(), arguments.out.display());
@@ -120,17 +123,13 @@ fn read_batch(
     }
     let images = entry.tensor::<4>();
     let of_classifier = weights.entry("fc.bias").and_then(|bias| bias.shape().first().copied());
-    let classes = arguments.classes.or(of_classifier).unwrap_or(10);
+    let classes = arguments.classes.map(|classes| classes as usize).or(of_classifier).unwrap_or(10);
     let found = weights::load_integers(path, "labels")?;
-    if found.len() != images.dims()[0] {
-        let expected = format!("{} labels, one an image", images.dims()[0]);
-        return Err(Error::bad_file(path, expected, found.len().to_string()).into());
-    }
-    if let Some(label) = found.iter().find(|label| !(0..classes as i64).contains(label)) {
-        return Err(Error::bad_file(path, format!("labels from 0 to {}", classes - 1), label.to_string()).into());
-    }
-    let indices = found.into_iter().map(|label| label as usize).collect();
-    Ok((images, Labels { indices, classes }))
+    // A negative label is beyond every number of classes, too.
+    let indices = found.iter().map(|label| usize::try_from(*label).unwrap_or(usize::MAX)).collect();
+    let labels = Labels { indices, classes };
+    labels.validate(images.dims()[0]).with_context(|| path.display().to_string())?;
+    Ok((images, labels))
 }
 
 /// `guess/D/PATH` of a file as `D.PATH`.
@@ -138,8 +137,11 @@ fn read_guesses(path: &Path, placement: &Placement) -> Result<ParamVector> {
     let (tensors, _) = weights::load(path, placement)?;
     let mut guesses = ParamVector::default();
     for (name, entry) in tensors.iter() {
-        if let Some((direction, inner)) = name.strip_prefix("guess/").and_then(|rest| rest.split_once('/')) {
-            guesses.insert_entry(format!("{direction}.{inner}"), entry.clone());
+        match name.strip_prefix("guess/").and_then(|rest| rest.split_once('/')) {
+            Some((direction, inner)) => guesses.insert_entry(format!("{direction}.{inner}"), entry.clone()),
+            // What a step writes beside its guesses.
+            None if ["update/", "scalar/", "loss/"].iter().any(|beside| name.starts_with(beside)) => {}
+            None => return Err(Error::bad_file(path, "tensors named guess/D/PATH", format!("`{name}`")).into()),
         }
     }
     if guesses.is_empty() {

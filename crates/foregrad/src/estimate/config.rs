@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Guess, Horizon};
-use crate::layers::StatisticsTangent;
+use crate::layers::Phase;
 use crate::{Error, Result};
 
 /// Declares an enumeration that is written in kebab case in flags and files.
@@ -119,6 +119,19 @@ names! {
     }
 }
 
+names! {
+    /// Whether tangents go through the batch statistics of batch norm.
+    "batch-norm tangent" StatisticsTangent {
+        /// Mean and variance move with the input, so the samples of a batch are coupled: the derivative.
+        Coupled = "coupled",
+        /// Mean and variance are held, so samples stay apart (activity space).
+        Detached = "detached",
+    }
+}
+
+/// Directions a slot, or mixed tangents: more are a slip of the pen, and would end for want of memory.
+const MOST_TANGENTS: usize = 1 << 16;
+
 /// An estimator: target x guess x space x granularity x number of directions, and how it is computed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -196,6 +209,14 @@ impl EstimatorConfig {
         if self.guess.support().projection_only { Combination::Projection } else { self.combination }
     }
 
+    /// The phase in which blocks and heads run.
+    pub fn phase(&self) -> Phase {
+        match self.batch_norm_tangent {
+            StatisticsTangent::Coupled => Phase::Train,
+            StatisticsTangent::Detached => Phase::Detached,
+        }
+    }
+
     /// Refuses a combination that has no meaning, with the reason and the nearest one that has.
     ///
     /// # Errors
@@ -209,6 +230,10 @@ impl EstimatorConfig {
             let reason = "checkpoints are for plain backprop: the exact guess with the global target";
             let nearest = "--mode checkpointed --guess exact --target global, or --mode oracle";
             return Err(Error::meaningless(reason, nearest));
+        }
+        if self.batch_norm_tangent == StatisticsTangent::Detached && self.space == Space::Weight {
+            let reason = "in weight space a scalar is a derivative along all samples at once, which detached statistics make wrong";
+            return Err(Error::meaningless(reason, "--batch-norm-tangent coupled, or --space activity"));
         }
         if self.last_block == LastBlock::Estimated && !(self.guess.is_random() && self.space == Space::Weight) {
             return Err(Error::meaningless(
@@ -248,8 +273,12 @@ impl EstimatorConfig {
             let reason = format!("the guess `{name}` does not exist in {} space", self.space);
             return Err(Error::meaningless(reason, format!("--guess {name} --space {other}")));
         }
-        if self.directions == 0 {
-            return Err(Error::out_of_range("--directions", 0, "at least 1"));
+        if !(1..=MOST_TANGENTS).contains(&self.directions) {
+            return Err(Error::out_of_range(
+                "--directions",
+                self.directions,
+                format!("at least 1, at most {MOST_TANGENTS}"),
+            ));
         }
         if self.directions > 1 && !support.several {
             let reason = format!("the guess `{name}` has one direction a slot, not {}", self.directions);
@@ -304,8 +333,9 @@ impl EstimatorConfig {
     fn validate_mix(&self, depth: usize) -> Result<()> {
         let Some(mix) = self.mix else { return Ok(()) };
         let refuse = |reason: &str, nearest: &str| Err(Error::meaningless(reason, nearest));
-        if mix == 0 {
-            return Err(Error::out_of_range("--mix", 0, "at least 1 tangent, or `off`"));
+        if !(1..=MOST_TANGENTS).contains(&mix) {
+            let expected = format!("at least 1 tangent, at most {MOST_TANGENTS}, or `off`");
+            return Err(Error::out_of_range("--mix", mix, expected));
         }
         if self.granularity() == Granularity::Network {
             return refuse("the network is one slot, so there is nothing to mix", "--granularity block or tensor");

@@ -2,7 +2,7 @@
 
 use super::resnet::{Builder, plain_blocks, residual_blocks, two_halves};
 use super::{Head, HeadConfig, HeadKind, Norm, head::LossHead, mlp, small_net};
-use crate::layers::{AnyLayer, Layer, Phase, Sequential, StatisticsTangent};
+use crate::layers::{Layer, Phase, Sequential};
 use crate::rng::{Placement, Stream};
 use crate::vector::ParamVector;
 use crate::{Error, Result};
@@ -15,6 +15,12 @@ pub const MODELS: &[(&str, &str)] = &[
     ("resnet18-2b", "ResNet-18, CIFAR stem, two blocks of two stages"),
     ("mlp", "three blocks of 512 hidden units"),
 ];
+
+/// Residual blocks a stage that a network may have.
+const MOST_BLOCKS_PER_STAGE: usize = 1000;
+
+/// Numbers that a network, or one image in it, may need by a rough estimate: 128 GB.
+const MOST_NUMBERS: f64 = 3.2e10;
 
 /// What a network is built from; complete, so that it can be rebuilt from a file.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -115,7 +121,11 @@ impl ModelConfig {
         }
     }
 
-    fn validate(&self, [channels, height, width]: [usize; 3], classes: usize) -> Result<()> {
+    /// Refuses settings without meaning, images too small for the strides and pools, and a network that no machine holds.
+    ///
+    /// # Errors
+    /// [`Error::UnknownName`], [`Error::OutOfRange`].
+    pub fn validate(&self, image @ [channels, height, width]: [usize; 3], classes: usize) -> Result<()> {
         if !MODELS.iter().any(|(name, _)| *name == self.name) {
             return Err(unknown(&self.name));
         }
@@ -125,8 +135,9 @@ impl ModelConfig {
         if !(0.0..1.0).contains(&self.label_smoothing) {
             return Err(Error::out_of_range("--label-smoothing", self.label_smoothing, "a number from 0 to below 1"));
         }
-        if self.blocks_per_stage == 0 {
-            return Err(Error::out_of_range("--blocks-per-stage", 0, "at least 1"));
+        if !(1..=MOST_BLOCKS_PER_STAGE).contains(&self.blocks_per_stage) {
+            let expected = format!("from 1 to {MOST_BLOCKS_PER_STAGE}");
+            return Err(Error::out_of_range("--blocks-per-stage", self.blocks_per_stage, expected));
         }
         let least = if self.name == "small-net" && self.pool { 8 } else { 1 };
         if height.min(width) < least || channels == 0 || classes < 2 {
@@ -135,6 +146,25 @@ impl ModelConfig {
                 format!("{channels}x{height}x{width} with {classes} classes"),
                 format!("at least 1 channel, {least} pixels a side and 2 classes for `{}`", self.name),
             ));
+        }
+        self.validate_size(image, classes)
+    }
+
+    /// Refuses what could only end for want of memory: weights and one image's activations, roughly from above.
+    fn validate_size(&self, image: [usize; 3], classes: usize) -> Result<()> {
+        let [channels, height, width] = image.map(|length| length as f64);
+        let (pixels, classes) = (height * width, classes as f64);
+        let widest = (512.0 * self.width).max(1.0);
+        let blocks = 4.0 * self.blocks_per_stage as f64 + 17.0;
+        let input = if self.name == "mlp" { channels * pixels } else { 9.0 * channels };
+        let block = 18.0 * widest * widest + 4.0 * widest * classes;
+        let weights = blocks * block + input * widest;
+        let activations = pixels * channels.max(widest);
+        for (what, size) in [("the number of weights", weights), ("the size of one image's activations", activations)] {
+            if size > MOST_NUMBERS {
+                let expected = format!("at most {MOST_NUMBERS:e}: smaller images, fewer classes or a smaller --width");
+                return Err(Error::out_of_range(what, format!("about {size:.0e}"), expected));
+            }
         }
         Ok(())
     }
@@ -203,12 +233,6 @@ impl Network {
         }
     }
 
-    /// Chooses whether the tangents of every batch norm go through its statistics.
-    pub fn set_statistics_tangent(&mut self, tangent: StatisticsTangent) {
-        let nets = self.heads.iter_mut().chain([&mut self.classifier]).flat_map(Head::nets_mut);
-        self.blocks.iter_mut().chain(nets).for_each(|chain| set_in_chain(chain, tangent));
-    }
-
     /// The number of trainable parameters of trunk and classifier.
     pub fn trunk_dimension(&self) -> usize {
         self.parameters().filtered(|path| !path.starts_with("heads.")).dimension()
@@ -232,16 +256,6 @@ pub fn head_prefix(block: usize) -> String {
     format!("heads.{block}")
 }
 
-fn set_in_chain(chain: &mut Sequential, tangent: StatisticsTangent) {
-    for layer in chain.layers_mut() {
-        match layer {
-            AnyLayer::BatchNorm(norm) => norm.set_statistics_tangent(tangent),
-            AnyLayer::Residual(sum) => sum.chains_mut().into_iter().for_each(|chain| set_in_chain(chain, tangent)),
-            _ => {}
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,6 +271,24 @@ mod tests {
         assert_eq!(network("resnet18-8b", [3, 32, 32]).trunk_dimension(), 11_173_962);
         assert_eq!(network("resnet18-2b", [3, 32, 32]).trunk_dimension(), 11_173_962);
         assert_eq!(network("resnet18-16b", [3, 32, 32]).trunk_dimension(), 11_000_138);
+    }
+
+    #[test]
+    fn a_network_that_no_machine_holds_is_refused_before_it_is_built() {
+        let refused =
+            |config: &ModelConfig, image, classes| config.validate(image, classes).expect_err("too large").to_string();
+        let of = |name: &str, width| ModelConfig { name: name.into(), width, ..Default::default() };
+        for (name, _) in MODELS {
+            let config = of(name, 1.0);
+            config.validate([3, 224, 224], 1000).unwrap_or_else(|error| panic!("{name}: {error}"));
+            for image in [[3, 99_999_999, 99_999_999], [usize::MAX, usize::MAX, usize::MAX], [usize::MAX, 32, 32]] {
+                assert!(refused(&config, image, 10).contains("smaller images"), "{name}, {image:?}");
+            }
+            assert!(refused(&config, [3, 32, 32], usize::MAX).contains("fewer classes"), "{name}");
+            assert!(refused(&of(name, 64.0), [3, 32, 32], 10).contains("smaller --width"), "{name}");
+        }
+        let config = ModelConfig { blocks_per_stage: usize::MAX, ..of("resnet18-8b", 0.1) };
+        assert!(refused(&config, [3, 32, 32], 10).contains("--blocks-per-stage"));
     }
 
     #[test]
