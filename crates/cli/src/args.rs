@@ -7,7 +7,6 @@ use anyhow::{Context, Result};
 use clap::Args;
 use foregrad::data::DATASETS;
 use foregrad::estimate::{EstimatorConfig, GUESSES, HORIZONS};
-use foregrad::layers::StatisticsTangent;
 use foregrad::models::{HEADS, HeadKind, MODELS, ModelConfig, Norm};
 use foregrad::train::{RunConfig, SCHEDULES};
 
@@ -330,15 +329,7 @@ impl EstimatorFlags {
                 estimator.mix = Some(count);
             }
         }
-        match self.batch_norm_tangent.as_deref() {
-            None => {}
-            Some("coupled") => estimator.batch_norm_tangent = StatisticsTangent::Coupled,
-            Some("detached") => estimator.batch_norm_tangent = StatisticsTangent::Detached,
-            Some(other) => {
-                let names = ["coupled", "detached"];
-                return Err(foregrad::Error::unknown_name("batch-norm tangent", other, &names).into());
-            }
-        }
+        parse(&mut estimator.batch_norm_tangent, &self.batch_norm_tangent, "--batch-norm-tangent")?;
         Ok(())
     }
 }

@@ -133,7 +133,7 @@ fn all_samples_share_the_inner_products_of_a_span() {
         let step = |input: StepInput<'_>| {
             estimate::step(&config, &case.network, &input, &EstimatorState::default()).expect("a valid estimator")
         };
-        let shared = step(StepInput { collect_guesses: true, ..case.input() });
+        let shared = step(StepInput { collect: estimate::Collect::Everything, ..case.input() });
         let apart = step(StepInput { given: Some(&shared.guesses), ..case.input() });
         let signs = shared.guesses.get::<4>("0.block.0").expect("a direction").sum_dim(3).sum_dim(2).sum_dim(1);
         let signs: Vec<f64> = signs.into_data().iter::<f64>().collect();

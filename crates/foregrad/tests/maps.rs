@@ -74,6 +74,10 @@ impl LossHead for Forbidden<'_> {
     fn redrawn(&self, _: Stream) -> Option<Head> {
         panic!("a head was drawn")
     }
+
+    fn assign(&mut self, _: &ParamVector) {
+        panic!("a head was changed")
+    }
 }
 
 fn case() -> Case {

@@ -3,11 +3,15 @@
 // The measured growth, for whoever runs it with `--nocapture`.
 #![allow(clippy::print_stdout, reason = "the growth is worth reading under --nocapture")]
 
-use burn::tensor::{DType, Device};
-use foregrad::estimate::{self, EstimatorConfig, EstimatorState, Granularity, Horizon, LastBlock, Mode, StepInput};
+use burn::tensor::{DType, Device, Tensor};
+use foregrad::estimate::{
+    self, EstimatorConfig, EstimatorState, Granularity, Horizon, LastBlock, Mode, Space, StepInput,
+};
+use foregrad::layers::{Layer, Phase, Sequential};
 use foregrad::losses::Labels;
 use foregrad::models::{HeadKind, ModelConfig, Network};
 use foregrad::rng::{Placement, Stream};
+use foregrad::train;
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]
@@ -28,25 +32,48 @@ fn network(per_stage: usize) -> Network {
     model.init([3, 32, 32], 10, 0, &placement).expect("a model")
 }
 
-/// Peak bytes of one step above what lived before it, without the guesses and the update (each the size of the weights).
-fn peak(network: &Network, config: &EstimatorConfig) -> f64 {
+/// Random images with labels.
+fn batch(samples: usize) -> (Tensor<4>, Labels) {
     let placement = Placement { device: Device::flex(), dtype: DType::F32 };
-    let images = Stream::new(0, "memory").normal_tensor([SAMPLES, 3, 32, 32], &placement);
-    let labels = Labels { indices: (0..SAMPLES).map(|sample| sample % 10).collect(), classes: 10 };
-    let input = StepInput::new(images, &labels, 0, 0);
-    ALLOCATOR.reset_peak_usage();
-    let before = ALLOCATOR.current_usage();
-    let output = estimate::step(config, network, &input, &EstimatorState::default()).expect("a step");
-    let above = ALLOCATOR.peak_usage().saturating_sub(before) as f64;
-    let weights = 4.0 * network.parameters().dimension() as f64;
-    assert!(output.update.dimension() > 0);
-    above - 2.0 * weights
+    let images = Stream::new(0, "memory").normal_tensor([samples, 3, 32, 32], &placement);
+    (images, Labels { indices: (0..samples).map(|sample| sample % 10).collect(), classes: 10 })
 }
 
-/// The peak with 16 residual blocks over that with 8.
-fn growth(config: &EstimatorConfig) -> f64 {
-    let [shallow, deep] = [2, 4].map(|per_stage| peak(&network(per_stage), config));
-    deep / shallow
+/// Peak bytes above what lived before.
+fn peak_of<R>(work: impl FnOnce() -> R) -> f64 {
+    ALLOCATOR.reset_peak_usage();
+    let before = ALLOCATOR.current_usage();
+    let result = work();
+    let above = ALLOCATOR.peak_usage().saturating_sub(before) as f64;
+    drop(result);
+    above
+}
+
+/// Peak bytes of one step above what lived before it, without the guesses and the update (each the size of the weights).
+fn peak(network: &Network, config: &EstimatorConfig) -> f64 {
+    let (images, labels) = batch(SAMPLES);
+    let input = StepInput::new(images, &labels, 0, 0);
+    let above = peak_of(|| {
+        let output = estimate::step(config, network, &input, &EstimatorState::default()).expect("a step");
+        assert!(output.update.dimension() > 0);
+        output
+    });
+    above - 2.0 * 4.0 * network.parameters().dimension() as f64
+}
+
+/// Bytes of each block's output for a number of images.
+fn outputs(network: &Network, samples: usize) -> Vec<f64> {
+    let mut x = batch(1).0;
+    let bytes = |block: &Sequential| {
+        x = block.forward(x.clone(), Phase::Eval).0;
+        4.0 * (samples * x.dims().iter().product::<usize>()) as f64
+    };
+    network.blocks.iter().map(bytes).collect()
+}
+
+/// The peaks with 8 and with 16 residual blocks.
+fn peaks(config: &EstimatorConfig) -> [f64; 2] {
+    [2, 4].map(|per_stage| peak(&network(per_stage), config))
 }
 
 // One test on one thread: the allocator counts the whole process, and how many convolutions' buffers are alive at once
@@ -54,7 +81,10 @@ fn growth(config: &EstimatorConfig) -> f64 {
 #[test]
 fn memory_grows_with_depth_only_where_it_must() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
-    pool.install(compare_depths);
+    pool.install(|| {
+        compare_depths();
+        a_probe_keeps_one_direction();
+    });
 }
 
 fn compare_depths() {
@@ -71,20 +101,61 @@ fn compare_depths() {
         ("block, horizon 1", EstimatorConfig { target: Horizon::blocks(1), ..block.clone() }),
     ];
     for (name, config) in constant {
-        let growth = growth(&config);
+        let [shallow, deep] = peaks(&config);
+        let growth = deep / shallow;
         println!("{name}: {growth:.3}");
         assert!((growth - 1.0).abs() < 0.10, "{name}: twice the depth takes {growth:.3} times the memory");
     }
-    let tensor = EstimatorConfig { granularity: Some(Granularity::Tensor), ..Default::default() };
-    let exact = EstimatorConfig { guess: guess("exact"), mode: Mode::Oracle, ..Default::default() };
+    growing(&block);
+}
+
+/// What is kept for every block is seen: its bytes are counted, so that a meter that sees nothing fails here.
+fn growing(block: &EstimatorConfig) {
+    let [shallow, deep] = [2, 4].map(|per_stage| outputs(&network(per_stage), SAMPLES));
+    let added: f64 = deep.iter().sum::<f64>() - shallow.iter().sum::<f64>();
+    let in_outputs = |(name, config): (&str, &EstimatorConfig)| {
+        let [shallow, deep] = peaks(config);
+        let outputs = (deep - shallow) / added;
+        println!("{name}: {:.3}, {outputs:.2} outputs of each added block", deep / shallow);
+        outputs
+    };
+    let exact = EstimatorConfig { guess: "exact".parse().expect("a guess"), mode: Mode::Oracle, ..Default::default() };
     let checkpointed = EstimatorConfig { mode: Mode::Checkpointed, ..exact.clone() };
-    let [kept, again] = [&exact, &checkpointed].map(growth);
-    println!("backprop: {kept:.3}; checkpointed: {again:.3}");
-    assert!(kept > 1.0, "backprop: expected growth with depth, measured {kept:.3}");
-    assert!(again < kept, "checkpoints grow less with depth: {again:.3} against {kept:.3}");
-    for (name, config) in [("block, global target", block), ("tensor, global target", tensor)] {
-        let growth = growth(&config);
-        println!("{name}: {growth:.3}");
-        assert!(growth > 1.0, "{name}: expected growth with depth, measured {growth:.3}");
+    let [kept, again] = [("backprop", &exact), ("checkpointed", &checkpointed)].map(in_outputs);
+    // Two convolutions, two norms and a rectifier in a block keep an input each; a checkpoint is the block's input alone, and is
+    // gone when the widest blocks, where the peak is, are computed again.
+    assert!(kept > 3.0, "backprop keeps what every layer needs: {kept:.2} outputs a block");
+    assert!(again < 1.0, "a checkpoint is no more than one output a block: {again:.2}");
+    // At the end of the first stage every block of it has a tangent on its way, one output large.
+    let first_stage = 2.0 * deep[0];
+    let tensor = EstimatorConfig { granularity: Some(Granularity::Tensor), ..block.clone() };
+    for case in [("block, global target", block), ("tensor, global target", &tensor)] {
+        let tangents = in_outputs(case) * added / first_stage;
+        assert!(tangents > 0.9, "{}: a tangent for each block: {tangents:.2}", case.0);
     }
+}
+
+/// Of a span's directions a probe keeps one a block, and the target.
+fn a_probe_keeps_one_direction() {
+    const FEW: usize = 32;
+    let network = network(2);
+    let (images, labels) = batch(FEW);
+    let input = StepInput::new(images, &labels, 0, 0);
+    let state = EstimatorState::default();
+    let directions = 16;
+    let config = EstimatorConfig {
+        guess: "span".parse().expect("a guess"),
+        space: Space::Activity,
+        directions,
+        ..Default::default()
+    };
+    let [forward, oracle] = [Mode::Forward, Mode::Oracle].map(|mode| {
+        let config = EstimatorConfig { mode, ..config.clone() };
+        peak_of(|| estimate::step(&config, &network, &input, &state).expect("a step"))
+    });
+    let probed = peak_of(|| train::probe(&config, &network, &input, &state).expect("a probe"));
+    let once: f64 = outputs(&network, FEW).iter().sum();
+    let kept = (probed - forward.max(oracle)) / once;
+    println!("a probe keeps {kept:.2} outputs of every block beside a step's");
+    assert!(kept < 4.0, "{directions} directions a block, of which one is read: {kept:.2} are kept");
 }

@@ -4,8 +4,10 @@ mod common;
 
 use burn::tensor::Tensor;
 use common::double;
-use foregrad::check::check_layer;
-use foregrad::layers::{AnySaved, BatchNorm, Conv2dConfig, Cotangent, Layer, Linear, Phase, Relu, Sequential, Wanted};
+use foregrad::check::{Entry, check_layer};
+use foregrad::layers::{
+    AnySaved, BatchNorm, Conv2dConfig, Cotangent, Dual, Layer, Linear, Phase, Relu, Sequential, Wanted,
+};
 use foregrad::rng::Stream;
 use foregrad::vector::ParamVector;
 
@@ -23,6 +25,26 @@ enum Mistake {
     DirectionsSwapped,
     NotANumber,
     InputCotangentUnasked,
+    /// Parameters' directions forgotten where the input does not move.
+    ParametersForgottenAlone,
+    /// The input's direction forgotten where parameters move.
+    InputForgottenBeside,
+    /// A bias forgotten where the weight does not move.
+    BiasForgottenAlone,
+    InputCotangentMissing,
+    ParameterCotangentUnasked,
+    CotangentOfNoParameter,
+    NotANumberInOutput,
+    NotANumberInInputCotangent,
+    NotANumberInParameterCotangent,
+    /// No multiple of a cotangent that is small enough.
+    CotangentClipped,
+    /// Values and tangents together differ from each by itself, where the input does not move.
+    DualForgetsParametersAlone,
+    /// Directions of the parameters swapped where the input does not move.
+    DirectionsSwappedAlone,
+    AssignsNothing,
+    OutputOfOneSample,
 }
 
 #[derive(Debug)]
@@ -32,14 +54,39 @@ impl Layer for Wrong {
     type Saved = Vec<AnySaved>;
 
     fn forward(&self, x: Tensor<4>, phase: Phase) -> (Tensor<4>, Self::Saved) {
-        self.0.forward(x, phase)
+        let (y, saved) = self.0.forward(x, phase);
+        match self.1 {
+            Mistake::NotANumberInOutput => (y * f64::NAN, saved),
+            _ => (y, saved),
+        }
+    }
+
+    fn dual(&self, x: Tensor<4>, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], phase: Phase) -> Dual {
+        let (is_still, y) = (x_dot.is_none(), self.0.forward(x.clone(), phase).0);
+        let mut dual = self.0.dual(x, x_dot, theta_dot, phase);
+        match self.1 {
+            Mistake::DualForgetsParametersAlone if is_still => dual.y_dot = None,
+            Mistake::OutputOfOneSample => dual.y = y.narrow(0, 0, 1),
+            _ => {}
+        }
+        dual
     }
 
     fn tangent(&self, saved: &Self::Saved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
         let without_bias: Vec<_> = theta_dot.iter().map(|t| t.filtered(|path| !path.ends_with("bias"))).collect();
         let theta_dot = if self.1 == Mistake::BiasForgottenInTangent { &without_bias } else { theta_dot };
+        let is_still = x_dot.is_none();
+        let x_dot = x_dot.filter(|_| self.1 != Mistake::InputForgottenBeside || theta_dot.is_empty());
+        if is_still && self.1 == Mistake::ParametersForgottenAlone {
+            return None;
+        }
+        let only_bias = theta_dot.iter().all(|t| t.paths().all(|path| path.ends_with("bias")));
+        if is_still && only_bias && self.1 == Mistake::BiasForgottenAlone {
+            return None;
+        }
         let y_dot = self.0.tangent(saved, x_dot, theta_dot)?;
         Some(match self.1 {
+            Mistake::DirectionsSwappedAlone if is_still => y_dot.flip([0]),
             Mistake::TangentScaled | Mistake::BothScaledAlike => y_dot * 1.001,
             Mistake::NotANumber => y_dot * f64::NAN,
             Mistake::DirectionsSwapped => y_dot.flip([0]),
@@ -48,9 +95,20 @@ impl Layer for Wrong {
     }
 
     fn cotangent(&self, saved: &Self::Saved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent {
-        let wanted = if self.1 == Mistake::InputCotangentUnasked { Wanted::BOTH } else { wanted };
+        let wanted = match self.1 {
+            Mistake::InputCotangentUnasked => Wanted { input: true, ..wanted },
+            Mistake::ParameterCotangentUnasked => Wanted { parameters: true, ..wanted },
+            _ => wanted,
+        };
+        let y_bar = if self.1 == Mistake::CotangentClipped { y_bar.clamp(-4.0, 4.0) } else { y_bar };
         let mut part = self.0.cotangent(saved, y_bar, wanted);
         match self.1 {
+            Mistake::InputCotangentMissing => part.x_bar = None,
+            Mistake::NotANumberInInputCotangent => part.x_bar = part.x_bar.map(|x_bar| x_bar * f64::NAN),
+            Mistake::NotANumberInParameterCotangent => part.theta_bar = part.theta_bar.scaled(f64::NAN),
+            Mistake::CotangentOfNoParameter => {
+                part.theta_bar.insert("0.unknown", Tensor::<1>::zeros([1], (&double().device, double().dtype)));
+            }
             Mistake::InputCotangentScaled => part.x_bar = part.x_bar.map(|x_bar| x_bar * 1.001),
             Mistake::ParameterCotangentScaled => part.theta_bar = part.theta_bar.scaled(1.001),
             Mistake::BothScaledAlike => {
@@ -77,13 +135,18 @@ impl Layer for Wrong {
     }
 
     fn assign(&mut self, values: &ParamVector) {
-        self.0.assign(values);
+        if self.1 != Mistake::AssignsNothing {
+            self.0.assign(values);
+        }
     }
 }
 
 /// The identities that reject a layer with a mistake.
 fn rejected_by(chain: Sequential, input: [usize; 4], mistake: Mistake) -> Vec<&'static str> {
-    let entries = check_layer("wrong", &mut Wrong(chain, mistake), input, Phase::Train, &double(), 3);
+    rejected(check_layer("wrong", &mut Wrong(chain, mistake), input, Phase::Train, &double(), 3))
+}
+
+fn rejected(entries: Vec<Entry>) -> Vec<&'static str> {
     entries.into_iter().filter(|entry| !entry.passed()).map(|entry| entry.identity).collect()
 }
 
@@ -116,6 +179,22 @@ fn every_mistake_is_seen() {
     seen(Mistake::NotANumber, "adjoint");
     seen(Mistake::NotANumber, "difference");
     seen(Mistake::InputCotangentUnasked, "adjoint");
+    seen(Mistake::ParametersForgottenAlone, "adjoint");
+    seen(Mistake::InputForgottenBeside, "adjoint");
+    seen(Mistake::InputForgottenBeside, "difference");
+    seen(Mistake::BiasForgottenAlone, "adjoint");
+    seen(Mistake::InputCotangentMissing, "adjoint");
+    seen(Mistake::ParameterCotangentUnasked, "adjoint");
+    seen(Mistake::CotangentOfNoParameter, "adjoint");
+    seen(Mistake::NotANumberInOutput, "difference");
+    seen(Mistake::NotANumberInOutput, "stacked");
+    seen(Mistake::NotANumberInInputCotangent, "adjoint");
+    seen(Mistake::NotANumberInParameterCotangent, "adjoint");
+    seen(Mistake::CotangentClipped, "adjoint");
+    seen(Mistake::DualForgetsParametersAlone, "stacked");
+    seen(Mistake::OutputOfOneSample, "stacked");
+    seen(Mistake::DirectionsSwappedAlone, "stacked");
+    seen(Mistake::AssignsNothing, "difference");
 }
 
 #[test]
@@ -129,14 +208,14 @@ fn a_rectifier_shifted_by_a_pixel_and_a_scaled_linear_layer_are_rejected() {
 /// Batch norm whose statistics do not move is not the derivative of the layer: the checkers must say so.
 #[test]
 fn a_detached_batch_norm_is_no_derivative_but_has_its_own_transpose() {
-    let mut norm = BatchNorm::new(3, 0.0, &double());
-    norm.set_statistics_tangent(foregrad::layers::StatisticsTangent::Detached);
-    let rejected = rejected_by(Sequential::new().then(norm.clone()), [3, 3, 2, 5], Mistake::None);
+    let norm = BatchNorm::new(3, 0.0, &double());
+    let mut chain = Sequential::new().then(norm.clone());
+    let rejected = rejected(check_layer("detached", &mut chain, [3, 3, 2, 5], Phase::Detached, &double(), 3));
     assert!(rejected.contains(&"adjoint") && rejected.contains(&"difference"), "{rejected:?}");
 
     let stream = Stream::new(1, "detached");
     let draw = |name: &str| stream.named(name).normal_tensor::<4>([3, 3, 2, 5], &double());
-    let saved = norm.forward(draw("x"), Phase::Train).1;
+    let saved = norm.forward(draw("x"), Phase::Detached).1;
     let theta_dot =
         Layer::parameters(&norm).filled_like(|path, shape| stream.named(path).normal(shape.iter().product()));
     let (x_dot, y_bar) = (draw("x_dot"), draw("y_bar"));

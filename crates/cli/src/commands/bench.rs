@@ -80,10 +80,10 @@ pub struct Arguments {
     #[arg(long, value_name = "CxHxW", default_value = "3x32x32")]
     image: String,
     /// Steps that are measured
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     steps: u32,
     /// Steps before those
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(..=100_000))]
     warm_up: u32,
     /// JSON on standard output
     #[arg(long)]
@@ -140,6 +140,9 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
         output::line(serde_json::to_string(&measure(&arguments, method)?)?)?;
         return Ok(Ending::Done);
     }
+    let mut model = ModelConfig { name: "resnet18-8b".into(), ..Default::default() };
+    arguments.model.apply(&mut model)?;
+    model.validate_for(super::init::parse_image(&arguments.image)?, CLASSES)?;
     let known: Vec<&str> = METHODS.iter().map(|(name, _)| *name).collect();
     if let Some(unknown) = arguments.methods.iter().find(|name| !known.contains(&name.as_str())) {
         return Err(Error::unknown_name("method", unknown, &known).into());

@@ -25,6 +25,7 @@ enum Dtype {
 #[command(after_help = "Every entry is an identity with its worst error and its limit:
   adjoint      <tangent, y_bar> = <x_dot, x_bar> + <theta_dot, theta_bar>
   difference   tangent = central difference
+  samples      a sample's derivative of a loss = that of the sample by itself
   stacked      several stacked directions = each by itself
   agreement    forward mode = oracle
 
@@ -74,14 +75,12 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
     };
     let placement = device::placement(&arguments.device, dtype)?;
     let bar = if arguments.quiet { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
-    let mut entries = check::run_all(&placement, arguments.seed, |name| {
+    let entries = check::run_all(&placement, arguments.seed, arguments.only.as_deref().unwrap_or(""), |name| {
         bar.set_message(name.to_string());
         bar.tick();
     });
     bar.finish_and_clear();
-    if let Some(only) = &arguments.only {
-        entries.retain(|entry| entry.name.contains(only.as_str()));
-    }
+    let entries = entries?;
     let failed = entries.iter().filter(|entry| !entry.passed()).count();
     let report = Report { entries, maps: count_maps()? };
     if arguments.json {

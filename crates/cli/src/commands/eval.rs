@@ -7,6 +7,7 @@ use anyhow::Result;
 use burn::tensor::DType;
 use clap::Args;
 use foregrad::data;
+use foregrad::estimate::Plan;
 use foregrad::models::ModelConfig;
 use foregrad::train::{Checkpoint, Loaded, RunConfig, Tally, evaluate, weights};
 
@@ -19,7 +20,7 @@ use crate::{Ending, device, output, table};
   foregrad eval --weights runs/first/checkpoint-00000312.safetensors
   foregrad eval --weights resnet18.safetensors --model resnet18-8b --dataset cifar10 --data-dir DATA")]
 pub struct Arguments {
-    /// A checkpoint (which knows its data set and model), or a file of weights
+    /// A checkpoint (which knows its data set and model, and which heads learnt), or a file of weights
     #[arg(long, value_name = "FILE")]
     weights: PathBuf,
     /// JSON on standard output
@@ -38,9 +39,9 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
     let device_name = arguments.machine.device.clone().unwrap_or("cpu".into());
     let placement = device::placement(&device_name, DType::F32)?;
     device::set_threads(arguments.machine.threads.unwrap_or(0))?;
-    let (mut config, tensors) = match Checkpoint::load_or_weights(&arguments.weights, &placement)? {
-        Loaded::Checkpoint(checkpoint) => (checkpoint.config, checkpoint.state),
-        Loaded::Weights(tensors) => (RunConfig { model: ModelConfig::default(), ..Default::default() }, tensors),
+    let (mut config, tensors, is_checkpoint) = match Checkpoint::load_or_weights(&arguments.weights, &placement)? {
+        Loaded::Checkpoint(checkpoint) => (checkpoint.config, checkpoint.state, true),
+        Loaded::Weights(tensors) => (RunConfig { model: ModelConfig::default(), ..Default::default() }, tensors, false),
     };
     arguments.data.apply(&mut config);
     arguments.model.apply(&mut config.model)?;
@@ -51,7 +52,10 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
     let mut network = config.model.init(test.shape, test.classes.len(), config.seed, &placement)?;
     weights::assign(&mut network, &tensors, &arguments.weights)?;
     let has_head = |block: usize| tensors.paths().any(|path| path.starts_with(&format!("heads.{block}.")));
-    let heads: Vec<bool> = (0..network.heads.len()).map(has_head).collect();
+    // A checkpoint has the heads that its run did not train, too: their score would be that of their first weights.
+    let trains = Plan::new(&config.estimator, network.depth()).trains;
+    let heads: Vec<bool> =
+        (0..network.heads.len()).map(|block| has_head(block) && (trains[block] || !is_checkpoint)).collect();
     let tallies = evaluate(&network, &test, &heads, &placement)?;
     print(&tallies, arguments.json)?;
     Ok(Ending::Done)

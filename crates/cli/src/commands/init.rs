@@ -23,8 +23,8 @@ pub struct Arguments {
     #[arg(long, value_name = "CxHxW", default_value = "3x32x32")]
     image: String,
     /// Classes
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    classes: usize,
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..))]
+    classes: u32,
     #[command(flatten)]
     model: ModelFlags,
     #[command(flatten)]
@@ -40,7 +40,7 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
     let mut model = ModelConfig::default();
     arguments.model.apply(&mut model)?;
     let image = parse_image(&arguments.image)?;
-    let network = model.init(image, arguments.classes, machine.seed.unwrap_or(0), &placement)?;
+    let network = model.init(image, arguments.classes as usize, machine.seed.unwrap_or(0), &placement)?;
     weights::save(&arguments.out, &network.state(), weights::Metadata::new())?;
     let (trunk, all) = (network.trunk_dimension(), network.parameters().dimension());
     let file = arguments.out.display();
@@ -48,9 +48,44 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
     Ok(Ending::Done)
 }
 
-/// `CxHxW` as three numbers.
+/// `CxHxW` as three numbers, none of them 0.
 pub fn parse_image(text: &str) -> Result<[usize; 3]> {
-    let numbers: Vec<usize> = text.split('x').filter_map(|number| number.parse().ok()).collect();
-    let wrong = || foregrad::Error::out_of_range("--image", text, "CHANNELSxHEIGHTxWIDTH, for instance 3x32x32");
-    Ok(numbers.try_into().map_err(|_| wrong())?)
+    let numbers: Option<Vec<usize>> =
+        text.split('x').map(|number| number.parse().ok().filter(|number| *number > 0)).collect();
+    let wrong = || {
+        let expected = "CHANNELSxHEIGHTxWIDTH, three numbers of at least 1, for instance 3x32x32";
+        foregrad::Error::out_of_range("--image", text, expected)
+    };
+    Ok(numbers.and_then(|numbers| numbers.try_into().ok()).ok_or_else(wrong)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_is_three_numbers_and_nothing_else() {
+        assert_eq!(parse_image("3x32x16").expect("an image"), [3, 32, 16]);
+        for wrong in [
+            "",
+            "3",
+            "3x32",
+            "3x32x32x",
+            "x3x32x32",
+            "3x32x32xfoo",
+            "foox3x32x32",
+            "3x32x32x1",
+            "0x32x32",
+            "3x0x32",
+            "3x32x0",
+            "3x32x-1",
+            "3x32x3.5",
+            "3x 32x32",
+            "3X32X32",
+            "3x32x99999999999999999999",
+        ] {
+            let error = parse_image(wrong).expect_err(wrong).to_string();
+            assert!(error.starts_with(&format!("--image is {wrong}; expected")), "{error}");
+        }
+    }
 }

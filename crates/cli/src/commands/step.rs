@@ -2,16 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use burn::tensor::{DType, Tensor};
 use clap::{Args, ValueEnum};
-use foregrad::estimate::{self, EstimatorState, StepInput, StepOutput};
+use foregrad::estimate::{self, Collect, EstimatorState, StepInput, StepOutput};
 use foregrad::losses::Labels;
 use foregrad::models::ModelConfig;
 use foregrad::rng::Placement;
 use foregrad::train::{self, Checkpoint, Loaded, RunConfig, weights};
 use foregrad::vector::ParamVector;
-use foregrad::{Error, estimate::EstimatorConfig, files};
+use foregrad::{estimate::EstimatorConfig, files};
 
 use crate::args::{EstimatorFlags, MachineFlags, ModelFlags};
 use crate::{Ending, device, output, place};
@@ -51,8 +51,8 @@ pub struct Arguments {
     #[arg(long, value_enum, default_value = "f32")]
     dtype: Dtype,
     /// Classes [default: the classifier's]
-    #[arg(long, value_name = "N")]
-    classes: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
+    classes: Option<u32>,
     /// Number of the step: names its random draws
     #[arg(long, value_name = "N", default_value_t = 0)]
     step: u64,
@@ -89,16 +89,19 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
     let [_, channels, height, width] = images.dims();
     let mut network = config.model.init([channels, height, width], labels.classes, config.seed, &placement)?;
     weights::assign(&mut network, &tensors, &arguments.weights)?;
-    network.set_statistics_tangent(config.estimator.batch_norm_tangent);
     let given = arguments.guess_file.as_deref().map(|file| read_guesses(file, &placement)).transpose()?;
     let seed = arguments.machine.seed.unwrap_or(config.seed);
     let input = StepInput {
         momentum: Some(&momentum),
         given: given.as_ref(),
-        collect_guesses: true,
+        collect: Collect::Everything,
         ..StepInput::new(images, &labels, seed, arguments.step)
     };
-    let stepped = estimate::step(&config.estimator, &network, &input, &state)?;
+    let stepped = estimate::step(&config.estimator, &network, &input, &state);
+    let stepped = match &arguments.guess_file {
+        Some(file) => stepped.with_context(|| format!("with the guesses D.PATH of {}", file.display()))?,
+        None => stepped?,
+    };
     weights::save(&arguments.out, &named(&stepped, &placement), described(&config.estimator))?;
     let update = stepped.update.norm();
     let (tensors, file) = (stepped.update.len(), arguments.out.display());
@@ -110,10 +113,7 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
 fn read_batch(arguments: &Arguments, weights: &ParamVector, placement: &Placement) -> Result<(Tensor<4>, Labels)> {
     let path = &arguments.batch;
     let of_classifier = weights.entry("fc.bias").and_then(|bias| bias.shape().first().copied());
-    let classes = arguments.classes.or(of_classifier).unwrap_or(10);
-    if classes < 2 {
-        return Err(Error::out_of_range("--classes", classes, "at least 2").into());
-    }
+    let classes = arguments.classes.map(|classes| classes as usize).or(of_classifier).unwrap_or(10);
     Ok(train::read_batch(path, &files::read(path)?, classes, placement)?)
 }
 

@@ -1,6 +1,6 @@
 //! Estimators: forward mode against the oracle, for every guess in every space where both are exact.
 
-use super::{Entry, Limits};
+use super::{Entry, Limits, worst};
 use crate::estimate::{
     self, EstimatorConfig, EstimatorState, GUESSES, Granularity, Horizon, Mode, Origin, Space, StepInput, StepOutput,
 };
@@ -80,8 +80,5 @@ fn deviation(forward: &StepOutput, oracle: &StepOutput, estimated: &[ParamVector
         let part = |output: &StepOutput| output.update.filtered(|path| block.entry(path).is_some());
         part(forward).axpy(-1.0, &part(oracle)).norm() / part(oracle).norm()
     };
-    estimated
-        .iter()
-        .map(of_block)
-        .fold(0.0, |worst, next| if next.is_finite() { worst.max(next) } else { f64::INFINITY })
+    worst(estimated.iter().map(of_block))
 }

@@ -3,10 +3,10 @@
 use burn::tensor::Tensor;
 
 use super::layer::direction;
-use super::{Entry, Limits};
-use crate::layers::{Phase, Wanted};
+use super::{Entry, Limits, worst};
+use crate::layers::{Cotangent, Phase, Wanted};
 use crate::losses::Labels;
-use crate::models::{Head, LossHead};
+use crate::models::LossHead;
 use crate::ops;
 use crate::rng::{Placement, Stream};
 
@@ -14,13 +14,21 @@ use crate::rng::{Placement, Stream};
 const DRAWS: u64 = 40;
 
 /// Checks a head's identities on a block's output of a shape.
-pub fn check_head(name: &str, head: &mut Head, input: [usize; 4], placement: &Placement, seed: u64) -> Vec<Entry> {
+pub fn check_head(
+    name: &str,
+    head: &mut dyn LossHead,
+    input: [usize; 4],
+    placement: &Placement,
+    seed: u64,
+) -> Vec<Entry> {
     let limits = Limits::of(placement.dtype);
     let stream = Stream::new(seed, "check").named(name);
     let labels = Labels { indices: (0..input[0]).map(|sample| sample % 3).collect(), classes: 3 };
     let y: Tensor<4> = stream.named("y").normal_tensor(input, placement);
     let entry = |identity, worst, limit| Entry { group: "head", name: name.to_string(), identity, worst, limit };
     let mut entries = vec![entry("adjoint", adjoint(head, &y, &labels, stream, placement), limits.adjoint)];
+    entries
+        .extend(samples(head, &y, &labels, stream, limits).map(|worst| entry("samples", worst, limits.adjoint * 10.0)));
     if limits.through_chains {
         let worst = difference(head, &y, &labels, stream, placement, limits);
         entries.push(entry("difference", worst, limits.difference));
@@ -28,28 +36,55 @@ pub fn check_head(name: &str, head: &mut Head, input: [usize; 4], placement: &Pl
     entries
 }
 
-fn adjoint(head: &Head, y: &Tensor<4>, labels: &Labels, stream: Stream, placement: &Placement) -> f64 {
+fn adjoint(head: &dyn LossHead, y: &Tensor<4>, labels: &Labels, stream: Stream, placement: &Placement) -> f64 {
     let (_, saved) = head.forward(y.clone(), labels, Phase::Train);
-    let part = head.cotangent(&saved, Wanted::BOTH);
+    let Cotangent { x_bar: Some(y_bar), theta_bar } = head.cotangent(&saved, Wanted::BOTH) else {
+        return f64::INFINITY;
+    };
     let directions = [0, 1].map(|k| stream.named("y_dot").at(k).normal_tensor::<4>(y.dims(), placement));
     let theta_dots = [0, 1].map(|k| direction(&head.parameters(), stream.named("theta_dot").at(k)));
-    let derivatives = head.tangent(&saved, Some(Tensor::cat(directions.to_vec(), 0)), &theta_dots);
-    let y_bar = part.x_bar.expect("the input's cotangent was asked for");
-    let gap = |k: usize| {
-        let (y_dot, theta_dot) = (&directions[k], &theta_dots[k]);
-        let left: f64 = derivatives[k].iter().sum();
-        let right = ops::dot(y_dot, &y_bar) + theta_dot.dot(&part.theta_bar);
-        let size = ops::dot(y_dot, y_dot).sqrt() * ops::dot(&y_bar, &y_bar).sqrt()
-            + theta_dot.norm() * part.theta_bar.norm()
-            + left.abs();
-        (left - right).abs() / size
+    let gaps = [(true, true), (true, false), (false, true)].map(|(moves_input, moves_parameters)| {
+        let y_dot = moves_input.then(|| Tensor::cat(directions.to_vec(), 0));
+        let derivatives = head.tangent(&saved, y_dot, if moves_parameters { &theta_dots } else { &[] });
+        let gap = |k: usize| {
+            let left: f64 = derivatives[k].iter().sum();
+            let (y_dot, theta_dot) = (&directions[k], &theta_dots[k]);
+            let size = ops::dot(y_dot, y_dot).sqrt() * ops::dot(&y_bar, &y_bar).sqrt();
+            let along_y = if moves_input { [ops::dot(y_dot, &y_bar), size] } else { [0.0; 2] };
+            let size = theta_dot.norm() * theta_bar.norm();
+            let along_theta = if moves_parameters { [theta_dot.dot(&theta_bar), size] } else { [0.0; 2] };
+            (left - along_y[0] - along_theta[0]).abs() / (along_y[1] + along_theta[1] + left.abs())
+        };
+        worst([gap(0), gap(1)])
+    });
+    worst(gaps)
+}
+
+/// The error of each sample's derivative against that of the sample by itself; none where samples are coupled, so that the loss is
+/// not the mean of the samples' own.
+fn samples(head: &dyn LossHead, y: &Tensor<4>, labels: &Labels, stream: Stream, limits: Limits) -> Option<f64> {
+    let count = labels.indices.len();
+    let y_dot: Tensor<4> = stream.named("samples").normal_tensor(y.dims(), &Placement::of(y));
+    let (whole, saved) = head.forward(y.clone(), labels, Phase::Train);
+    let single = |sample: usize| {
+        let of_sample = |batch: &Tensor<4>| batch.clone().narrow(0, sample, 1);
+        let label = Labels { indices: vec![labels.indices[sample]], classes: labels.classes };
+        let (evaluation, saved) = head.forward(of_sample(y), &label, Phase::Train);
+        (evaluation.loss, head.tangent(&saved, Some(of_sample(&y_dot)), &[])[0][0] / count as f64)
     };
-    let worst = gap(0).max(gap(1));
-    if worst.is_finite() { worst } else { f64::INFINITY }
+    let (losses, expected): (Vec<f64>, Vec<f64>) = (0..count).map(single).unzip();
+    let mean = losses.iter().sum::<f64>() / count as f64;
+    if !head.is_separable() || (mean - whole.loss).abs() > limits.agreement * whole.loss.abs() {
+        return None;
+    }
+    let found = head.tangent(&saved, Some(y_dot), &[]).swap_remove(0);
+    let size = expected.iter().map(|value| value * value).sum::<f64>().sqrt();
+    let error = found.iter().zip(&expected).map(|(found, expected)| (found - expected).abs() / size);
+    Some(if found.len() == count { worst(error) } else { f64::INFINITY })
 }
 
 fn difference(
-    head: &mut Head,
+    head: &mut dyn LossHead,
     y: &Tensor<4>,
     labels: &Labels,
     stream: Stream,
@@ -74,9 +109,10 @@ fn difference(
         let mut quotient = |h: f64| (at(h) - at(-h)) / (2.0 * h);
         let (whole, half) = (quotient(limits.step), quotient(limits.step / 2.0));
         // One number instead of many: compared with the size that the gradient would give it.
-        let part = head.cotangent(&saved, Wanted::BOTH);
-        let y_bar = part.x_bar.expect("the input's cotangent was asked for");
-        let size = derivative.abs().max(ops::dot(&y_bar, &y_bar).sqrt() + part.theta_bar.norm());
+        let Cotangent { x_bar: Some(y_bar), theta_bar } = head.cotangent(&saved, Wanted::BOTH) else {
+            return f64::INFINITY;
+        };
+        let size = derivative.abs().max(ops::dot(&y_bar, &y_bar).sqrt() + theta_bar.norm());
         if (whole - half).abs() / size < limits.difference {
             return (derivative - whole).abs() / size;
         }

@@ -125,6 +125,10 @@ impl LossHead for CountedHead<'_> {
         }
         self.maps.redrawn(stream)
     }
+
+    fn assign(&mut self, _values: &ParamVector) {
+        panic!("a counted head is only looked at");
+    }
 }
 
 /// One step of an estimator on a network, with its maps counted.

@@ -3,6 +3,7 @@
 //! ```text
 //! adjoint     <tangent(x_dot, theta_dot), y_bar> = <x_dot, x_bar> + <theta_dot, theta_bar>
 //! difference  tangent = (f(+h) - f(-h)) / 2h, in one random direction of input and parameters
+//! samples     a sample's derivative of a loss = that of the sample by itself, where samples are not coupled
 //! stacked     several stacked directions = each by itself
 //! agreement   forward mode's scalars and updates = the oracle's
 //! ```
@@ -27,6 +28,7 @@ pub use network::check_network;
 use burn::tensor::DType;
 
 use crate::rng::Placement;
+use crate::{Error, Result};
 
 /// How far two sides of an identity may lie apart, relative to their sizes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -61,9 +63,10 @@ pub struct Entry {
     pub group: &'static str,
     /// The part.
     pub name: String,
-    /// `adjoint`, `difference`, `stacked` or `agreement`.
+    /// `adjoint`, `difference`, `samples`, `stacked` or `agreement`.
     pub identity: &'static str,
     /// The worst error seen; not a number fails.
+    #[serde(with = "crate::numbers")]
     pub worst: f64,
     /// What it must stay below.
     pub limit: f64,
@@ -76,26 +79,45 @@ impl Entry {
     }
 }
 
-/// Checks everything that is listed: layers, heads, networks, estimators.
-pub fn run_all(placement: &Placement, seed: u64, mut progress: impl FnMut(&str)) -> Vec<Entry> {
+/// The largest of some errors: infinite if one is not finite, for a comparison drops what is not a number.
+fn worst(errors: impl IntoIterator<Item = f64>) -> f64 {
+    errors.into_iter().fold(0.0, |worst, error| if error.is_finite() { worst.max(error) } else { f64::INFINITY })
+}
+
+/// Checks what is listed - layers, heads, networks, estimators - and has a name with `only` in it; every part for an empty one.
+///
+/// # Errors
+/// [`Error::UnknownName`] if no part has such a name.
+pub fn run_all(placement: &Placement, seed: u64, only: &str, mut progress: impl FnMut(&str)) -> Result<Vec<Entry>> {
+    let mut names = Vec::new();
     let mut entries = Vec::new();
-    for mut example in layer_examples(placement) {
-        progress(&example.name);
+    let mut wants = |name: &str| {
+        names.push(name.to_string());
+        let wanted = name.contains(only);
+        if wanted {
+            progress(name);
+        }
+        wanted
+    };
+    for mut example in layer_examples(placement).into_iter().filter(|example| wants(&example.name)) {
         entries.extend(check_layer(&example.name, &mut example.block, example.input, example.phase, placement, seed));
     }
-    for mut example in head_examples(placement) {
-        progress(&example.name);
+    for mut example in head_examples(placement).into_iter().filter(|example| wants(&example.name)) {
         entries.extend(check_head(&example.name, &mut example.head, example.input, placement, seed));
     }
-    for mut example in network_examples(placement) {
-        progress(&example.name);
+    for mut example in network_examples(placement).into_iter().filter(|example| wants(&example.name)) {
         entries.extend(check_network(&example.name, &mut example.network, example.image, placement, seed));
     }
-    for example in estimator_examples() {
-        progress(&example.name);
+    for example in estimator_examples().into_iter().filter(|example| wants(&example.name)) {
         entries.push(example.check(placement, seed));
     }
-    entries
+    if entries.is_empty() {
+        // Of each name what stands before its particulars.
+        let mut parts: Vec<&str> = names.iter().filter_map(|name| name.split(',').next()).collect();
+        parts.dedup();
+        return Err(Error::unknown_name("part", only, &parts));
+    }
+    Ok(entries)
 }
 
 #[cfg(test)]
@@ -108,10 +130,30 @@ mod tests {
     #[test]
     fn everything_listed_passes_in_double_precision() {
         let placement = Placement { device: Device::flex(), dtype: DType::F64 };
-        let entries = run_all(&placement, 1, |_| {});
+        let entries = run_all(&placement, 1, "", |_| {}).expect("every part");
         let failed: Vec<_> = entries.iter().filter(|entry| !entry.passed()).collect();
         assert!(failed.is_empty(), "{failed:#?}");
         assert!(entries.len() > 150, "only {} identities were checked", entries.len());
+    }
+
+    #[test]
+    fn only_the_parts_that_are_asked_for_are_checked_and_a_name_of_none_is_refused() {
+        let placement = Placement { device: Device::flex(), dtype: DType::F64 };
+        let mut seen = Vec::new();
+        let entries = run_all(&placement, 1, "flatten", |name| seen.push(name.to_string())).expect("a part");
+        assert_eq!((seen.as_slice(), entries.len()), (&["flatten".to_string()][..], 3));
+        let refused = run_all(&placement, 1, "flaten", |_| {}).expect_err("no part is called so");
+        assert!(refused.to_string().contains("did you mean `flatten`?"), "{refused}");
+    }
+
+    #[test]
+    fn the_worst_of_errors_is_infinite_wherever_one_is_no_number() {
+        assert_eq!(worst([1.0, 3.0, 2.0]), 3.0);
+        for place in 0..3 {
+            let mut errors = [1.0; 3];
+            errors[place] = f64::NAN;
+            assert_eq!(worst(errors), f64::INFINITY, "{place}");
+        }
     }
 
     #[test]

@@ -11,6 +11,18 @@ use std::cell::OnceCell;
 
 use nalgebra::{DMatrix, DVector, Dyn, SymmetricEigen};
 
+/// Iterations a row and column that an eigendecomposition gets: two or three are usual.
+const ITERATIONS: usize = 100;
+
+/// The eigenvectors and eigenvalues of a symmetric matrix; none if it is not finite, or if they are not found in a bounded time.
+pub(super) fn eigen(matrix: DMatrix<f64>) -> Option<SymmetricEigen<f64, Dyn>> {
+    if matrix.iter().any(|value| !value.is_finite()) {
+        return None;
+    }
+    let iterations = ITERATIONS * matrix.nrows().max(1);
+    SymmetricEigen::try_new(matrix, f64::EPSILON, iterations)
+}
+
 /// Eigenvalues of a Gram matrix of unit vectors below this are rounding noise: directions that depend on others.
 const RANK_TOLERANCE: f64 = 1e-9;
 
@@ -19,7 +31,7 @@ const RANK_TOLERANCE: f64 = 1e-9;
 pub struct Gram {
     products: DMatrix<f64>,
     /// Of the cosines, once a projection has asked for it.
-    eigen: OnceCell<SymmetricEigen<f64, Dyn>>,
+    eigen: OnceCell<Option<SymmetricEigen<f64, Dyn>>>,
 }
 
 impl Gram {
@@ -47,15 +59,16 @@ impl Gram {
         self.products[(direction, direction)]
     }
 
-    /// The coefficients `(B^T B)^+ b` of the orthogonal projection.
+    /// The coefficients `(B^T B)^+ b` of the orthogonal projection; not numbers where the matrix has no decomposition, so that
+    /// the update is seen not to be finite.
     pub fn project(&self, b: &[f64]) -> Vec<f64> {
         let count = b.len();
         // Scaling every direction to norm 1 first keeps a short direction from being taken for a dependent one.
         let inverse = |square: f64| if square > 0.0 { square.sqrt().recip() } else { 0.0 };
         let inverse_norm: Vec<f64> = (0..count).map(|d| inverse(self.square_norm(d))).collect();
         let cosine = |d: usize, e: usize| self.products[(d, e)] * inverse_norm[d] * inverse_norm[e];
-        let SymmetricEigen { eigenvectors, eigenvalues } =
-            self.eigen.get_or_init(|| SymmetricEigen::new(DMatrix::from_fn(count, count, cosine)));
+        let eigen = self.eigen.get_or_init(|| eigen(DMatrix::from_fn(count, count, cosine)));
+        let Some(SymmetricEigen { eigenvectors, eigenvalues }) = eigen else { return vec![f64::NAN; count] };
         let scaled = DVector::from_fn(count, |d, _| b[d] * inverse_norm[d]);
         let mut along = eigenvectors.transpose() * scaled;
         for (value, eigenvalue) in along.iter_mut().zip(eigenvalues.iter()) {
@@ -101,6 +114,18 @@ mod tests {
     fn dependent_and_zero_directions_do_not_disturb_a_projection() {
         let twice = [[1.0, 0.0, 0.0], [2.0, 0.0, 0.0], [0.0, 0.0, 0.0]];
         assert_close(projected(&twice, [5.0, 1.0, 1.0]), [5.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn a_matrix_that_is_not_finite_gives_coefficients_that_are_none_and_ends() {
+        for wrong in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            for place in 0..3 {
+                let mut vectors = [[1.0, 2.0, 0.0], [0.0, 1.0, 1.0], [3.0, 0.0, 1.0]];
+                vectors[1][place] = wrong;
+                let coefficients = gram(&vectors).project(&[1.0, 1.0, 1.0]);
+                assert!(coefficients.iter().all(|c| c.is_nan()), "{wrong} at {place}: {coefficients:?}");
+            }
+        }
     }
 
     #[test]

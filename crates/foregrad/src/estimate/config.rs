@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Guess, Horizon};
-use crate::layers::StatisticsTangent;
+use crate::layers::Phase;
 use crate::{Error, Result};
 
 /// Tangents that anyone is thought to ask for; more would only end for want of memory.
@@ -122,6 +122,16 @@ names! {
     }
 }
 
+names! {
+    /// Whether tangents go through the batch statistics of batch norm.
+    "batch-norm tangent" StatisticsTangent {
+        /// Mean and variance move with the input, so the samples of a batch are coupled: the derivative.
+        Coupled = "coupled",
+        /// Mean and variance are held, so samples stay apart (activity space).
+        Detached = "detached",
+    }
+}
+
 /// An estimator: target x guess x space x granularity x number of directions, and how it is computed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -199,6 +209,14 @@ impl EstimatorConfig {
         if self.guess.support().projection_only { Combination::Projection } else { self.combination }
     }
 
+    /// The phase in which blocks and heads run.
+    pub fn phase(&self) -> Phase {
+        match self.batch_norm_tangent {
+            StatisticsTangent::Coupled => Phase::Train,
+            StatisticsTangent::Detached => Phase::Detached,
+        }
+    }
+
     /// Refuses a combination that has no meaning, with the reason and the nearest one that has.
     ///
     /// # Errors
@@ -213,6 +231,10 @@ impl EstimatorConfig {
             let reason = "checkpoints are for plain backprop: the exact guess with the global target";
             let nearest = "--mode checkpointed --guess exact --target global, or --mode oracle";
             return Err(Error::meaningless(reason, nearest));
+        }
+        if self.batch_norm_tangent == StatisticsTangent::Detached && self.space == Space::Weight {
+            let reason = "in weight space a scalar is a derivative along all samples at once, which detached statistics make wrong";
+            return Err(Error::meaningless(reason, "--batch-norm-tangent coupled, or --space activity"));
         }
         if self.last_block == LastBlock::Estimated && !(self.guess.is_random() && self.space == Space::Weight) {
             return Err(Error::meaningless(

@@ -9,7 +9,7 @@ use super::engine::{Directions, Engine};
 use super::prepared::{Prepared, Slot};
 use super::stage::{Stage, Window};
 use super::{Granularity, Memory, Scalars, Space};
-use crate::layers::{AnySaved, Phase, Wanted};
+use crate::layers::{AnySaved, Wanted};
 use crate::ops;
 use crate::vector::ParamVector;
 
@@ -135,7 +135,7 @@ impl<'a> Engine<'a> {
             return saved.clone();
         }
         let x = kept.x.clone().expect("activity space keeps a block's input or its saved values");
-        self.view.blocks[kept.block].forward(x, Phase::Train).1.into()
+        self.view.blocks[kept.block].forward(x, self.config.phase()).1.into()
     }
 
     /// Notes a slot's scalars.

@@ -144,7 +144,7 @@ pub fn finish_network(engine: &mut Engine, kept: &BTreeMap<usize, Kept>, b: &[f6
     let gram = whole_gram(kept);
     let coefficients = engine.coefficients(b, gram.as_ref());
     let norm = |direction: usize| gram.as_ref().map_or(1.0, |gram| gram.square_norm(direction).sqrt());
-    let scalar = |(direction, b): (usize, &f64)| vec![if norm(direction) > 0.0 { b / norm(direction) } else { 0.0 }];
+    let scalar = |(direction, b): (usize, &f64)| vec![if norm(direction) == 0.0 { 0.0 } else { b / norm(direction) }];
     engine.output.zero_guesses += (0..b.len()).filter(|direction| norm(*direction) == 0.0).count();
     engine.record("network", b.iter().enumerate().map(scalar).collect());
     for kept in kept.values() {

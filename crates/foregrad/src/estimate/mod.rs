@@ -8,6 +8,7 @@ mod combine;
 mod config;
 mod engine;
 mod finish;
+mod given;
 pub mod guess;
 mod merged;
 mod mix;
@@ -19,7 +20,9 @@ mod sweep;
 mod target;
 mod view;
 
-pub use config::{Combination, EstimatorConfig, Granularity, LastBlock, Memory, Mode, Space, TrainHeads};
+pub use config::{
+    Combination, EstimatorConfig, Granularity, LastBlock, Memory, Mode, Space, StatisticsTangent, TrainHeads,
+};
 pub use guess::{GUESSES, Guess, Origin};
 pub use plan::Plan;
 pub use target::{HORIZONS, Horizon};
@@ -38,6 +41,35 @@ use engine::Engine;
 use oracle::Oracle;
 use sweep::Sweep;
 
+/// Which guesses and targets a step's output holds; each takes as much memory as what it is a vector of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Collect {
+    /// None.
+    #[default]
+    Nothing,
+    /// Every slot's first guess.
+    FirstGuess,
+    /// The targets (reverse mode).
+    Targets,
+    /// All guesses, and in reverse mode the targets.
+    Everything,
+}
+
+impl Collect {
+    /// How many of a slot's directions are kept.
+    fn directions(self, all: usize) -> usize {
+        match self {
+            Collect::Nothing | Collect::Targets => 0,
+            Collect::FirstGuess => 1,
+            Collect::Everything => all,
+        }
+    }
+
+    fn has_targets(self) -> bool {
+        matches!(self, Collect::Targets | Collect::Everything)
+    }
+}
+
 /// A mini-batch and what identifies its step.
 #[derive(Debug, Clone)]
 pub struct StepInput<'a> {
@@ -51,10 +83,11 @@ pub struct StepInput<'a> {
     pub step: u64,
     /// The optimiser's momentum buffer, for the guess `momentum`.
     pub momentum: Option<&'a ParamVector>,
-    /// Guesses to use instead of the estimator's own: `D.PATH` in weight space, `D.block.J` in activity space.
+    /// Guesses to use instead of the estimator's own: `D.PATH` in weight space, `D.block.J` in activity space. Of a block that
+    /// has none the estimator's own are used; of one that has some, a tensor that is missing counts as zero.
     pub given: Option<&'a ParamVector>,
-    /// Whether the output holds the guesses used, and in reverse mode the targets.
-    pub collect_guesses: bool,
+    /// What the output holds of the guesses used, and in reverse mode of the targets.
+    pub collect: Collect,
     /// A switch that ends the step at the next block, with [`Error::Stopped`].
     pub stop: Option<&'a AtomicBool>,
 }
@@ -62,7 +95,7 @@ pub struct StepInput<'a> {
 impl<'a> StepInput<'a> {
     /// A mini-batch at a step of a run.
     pub fn new(images: Tensor<4>, labels: &'a Labels, seed: u64, step: u64) -> Self {
-        Self { images, labels, seed, step, momentum: None, given: None, collect_guesses: false, stop: None }
+        Self { images, labels, seed, step, momentum: None, given: None, collect: Collect::Nothing, stop: None }
     }
 
     /// Looked at between blocks: a step that was asked to stop ends there, and nothing of it counts.
@@ -101,9 +134,9 @@ pub struct StepOutput {
     pub scalars: Vec<Scalars>,
     /// Slots whose guess was zero.
     pub zero_guesses: usize,
-    /// The guesses used, if they were asked for: `D.PATH`, or `D.block.J` in activity space.
+    /// The guesses used, as far as they were asked for: `D.PATH`, or `D.block.J` in activity space.
     pub guesses: ParamVector,
-    /// The targets, if guesses were asked for in reverse mode: by path, and `block.J` in activity space.
+    /// The targets, if they were asked for in reverse mode: by path, and `block.J` in activity space.
     pub targets: ParamVector,
     /// What the next step needs.
     pub state: EstimatorState,
@@ -112,7 +145,8 @@ pub struct StepOutput {
 /// One step's update of a network, by the estimator of `config`.
 ///
 /// # Errors
-/// A combination without meaning; [`Error::Stopped`] if it was asked to stop.
+/// A combination without meaning, labels that do not go with the images, given guesses that no slot takes;
+/// [`Error::Stopped`] if it was asked to stop.
 pub fn step(
     config: &EstimatorConfig,
     network: &Network,
@@ -125,15 +159,18 @@ pub fn step(
 /// [`step`] on anything with the maps of a network.
 ///
 /// # Errors
-/// A combination without meaning; [`Error::Stopped`] if it was asked to stop.
+/// As [`step`]; parts of the view that do not go together.
 pub fn step_on(
     config: &EstimatorConfig,
     view: &View<'_>,
     input: &StepInput<'_>,
     state: &EstimatorState,
 ) -> Result<StepOutput> {
+    view.validate()?;
+    input.labels.validate(input.images.dims()[0])?;
     config.validate(view.depth())?;
     config.validate_losses(view)?;
+    given::validate(config, view, input)?;
     let mut engine = Engine::new(config, view, input);
     engine.output.state = state.clone();
     match config.mode {

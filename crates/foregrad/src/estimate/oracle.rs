@@ -16,7 +16,7 @@ use super::prepared::Prepared;
 use super::stage::Window;
 use super::{Granularity, Mode, Space, StepOutput};
 use crate::Result;
-use crate::layers::{AnySaved, Phase, Wanted};
+use crate::layers::{AnySaved, Wanted};
 use crate::ops;
 use crate::vector::ParamVector;
 
@@ -101,7 +101,7 @@ impl<'a> Oracle<'a> {
         let stage = self.window.stage(block);
         if self.is_checkpointed() && block + 1 < self.engine.plan.depth {
             let x = stage.x.clone().expect("a block's input is there until its cotangent");
-            return self.engine.view.blocks[block].forward(x, Phase::Train).1.into();
+            return self.engine.view.blocks[block].forward(x, self.engine.config.phase()).1.into();
         }
         stage.saved.clone()
     }
@@ -130,7 +130,7 @@ impl<'a> Oracle<'a> {
 
     /// A block's scalars and, unless they are combined at the end, its update.
     fn measure(&mut self, block: usize, target: Target) {
-        if self.engine.input.collect_guesses {
+        if self.engine.input.collect.has_targets() {
             self.collect_target(block, &target);
         }
         if self.is_exact() {

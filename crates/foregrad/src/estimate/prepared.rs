@@ -47,12 +47,10 @@ pub struct Prepared {
 }
 
 impl<'a> Engine<'a> {
-    /// A block's guesses, made ready; notes them in the output if they were asked for, and counts zero ones.
+    /// A block's guesses, made ready; notes them in the output as far as they were asked for, and counts zero ones.
     pub fn prepare(&mut self, window: &mut Window<'a>, block: usize) -> Prepared {
         let raw = self.guesses(window, block);
-        if self.input.collect_guesses {
-            self.collect(block, &raw);
-        }
+        self.collect(block, &raw);
         let slots = self.slots(block);
         let directions = if self.scales() { self.scaled(raw, &slots) } else { raw };
         let grams = if self.needs_grams() { self.grams(&directions, &slots) } else { Vec::new() };
@@ -89,15 +87,17 @@ impl<'a> Engine<'a> {
 
     fn collect(&mut self, block: usize, directions: &Directions) {
         let view = self.view;
+        let kept = self.input.collect.directions(self.config.directions);
         let mut add = |direction: usize, vector: ParamVector| {
             self.output.guesses.extend(vector.prefixed(&direction.to_string()));
         };
         match directions {
             Directions::Weight(vectors) => vectors
                 .iter()
+                .take(kept)
                 .enumerate()
                 .for_each(|(direction, vector)| add(direction, view.globalised(block, vector.clone()))),
-            Directions::Activity(tensors) => tensors.iter().enumerate().for_each(|(direction, tensor)| {
+            Directions::Activity(tensors) => tensors.iter().take(kept).enumerate().for_each(|(direction, tensor)| {
                 let mut vector = ParamVector::default();
                 vector.insert(format!("block.{block}"), tensor.clone());
                 add(direction, vector);
@@ -160,7 +160,7 @@ impl<'a> Engine<'a> {
             (_, Some(gram)) => {
                 let unscaled = b.iter().enumerate().map(|(direction, b)| {
                     let square = gram.square_norm(direction);
-                    if square > 0.0 { b / square } else { 0.0 }
+                    if square == 0.0 { 0.0 } else { b / square }
                 });
                 combine::mean(&unscaled.collect::<Vec<_>>())
             }

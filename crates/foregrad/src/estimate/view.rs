@@ -1,8 +1,11 @@
 //! The network as the estimators see it: blocks and losses with three maps each, and nothing else.
 
+use std::collections::BTreeSet;
+
 use crate::layers::{AnySaved, Layer};
 use crate::models::{LossHead, Network, head_prefix};
 use crate::vector::ParamVector;
+use crate::{Error, Result};
 
 /// A block: a layer whose saved values are a chain's.
 pub type Block<'a> = dyn Layer<Saved = Vec<AnySaved>> + 'a;
@@ -26,6 +29,33 @@ impl<'a> View<'a> {
             losses: heads.chain([&network.classifier as &dyn LossHead]).collect(),
             prefixes: (0..network.depth()).map(|block| network.prefix(block)).collect(),
         }
+    }
+
+    /// Refuses a view whose parts do not go together: an update is kept by path, so that of two parameters with one path the
+    /// later would replace the earlier.
+    ///
+    /// # Errors
+    /// [`Error::Meaningless`].
+    pub fn validate(&self) -> Result<()> {
+        let depth = self.depth();
+        if depth < 1 || self.losses.len() != depth || self.prefixes.len() > depth {
+            let (losses, prefixes) = (self.losses.len(), self.prefixes.len());
+            let reason = format!("a view has {depth} blocks, {losses} losses and {prefixes} prefixes");
+            return Err(Error::meaningless(
+                reason,
+                "one loss a block, the last the classifier's, and one prefix a block",
+            ));
+        }
+        let blocks = (0..=depth).map(|block| self.globalised(block, self.parameters(block)));
+        let heads = (0..depth - 1).map(|loss| self.globalised_loss(loss, self.losses[loss].parameters()));
+        let mut taken = BTreeSet::new();
+        for path in blocks.chain(heads).flat_map(|vector| vector.paths().map(str::to_string).collect::<Vec<_>>()) {
+            if let Some(twice) = taken.replace(path) {
+                let reason = format!("two parameters have the path `{twice}`");
+                return Err(Error::meaningless(reason, "a prefix of its own for each block in `View::prefixes`"));
+            }
+        }
+        Ok(())
     }
 
     /// The number of blocks.

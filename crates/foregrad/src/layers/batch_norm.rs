@@ -12,17 +12,6 @@ use crate::vector::ParamVector;
 /// Added to the variance, as in the paper's networks.
 const EPSILON: f64 = 1e-5;
 
-/// Whether the tangent goes through the batch statistics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum StatisticsTangent {
-    /// The whole derivative: mean and variance move with the input, so the samples of a batch are coupled.
-    #[default]
-    Coupled,
-    /// Mean and variance are held: samples stay apart, and the tangent is no longer that of the layer.
-    Detached,
-}
-
 /// Batch normalisation, one mean and variance a channel; `weight` (gamma) and `bias` (beta) `[c]`.
 ///
 /// With `x_hat = (x - mean) / sqrt(var + eps)`, `s = gamma / sqrt(var + eps)` and
@@ -45,8 +34,6 @@ pub struct BatchNorm {
     running_mean: Param<Tensor<1>>,
     running_var: Param<Tensor<1>>,
     #[module(skip)]
-    tangent: StatisticsTangent,
-    #[module(skip)]
     is_rectified: bool,
 }
 
@@ -59,14 +46,8 @@ impl BatchNorm {
             bias: full(bias),
             running_mean: full(0.0),
             running_var: full(1.0),
-            tangent: StatisticsTangent::Coupled,
             is_rectified: false,
         }
-    }
-
-    /// Chooses whether tangents go through the batch statistics.
-    pub fn set_statistics_tangent(&mut self, tangent: StatisticsTangent) {
-        self.tangent = tangent;
     }
 
     /// The cotangent with mean and variance held: the transpose of the detached tangent.
@@ -117,6 +98,8 @@ pub struct Saved {
     normalised: Normalised,
     /// Mean and unbiased variance of the batch, `[c]`; none in evaluation.
     statistics: Option<[Tensor<1>; 2]>,
+    /// Whether tangents hold mean and variance.
+    holds: bool,
 }
 
 impl Layer for BatchNorm {
@@ -125,7 +108,7 @@ impl Layer for BatchNorm {
     fn forward(&self, x: Tensor<4>, phase: Phase) -> (Tensor<4>, Saved) {
         let [samples, _, height, width] = x.dims();
         let (mean, variance, statistics) = match phase {
-            Phase::Train => {
+            Phase::Train | Phase::Detached => {
                 let count = (samples * height * width) as f64;
                 let [mean, variance] = ops::channel_moments(&x);
                 let unbiased = variance.clone() * (count / (count - 1.0).max(1.0));
@@ -135,14 +118,13 @@ impl Layer for BatchNorm {
         };
         let of_rows = [mean, (variance + EPSILON).sqrt().recip()];
         let normalised = Normalised::new(x, of_rows, [self.weight.val(), self.bias.val()], self.is_rectified);
-        (normalised.output(), Saved { normalised, statistics })
+        (normalised.output(), Saved { normalised, statistics, holds: phase != Phase::Train })
     }
 
     fn tangent(&self, saved: &Saved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
         let moved = stacked::moved_channels(theta_dot);
         let Some(x_dot) = x_dot else { return moved.map(|moved| saved.normalised.moved(moved)) };
-        let held = saved.statistics.is_none() || self.tangent == StatisticsTangent::Detached;
-        let sums = (!held).then(|| saved.normalised.sums(&x_dot, Side::Result));
+        let sums = (!saved.holds).then(|| saved.normalised.sums(&x_dot, Side::Result));
         let [samples, ..] = saved.normalised.shape();
         let Projection { scale, mut along, mut constant } = self.projection(saved, x_dot.dims()[0] / samples, sums);
         if let Some([gamma_dot, beta_dot]) = moved {

@@ -18,15 +18,17 @@ mod normalised;
 mod sequential;
 pub mod stacked;
 
-pub use batch_norm::StatisticsTangent;
 pub use conv2d::Conv2dConfig;
 pub use sequential::Sequential;
 
-/// Whether batch statistics are taken from the batch or from the moving averages.
+/// Whether batch statistics are taken from the batch or from the moving averages, and whether tangents go through them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Batch statistics of the mini-batch.
+    /// Batch statistics of the mini-batch, which move with its samples.
     Train,
+    /// Batch statistics of the mini-batch, held by every tangent: samples stay apart, and a tangent is no longer the layer's
+    /// derivative. Values and cotangents are those of `Train`.
+    Detached,
     /// Moving averages.
     Eval,
 }

@@ -28,13 +28,14 @@ pub struct Residual {
 
 impl Residual {
     /// A sum of two chains whose layers have different names.
+    ///
+    /// # Panics
+    /// If both have a layer of one name: their parameters would share a path.
     pub fn new(body: Sequential, shortcut: Sequential) -> Self {
+        for (name, _) in body.iter() {
+            assert!(shortcut.iter().all(|(other, _)| other != name), "body and shortcut both have a layer `{name}`");
+        }
         Self { body, shortcut, is_rectified: false }
-    }
-
-    /// Both chains, to change their layers in place.
-    pub fn chains_mut(&mut self) -> [&mut Sequential; 2] {
-        [&mut self.body, &mut self.shortcut]
     }
 
     fn sum(&self, body: Tensor<4>, shortcut: Tensor<4>) -> Tensor<4> {

@@ -5,7 +5,6 @@ use burn::tensor::activation::log_softmax;
 
 use super::{Gradient, Labels, Loss, rows};
 use crate::ops;
-use crate::rng::Placement;
 
 /// Softmax cross-entropy with label smoothing `s`: the wanted distribution is `q = (1 - s) one_hot + s / classes`.
 ///
@@ -29,7 +28,7 @@ impl Loss for CrossEntropy {
         let z = rows(z);
         let [samples, classes] = z.dims();
         let log_p = log_softmax(z.clone(), 1);
-        let wanted = labels.one_hot(&Placement::of(&z)) * (1.0 - self.smoothing) + self.smoothing / classes as f64;
+        let wanted = labels.wanted(&z) * (1.0 - self.smoothing) + self.smoothing / classes as f64;
         let loss = -ops::dot(&wanted, &log_p) / samples as f64;
         (loss, Gradient((log_p.exp() - wanted) / samples as f64))
     }

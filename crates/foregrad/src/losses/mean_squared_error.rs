@@ -4,7 +4,6 @@ use burn::tensor::Tensor;
 
 use super::{Gradient, Labels, Loss, rows};
 use crate::ops;
-use crate::rng::Placement;
 
 /// Mean squared error to the one-hot labels `q`, the mean over samples and classes.
 ///
@@ -23,7 +22,7 @@ impl Loss for MeanSquaredError {
     fn forward(&self, z: Tensor<4>, labels: &Labels) -> (f64, Gradient) {
         let z = rows(z);
         let [samples, classes] = z.dims();
-        let difference = z.clone() - labels.one_hot(&Placement::of(&z));
+        let difference = z.clone() - labels.wanted(&z);
         let count = (samples * classes) as f64;
         (ops::dot(&difference, &difference) / count, Gradient(difference * (2.0 / count)))
     }

@@ -5,6 +5,7 @@
 use burn::tensor::Tensor;
 
 use crate::rng::Placement;
+use crate::{Error, Result};
 
 mod cross_entropy;
 mod mean_squared_error;
@@ -24,13 +25,44 @@ pub struct Labels {
 }
 
 impl Labels {
+    /// Refuses labels that are not one a sample, or not below `classes`.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`].
+    pub fn validate(&self, samples: usize) -> Result<()> {
+        if self.indices.len() != samples {
+            return Err(Error::out_of_range(
+                "the number of labels",
+                self.indices.len(),
+                format!("{samples}, one a sample"),
+            ));
+        }
+        match self.indices.iter().enumerate().find(|(_, index)| **index >= self.classes) {
+            Some((sample, index)) => {
+                let expected = format!("a class below {}", self.classes);
+                Err(Error::out_of_range(format!("the label of sample {sample}"), index, expected))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// One row a sample: 1 at its class, 0 elsewhere, `[n, classes]`.
+    ///
+    /// # Panics
+    /// If a label is not below `classes`.
     pub fn one_hot(&self, placement: &Placement) -> Tensor<2> {
+        self.validate(self.indices.len()).unwrap_or_else(|error| panic!("{error}"));
         let mut values = vec![0.0; self.indices.len() * self.classes];
         for (row, index) in self.indices.iter().enumerate() {
             values[row * self.classes + index] = 1.0;
         }
         placement.tensor(values, [self.indices.len(), self.classes])
+    }
+
+    /// The rows that outputs `z`, `[n, classes]`, are compared with.
+    fn wanted(&self, z: &Tensor<2>) -> Tensor<2> {
+        assert_eq!(z.dims(), [self.indices.len(), self.classes], "outputs against labels by classes");
+        self.one_hot(&Placement::of(z))
     }
 }
 

@@ -37,6 +37,7 @@ impl Loss for Similarity {
 
     fn forward(&self, z: Tensor<4>, labels: &Labels) -> (f64, Saved) {
         let shape = z.dims();
+        assert_eq!(shape[0], labels.indices.len(), "outputs against labels");
         let rows = Rows::new(rows(z));
         let target = Rows::new(labels.one_hot(&Placement::of(&rows.unit)));
         let gram = |unit: &Tensor<2>| unit.clone().matmul(unit.clone().transpose());

@@ -209,6 +209,9 @@ pub trait LossHead: std::fmt::Debug {
 
     /// The same head with weights drawn afresh; `None` for a classifier.
     fn redrawn(&self, stream: Stream) -> Option<Head>;
+
+    /// Replaces parameters and averages by those of `values` that it holds.
+    fn assign(&mut self, values: &ParamVector);
 }
 
 impl Head {
@@ -226,18 +229,6 @@ impl Head {
     /// The moving averages, by path.
     pub fn averages(&self) -> ParamVector {
         self.gather(|branch| branch.net.averages())
-    }
-
-    /// Replaces parameters and averages by those of `values` that it holds.
-    pub fn assign(&mut self, values: &ParamVector) {
-        for branch in &mut self.branches {
-            branch.net.assign(&values.scoped(&branch.name));
-        }
-    }
-
-    /// The nets, to change their layers in place.
-    pub fn nets_mut(&mut self) -> impl Iterator<Item = &mut Sequential> {
-        self.branches.iter_mut().map(|branch| &mut branch.net)
     }
 
     fn gather(&self, part: impl Fn(&Branch) -> ParamVector) -> ParamVector {
@@ -311,6 +302,12 @@ impl LossHead for Head {
         let parameters = self.parameters();
         let (_, any) = parameters.iter().next()?;
         Some(self.config?.init(stream, &Placement::of(&any.values())))
+    }
+
+    fn assign(&mut self, values: &ParamVector) {
+        for branch in &mut self.branches {
+            branch.net.assign(&values.scoped(&branch.name));
+        }
     }
 }
 

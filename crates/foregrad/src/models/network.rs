@@ -3,7 +3,7 @@
 use super::resnet::{Builder, plain_blocks, residual_blocks, two_halves};
 use super::{Head, HeadConfig, HeadKind, Norm, head::LossHead, mlp, small_net};
 use crate::Result;
-use crate::layers::{AnyLayer, Layer, Phase, Sequential, StatisticsTangent};
+use crate::layers::{Layer, Phase, Sequential};
 use crate::rng::{Placement, Stream};
 use crate::vector::ParamVector;
 
@@ -175,12 +175,6 @@ impl Network {
         }
     }
 
-    /// Chooses whether the tangents of every batch norm go through its statistics.
-    pub fn set_statistics_tangent(&mut self, tangent: StatisticsTangent) {
-        let nets = self.heads.iter_mut().chain([&mut self.classifier]).flat_map(Head::nets_mut);
-        self.blocks.iter_mut().chain(nets).for_each(|chain| set_in_chain(chain, tangent));
-    }
-
     /// The number of trainable parameters of trunk and classifier.
     pub fn trunk_dimension(&self) -> usize {
         self.parameters().filtered(|path| !path.starts_with("heads.")).dimension()
@@ -202,16 +196,6 @@ impl Network {
 /// What stands before the paths of a head's parameters.
 pub fn head_prefix(block: usize) -> String {
     format!("heads.{block}")
-}
-
-fn set_in_chain(chain: &mut Sequential, tangent: StatisticsTangent) {
-    for layer in chain.layers_mut() {
-        match layer {
-            AnyLayer::BatchNorm(norm) => norm.set_statistics_tangent(tangent),
-            AnyLayer::Residual(sum) => sum.chains_mut().into_iter().for_each(|chain| set_in_chain(chain, tangent)),
-            _ => {}
-        }
-    }
 }
 
 #[cfg(test)]

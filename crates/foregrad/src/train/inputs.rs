@@ -111,8 +111,11 @@ pub fn read_guesses(path: &Path, bytes: &[u8], placement: &Placement) -> Result<
     let (tensors, _) = from_bytes(path, bytes, placement)?;
     let mut guesses = ParamVector::default();
     for (name, entry) in tensors.iter() {
-        if let Some((direction, inner)) = name.strip_prefix("guess/").and_then(|rest| rest.split_once('/')) {
-            guesses.insert_entry(format!("{direction}.{inner}"), entry.clone());
+        match name.strip_prefix("guess/").and_then(|rest| rest.split_once('/')) {
+            Some((direction, inner)) => guesses.insert_entry(format!("{direction}.{inner}"), entry.clone()),
+            // What a step writes beside its guesses.
+            None if ["update/", "scalar/", "loss/"].iter().any(|beside| name.starts_with(beside)) => {}
+            None => return Err(Error::bad_file(path, "tensors named guess/D/PATH", format!("`{name}`"))),
         }
     }
     if guesses.is_empty() {

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use crate::estimate::{self, EstimatorConfig, EstimatorState, Guess, Mode, Origin, Space, StepInput, StepOutput};
+use crate::estimate::{
+    self, Collect, EstimatorConfig, EstimatorState, Guess, Mode, Origin, Space, StepInput, StepOutput,
+};
 use crate::models::Network;
 use crate::ops;
 use crate::vector::ParamVector;
@@ -57,11 +59,17 @@ pub fn probe(
     input: &StepInput<'_>,
     state: &EstimatorState,
 ) -> Result<ProbeRecord> {
-    let collecting = StepInput { collect_guesses: true, ..input.clone() };
     let exact_guess: Guess = "exact".parse().expect("exact is a guess");
-    let run = |config: &EstimatorConfig| estimate::step(config, network, &collecting, state);
+    let run = |config: &EstimatorConfig, collect| {
+        estimate::step(config, network, &StepInput { collect, ..input.clone() }, state)
+    };
     let granularity = Some(config.granularity());
-    let in_mode = |mode| run(&EstimatorConfig { mode, granularity, ..config.clone() });
+    // Of all guesses one direction is looked at, in the output of the mode that is chosen.
+    let in_mode = |mode: Mode| {
+        let is_chosen = (mode == Mode::Forward) == (config.mode == Mode::Forward);
+        let collect = if is_chosen { Collect::FirstGuess } else { Collect::Nothing };
+        run(&EstimatorConfig { mode, granularity, ..config.clone() }, collect)
+    };
     // A probe takes no more memory than the step it looks at.
     let reverse = if config.mode == Mode::Checkpointed { Mode::Checkpointed } else { Mode::Oracle };
     let oracle = in_mode(reverse)?;
@@ -69,7 +77,7 @@ pub fn probe(
     let is_exact = matches!(config.guess.origin(), Origin::Target);
     let measured = if is_exact { None } else { Some(in_mode(Mode::Forward)?) };
     let forward = measured.as_ref().unwrap_or(&oracle);
-    let exact = run(&EstimatorConfig {
+    let exact_config = EstimatorConfig {
         guess: exact_guess,
         mode: reverse,
         granularity: None,
@@ -78,7 +86,10 @@ pub fn probe(
         guess_horizon: estimate::Horizon::LOCAL,
         last_block: estimate::LastBlock::Exact,
         ..config.clone()
-    })?;
+    };
+    // In weight space the update is the target.
+    let targets = if config.space == Space::Activity { Collect::Targets } else { Collect::Nothing };
+    let exact = run(&exact_config, targets)?;
     let chosen = if config.mode == Mode::Forward { forward } else { &oracle };
     let block = |block| measure(block, network, config, chosen, [forward, &oracle], &exact);
     Ok(ProbeRecord { step: input.step, blocks: (0..network.depth() - 1).map(block).collect() })

@@ -336,8 +336,7 @@ pub fn network_for(config: &RunConfig, splits: &Splits, placement: &Placement) -
         return Err(Error::out_of_range("--batch", config.batch, expected));
     }
     let classes = splits.train.classes.len();
-    let mut network = config.model.init(splits.train.shape, classes, config.seed, placement)?;
-    network.set_statistics_tangent(config.estimator.batch_norm_tangent);
+    let network = config.model.init(splits.train.shape, classes, config.seed, placement)?;
     config.estimator.validate(network.depth())?;
     config.estimator.validate_losses(&estimate::View::new(&network))?;
     let plan = Plan::new(&config.estimator, network.depth());

@@ -76,7 +76,9 @@ pub fn largest_deviation(a: &StepOutput, b: &StepOutput) -> f64 {
         let size: f64 = b.values.iter().flatten().map(|b| b * b).sum::<f64>().sqrt();
         let difference = a.values.iter().flatten().zip(b.values.iter().flatten()).map(|(a, b)| (a - b).powi(2));
         let difference: f64 = difference.sum::<f64>().sqrt();
-        largest = if size > 0.0 { largest.max(difference / size) } else { largest.max(difference) };
+        let gap = if size == 0.0 { difference } else { difference / size };
+        // `max` drops what is not a number.
+        largest = if gap.is_nan() { f64::INFINITY } else { largest.max(gap) };
     }
     largest
 }

@@ -7,10 +7,11 @@
 //! Source: Fournier et al. (2023), Guesses; Table 6.
 
 use burn::tensor::Tensor;
-use nalgebra::{DMatrix, SymmetricEigen};
+use nalgebra::{DMatrix, Dyn, SymmetricEigen};
 
 use super::{Origin, Support};
 use crate::estimate::Space;
+use crate::estimate::combine::eigen;
 use crate::ops;
 use crate::rng::{Placement, Stream};
 
@@ -32,7 +33,7 @@ pub(super) const SUPPORT: Support = Support {
 /// all samples have the same inner products between directions.
 ///
 /// With `A` the row-normalised guesses and `A A^T = U S^2 U^T`, the right singular vectors are `V^T = S^-1 U^T A`. Directions
-/// beyond the rank are zero.
+/// beyond the rank are zero; of guesses that are not finite they are no numbers either.
 pub(in crate::estimate) fn directions(guesses: Tensor<4>, count: usize, stream: Stream) -> Vec<Tensor<4>> {
     let shape @ [samples, channels, height, width] = guesses.dims();
     let features = channels * height * width;
@@ -40,12 +41,22 @@ pub(in crate::estimate) fn directions(guesses: Tensor<4>, count: usize, stream: 
     let factors: Vec<f64> = ops::row_dots(&guesses, &guesses).into_iter().map(inverse_norm).collect();
     let rows = ops::scale_rows(guesses, &factors).reshape([samples, features]);
     let gram = ops::host(rows.clone().matmul(rows.clone().transpose()));
-    let SymmetricEigen { eigenvectors, eigenvalues } =
-        SymmetricEigen::new(DMatrix::from_row_slice(samples, samples, &gram));
+    let placement = Placement::of(&rows);
+    let weights = match eigen(DMatrix::from_row_slice(samples, samples, &gram)) {
+        Some(eigen) => principal(&eigen, count),
+        None => vec![f64::NAN; count * samples],
+    };
+    let v = ops::matmul(placement.tensor(weights, [count, samples]), rows);
+    let signs = stream.sign_tensor([samples, 1], &placement);
+    (0..count).map(|position| signs.clone().matmul(v.clone().narrow(0, position, 1)).reshape(shape)).collect()
+}
+
+/// The first `count` rows of `S^-1 U^T`, one after another; 0 beyond the rank.
+fn principal(SymmetricEigen { eigenvectors, eigenvalues }: &SymmetricEigen<f64, Dyn>, count: usize) -> Vec<f64> {
+    let samples = eigenvalues.len();
     let mut order: Vec<usize> = (0..samples).collect();
     order.sort_by(|a, b| eigenvalues[*b].total_cmp(&eigenvalues[*a]));
     let largest = order.first().map_or(0.0, |first| eigenvalues[*first].max(0.0).sqrt());
-    let placement = Placement::of(&rows);
     let mut weights = vec![0.0; count * samples];
     for (weights, index) in weights.chunks_exact_mut(samples).zip(&order) {
         let singular = eigenvalues[*index].max(0.0).sqrt();
@@ -53,7 +64,5 @@ pub(in crate::estimate) fn directions(guesses: Tensor<4>, count: usize, stream: 
             weights.iter_mut().zip(eigenvectors.column(*index).iter()).for_each(|(weight, u)| *weight = u / singular);
         }
     }
-    let v = ops::matmul(placement.tensor(weights, [count, samples]), rows);
-    let signs = stream.sign_tensor([samples, 1], &placement);
-    (0..count).map(|position| signs.clone().matmul(v.clone().narrow(0, position, 1)).reshape(shape)).collect()
+    weights
 }

@@ -1,0 +1,86 @@
+//! Guesses that the caller brings: each must be one that a slot takes.
+
+use std::collections::BTreeMap;
+
+use super::view::View;
+use super::{EstimatorConfig, Plan, Space, StepInput};
+use crate::layers::Phase;
+use crate::vector::ParamVector;
+use crate::{Error, Result};
+
+/// Refuses a guess that no slot takes, one of another shape, and a block's directions that are not all there: what is not taken
+/// would be replaced by the estimator's own guess, and nobody would know.
+///
+/// # Errors
+/// [`Error::UnknownName`], [`Error::OutOfRange`].
+pub fn validate(config: &EstimatorConfig, view: &View<'_>, input: &StepInput<'_>) -> Result<()> {
+    let Some(given) = input.given else { return Ok(()) };
+    let slots = slots(config, view, input);
+    let is_known = |path: &str| path.split_once('.').is_some_and(|(_, slot)| slots.contains_key(slot));
+    let directions: Vec<String> = (0..config.directions).map(|direction| direction.to_string()).collect();
+    for (path, entry) in given.iter() {
+        let (direction, slot) = path.split_once('.').unwrap_or((path, ""));
+        if !is_known(path) || !directions.iter().any(|known| known == direction) {
+            let names: Vec<String> = directions
+                .iter()
+                .flat_map(|direction| slots.keys().map(move |slot| format!("{direction}.{slot}")))
+                .collect();
+            return Err(Error::unknown_name("guess", path, &names.iter().map(String::as_str).collect::<Vec<_>>()));
+        }
+        let (_, shape) = &slots[slot];
+        if entry.shape() != shape {
+            let found = format!("of shape {:?}", entry.shape());
+            return Err(Error::out_of_range(format!("the guess `{path}`"), found, format!("shape {shape:?}")));
+        }
+    }
+    all_directions(given, &slots, &directions)
+}
+
+/// Every slot that takes a guess, with its block and the guess's shape.
+fn slots(config: &EstimatorConfig, view: &View<'_>, input: &StepInput<'_>) -> BTreeMap<String, (usize, Vec<usize>)> {
+    let estimated = Plan::new(config, view.depth()).estimated;
+    match config.space {
+        Space::Weight => (0..estimated)
+            .flat_map(|block| {
+                let parameters = view.globalised(block, view.parameters(block));
+                let slot = |(path, entry): (&str, &crate::vector::ParamTensor)| {
+                    (path.to_string(), (block, entry.shape().to_vec()))
+                };
+                parameters.iter().map(slot).collect::<Vec<_>>()
+            })
+            .collect(),
+        Space::Activity => {
+            let samples = input.images.dims()[0];
+            let mut x = input.images.clone().narrow(0, 0, 1);
+            let slot = |block: usize| {
+                x = view.blocks[block].forward(x.clone(), Phase::Eval).0;
+                let [_, channels, height, width] = x.dims();
+                (format!("block.{block}"), (block, vec![samples, channels, height, width]))
+            };
+            (0..estimated).map(slot).collect()
+        }
+    }
+}
+
+/// Refuses a block that has a guess for some directions only.
+fn all_directions(
+    given: &ParamVector,
+    slots: &BTreeMap<String, (usize, Vec<usize>)>,
+    directions: &[String],
+) -> Result<()> {
+    let mut found: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
+    for (direction, slot) in given.paths().filter_map(|path| path.split_once('.')) {
+        let of_block = found.entry(slots[slot].0).or_default();
+        if !of_block.contains(&direction) {
+            of_block.push(direction);
+        }
+    }
+    match found.into_iter().find(|(_, of_block)| of_block.len() < directions.len()) {
+        Some((block, of_block)) => Err(Error::out_of_range(
+            format!("the guess of block {block}"),
+            format!("given for the directions {} only", of_block.join(", ")),
+            format!("all {} directions, or none", directions.len()),
+        )),
+        None => Ok(()),
+    }
+}

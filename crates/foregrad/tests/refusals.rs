@@ -1,0 +1,236 @@
+//! What the library refuses at its door, so that nothing is computed from it; and settings that every part must honour.
+
+mod common;
+
+use burn::tensor::Tensor;
+use common::Case;
+use foregrad::Error;
+use foregrad::estimate::{
+    self, Block, Collect, EstimatorConfig, EstimatorState, Horizon, Mode, Space, StatisticsTangent, StepInput, View,
+};
+use foregrad::layers::{Gelu, Residual, Sequential};
+use foregrad::losses::Labels;
+use foregrad::models::{HeadKind, LossHead, Norm};
+use foregrad::rng::Stream;
+use foregrad::vector::ParamVector;
+
+fn case(norm: Norm) -> Case {
+    Case::new("small-net", norm, norm, HeadKind::Cnn)
+}
+
+#[test]
+fn labels_that_do_not_go_with_the_images_are_refused() {
+    let case = case(Norm::Group);
+    for (indices, named) in [
+        (vec![0, 1, 2, 0, 3], "the label of sample 4 is 3"),
+        (vec![usize::MAX, 1, 2, 0, 1], "the label of sample 0"),
+        (vec![0, 1, 2, 0], "the number of labels is 4"),
+        (vec![0, 1, 2, 0, 1, 2], "the number of labels is 6"),
+        (vec![], "the number of labels is 0"),
+    ] {
+        let labels = Labels { indices, classes: 3 };
+        for mode in [Mode::Forward, Mode::Oracle] {
+            let config = EstimatorConfig { mode, ..Default::default() };
+            let input = StepInput::new(case.images.clone(), &labels, 0, 0);
+            let refused = estimate::step(&config, &case.network, &input, &EstimatorState::default());
+            let error = refused.expect_err("the labels do not fit");
+            assert!(error.is_usage() && error.to_string().contains(named), "{error}");
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "the label of sample 1 is 3")]
+fn a_label_beyond_the_classes_never_becomes_another_samples() {
+    Labels { indices: vec![0, 3, 1], classes: 3 }.one_hot(&common::double());
+}
+
+#[test]
+fn blocks_that_would_overwrite_each_others_updates_are_refused() {
+    let case = case(Norm::Group);
+    let step = |view: &View<'_>| {
+        estimate::step_on(&EstimatorConfig::default(), view, &case.input(), &EstimatorState::default()).map(drop)
+    };
+    step(&View::new(&case.network)).expect("a network's own view");
+    let refused = |view: View<'_>, why: &str| match step(&view) {
+        Err(Error::Meaningless { reason, .. }) => assert!(reason.contains(why), "{reason}"),
+        other => panic!("{why}: {other:?}"),
+    };
+    refused(View { prefixes: Vec::new(), ..View::new(&case.network) }, "two parameters have the path");
+    refused(
+        View { prefixes: vec!["all"; case.depth()], ..View::new(&case.network) },
+        "two parameters have the path `all.",
+    );
+    // A block under the name of a head.
+    let mut prefixes = View::new(&case.network).prefixes;
+    prefixes[2] = "heads.0";
+    refused(View { prefixes, ..View::new(&case.network) }, "two parameters have the path `heads.0.");
+    let mut losses = View::new(&case.network).losses;
+    losses.pop();
+    refused(View { losses, ..View::new(&case.network) }, "6 blocks, 5 losses");
+    let nothing = View { blocks: Vec::<&Block>::new(), losses: Vec::<&dyn LossHead>::new(), prefixes: Vec::new() };
+    refused(nothing, "0 blocks");
+}
+
+#[test]
+#[should_panic(expected = "both have a layer `conv`")]
+fn two_chains_of_a_sum_never_share_a_parameters_path() {
+    let chain = || Sequential::new().with("conv", Gelu);
+    Residual::new(chain(), chain());
+}
+
+#[test]
+fn numbers_of_tangents_that_no_memory_holds_are_refused() {
+    for (config, flag) in [
+        (
+            EstimatorConfig {
+                guess: "gaussian".parse().expect("a guess"),
+                directions: usize::MAX,
+                ..Default::default()
+            },
+            "--directions",
+        ),
+        (EstimatorConfig { mix: Some(usize::MAX), ..Default::default() }, "--mix"),
+    ] {
+        let error = config.validate(6).expect_err(flag).to_string();
+        assert!(error.starts_with(&format!("{flag} is {}", usize::MAX)), "{error}");
+    }
+}
+
+#[test]
+fn detached_statistics_are_refused_in_weight_space() {
+    let detached = EstimatorConfig { batch_norm_tangent: StatisticsTangent::Detached, ..Default::default() };
+    let error = detached.validate(6).expect_err("samples are not kept apart in weight space");
+    assert!(matches!(error, Error::Meaningless { .. }) && error.to_string().contains("--space activity"), "{error}");
+    EstimatorConfig { space: Space::Activity, ..detached }.validate(6).expect("a meaning");
+}
+
+/// The first sample's scalars of a block, and their change when the guess at all other samples changes.
+fn disturbed(case: &Case, config: &EstimatorConfig) -> f64 {
+    let step = |given: &ParamVector| {
+        let input = StepInput { given: Some(given), ..case.input() };
+        let output = estimate::step(config, &case.network, &input, &EstimatorState::default()).expect("a step");
+        let of_first = |scalars: &estimate::Scalars| scalars.values[0][0];
+        output.scalars.iter().map(of_first).collect::<Vec<_>>()
+    };
+    let input = StepInput { collect: Collect::Everything, ..case.input() };
+    let own = estimate::step(config, &case.network, &input, &EstimatorState::default()).expect("a step").guesses;
+    let mut other = ParamVector::default();
+    for (path, entry) in own.iter() {
+        let guess: Tensor<4> = entry.tensor();
+        let samples = guess.dims()[0];
+        let rest = guess.clone().narrow(0, 1, samples - 1);
+        let drawn = Stream::new(5, path).normal_tensor::<4>(rest.dims(), &common::double());
+        other.insert(path, Tensor::cat(vec![guess.narrow(0, 0, 1), rest + drawn], 0));
+    }
+    let (own, other) = (step(&own), step(&other));
+    let size = own.iter().map(|a| a.abs()).sum::<f64>();
+    own.iter().zip(&other).map(|(a, b)| (a - b).abs() / size).sum()
+}
+
+/// Whatever measures a tangent - blocks, heads of the network, heads drawn for the step - holds its statistics if told to.
+#[test]
+fn the_estimators_statistics_are_those_of_every_block_and_head() {
+    let case = case(Norm::Batch);
+    for guess in ["local", "ntk"] {
+        for target in [Horizon::LOCAL, Horizon::blocks(1), Horizon::GLOBAL] {
+            let config = |batch_norm_tangent| EstimatorConfig {
+                guess: guess.parse().expect("a guess"),
+                target,
+                space: Space::Activity,
+                batch_norm_tangent,
+                ..Default::default()
+            };
+            let [coupled, detached] = [StatisticsTangent::Coupled, StatisticsTangent::Detached]
+                .map(|tangent| disturbed(&case, &config(tangent)));
+            assert!(coupled > 1e-6, "{guess}, {target}: samples are coupled, and differ by {coupled:e}");
+            assert!(detached < 1e-12, "{guess}, {target}: samples are apart, but differ by {detached:e}");
+        }
+    }
+}
+
+#[test]
+fn a_batch_that_is_not_finite_gives_an_update_that_is_not_and_ends() {
+    let mut case = case(Norm::Group);
+    case.images = case.images.clone().slice_fill([0..1, 0..1, 0..1, 0..1], f64::NAN);
+    for (guess, directions) in [("span", 3), ("ntk", 2)] {
+        for mode in [Mode::Forward, Mode::Oracle] {
+            let config = EstimatorConfig {
+                guess: guess.parse().expect("a guess"),
+                space: Space::Activity,
+                directions,
+                combination: estimate::Combination::Projection,
+                mode,
+                ..Default::default()
+            };
+            let update = case.step(&config).update;
+            for block in 0..case.depth() - 1 {
+                let own = case.network.block_parameters(block);
+                let part = update.filtered(|path| own.entry(path).is_some());
+                assert!(!part.is_finite(), "{guess}, {mode}, block {block}");
+            }
+        }
+    }
+}
+
+#[test]
+fn given_guesses_that_no_slot_takes_are_refused() {
+    let case = case(Norm::Group);
+    let step = |config: &EstimatorConfig, given: &ParamVector| {
+        let input = StepInput { given: Some(given), collect: Collect::Everything, ..case.input() };
+        estimate::step(config, &case.network, &input, &EstimatorState::default())
+    };
+    for (space, directions) in [(Space::Weight, 1), (Space::Weight, 2), (Space::Activity, 2)] {
+        let config =
+            EstimatorConfig { guess: "gaussian".parse().expect("a guess"), space, directions, ..Default::default() };
+        let own = step(&config, &ParamVector::default()).expect("no guess is given").guesses;
+        let again = step(&config, &own).expect("a step's own guesses").guesses;
+        assert!(again.axpy(-1.0, &own).norm() == 0.0 && !own.is_empty());
+        let renamed = |from: &str, to: &str| {
+            let mut changed = own.filtered(|path| path != from);
+            changed.insert_entry(to, own.entry(from).expect("a guess").clone());
+            step(&config, &changed).map(drop).expect_err(to).to_string()
+        };
+        let first = own.paths().next().expect("a guess").to_string();
+        let misspelt = renamed(&first, &first.replacen("0.block", "0.blok", 1));
+        assert!(misspelt.contains(&format!("did you mean `{first}`?")), "{misspelt}");
+        for to in ["", "0", "guess", "0.", "0.fc.weight", "0.heads.0.0.weight"] {
+            assert!(renamed(&first, to).contains(&format!("unknown guess `{to}`")));
+        }
+        let beyond = format!("{directions}{}", &first[1..]);
+        assert!(renamed(&first, &beyond).contains("unknown guess"));
+        let mut longer = own.clone();
+        let entry = own.entry(&first).expect("a guess");
+        longer.insert(first.as_str(), Tensor::cat(vec![entry.values(), entry.values()], 0));
+        let error = step(&config, &longer).map(drop).expect_err("another shape").to_string();
+        assert!(error.contains(&format!("`{first}` is of shape")), "{error}");
+        if directions > 1 {
+            let error = step(&config, &own.filtered(|path| !path.starts_with("1.block"))).map(drop);
+            let error = error.expect_err("a direction is missing").to_string();
+            assert!(error.contains("the directions 0 only; expected all 2 directions"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_step_holds_the_guesses_and_targets_that_were_asked_for() {
+    let case = case(Norm::Group);
+    let config = EstimatorConfig {
+        guess: "span".parse().expect("a guess"),
+        space: Space::Activity,
+        directions: 4,
+        mode: Mode::Oracle,
+        ..Default::default()
+    };
+    let blocks = case.depth() - 1;
+    for (collect, guesses, has_targets) in [
+        (Collect::Nothing, 0, false),
+        (Collect::FirstGuess, blocks, false),
+        (Collect::Targets, 0, true),
+        (Collect::Everything, 4 * blocks, true),
+    ] {
+        let input = StepInput { collect, ..case.input() };
+        let output = estimate::step(&config, &case.network, &input, &EstimatorState::default()).expect("a step");
+        assert_eq!((output.guesses.len(), !output.targets.is_empty()), (guesses, has_targets), "{collect:?}");
+    }
+}
