@@ -195,6 +195,12 @@ pub struct TrainingFlags {
     /// Epochs between two checkpoints (0: only at the end)
     #[arg(long, value_name = "N")]
     checkpoint_every: Option<u64>,
+    /// Steps between two checkpoints, besides (0: none)
+    #[arg(long, value_name = "N")]
+    checkpoint_steps: Option<u64>,
+    /// Minutes between two checkpoints, besides (0: none)
+    #[arg(long, value_name = "N")]
+    checkpoint_minutes: Option<f64>,
     /// Checkpoints to keep
     #[arg(long, value_name = "N")]
     keep_checkpoints: Option<usize>,
@@ -253,10 +259,13 @@ fn on_off(value: &mut bool, flag: &Option<String>) -> Result<()> {
 /// Names the folder of data sets where neither a flag nor a file of settings does.
 pub const DATA_FOLDER: &str = "FOREGRAD_DATA";
 
-/// The folder of the data: a flag's, else that of the settings, else `FOREGRAD_DATA`.
+/// The folder of the data: a flag's, else that of the settings, else `FOREGRAD_DATA`. It is absolute, so that a run goes on
+/// from any folder.
 pub fn data_folder(flag: &Option<PathBuf>, settings: Option<PathBuf>) -> Option<PathBuf> {
     let named = || std::env::var_os(DATA_FOLDER).filter(|folder| !folder.is_empty()).map(PathBuf::from);
-    flag.clone().or(settings).or_else(named)
+    let folder = flag.clone().or(settings).or_else(named)?;
+    // An empty path, or a current folder that is gone: it will be refused when it is looked into.
+    Some(std::path::absolute(&folder).unwrap_or(folder))
 }
 
 impl DataFlags {
@@ -341,6 +350,8 @@ impl TrainingFlags {
         set(&mut config.batch, self.batch);
         set(&mut config.probe_every, self.probe_every);
         set(&mut config.checkpoint_every, self.checkpoint_every);
+        set(&mut config.checkpoint_steps, self.checkpoint_steps);
+        set(&mut config.checkpoint_minutes, self.checkpoint_minutes);
         set(&mut config.keep_checkpoints, self.keep_checkpoints);
         let optimizer = &mut config.optimizer;
         parse(&mut optimizer.kind, &self.optimizer)?;

@@ -39,11 +39,21 @@ const FLAGS: &[(&str, &str)] = &[
     ("warm_up", "/schedule/warm-up"),
     ("probe_every", "/probe-every"),
     ("checkpoint_every", "/checkpoint-every"),
+    ("checkpoint_steps", "/checkpoint-steps"),
+    ("checkpoint_minutes", "/checkpoint-minutes"),
     ("keep_checkpoints", "/keep-checkpoints"),
     ("seed", "/seed"),
     ("threads", "/threads"),
     ("device", "/device"),
 ];
+
+/// The flag of a setting, named by its place in a file of settings (`optimizer.rate` is `--lr`); the place itself if it has
+/// none of its own.
+pub fn flag_of(setting: &str) -> String {
+    let pointer = format!("/{}", setting.replace('.', "/"));
+    let flag = FLAGS.iter().find(|(_, place)| *place == pointer).map(|(flag, _)| flag.replace('_', "-"));
+    flag.map_or_else(|| setting.to_string(), |flag| format!("--{flag}"))
+}
 
 /// `train` with each flag's default at the end of its help.
 pub fn shown(train: Command) -> Command {
@@ -63,6 +73,11 @@ pub fn shown(train: Command) -> Command {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn settings_are_named_by_their_flags() {
+        assert_eq!(["optimizer.rate", "epochs", "model.width"].map(flag_of), ["--lr", "--epochs", "model.width"]);
+    }
 
     #[test]
     fn every_flag_that_is_listed_is_there_and_shows_its_default() {

@@ -1,6 +1,6 @@
 //! The `foregrad` binary: arguments, dispatch, exit codes; no algorithm.
 //!
-//! Exit codes: 0 done, 1 the run or check failed, 2 bad usage or input, 130 interrupted.
+//! Exit codes: 0 done, 1 the run or check failed, 2 bad usage or input, 130 stopped by a signal, whichever it was.
 #![forbid(unsafe_code)]
 
 mod args;
@@ -73,13 +73,19 @@ pub enum Ending {
     Interrupted,
 }
 
-/// The command line, with the defaults of a run's settings in the help of `train`.
+/// The command line, with the defaults of a run's settings in the help of `train`. A negative number is a value, refused
+/// under its flag's name, and no flag of its own.
 fn command() -> clap::Command {
-    Cli::command().mut_subcommand("train", defaults::shown)
+    let takes = |argument: clap::Arg| {
+        let takes_values = argument.get_action().takes_values();
+        if takes_values { argument.allow_negative_numbers(true) } else { argument }
+    };
+    Cli::command().mut_subcommands(|command| command.mut_args(takes)).mut_subcommand("train", defaults::shown)
 }
 
 fn main() -> ExitCode {
     foregrad_kernels::memory::keep_freed();
+    output::show_warnings();
     let matches = command().get_matches();
     let command = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()).command;
     if let Err(reason) = foregrad_kernels::instructions::requested() {

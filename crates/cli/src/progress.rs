@@ -1,36 +1,55 @@
-//! Progress on standard error: a bar with images a second, the loss and the time left.
+//! Progress on standard error: a bar with images a second, the loss and the time left; without a terminal a line a minute.
 
+mod pace;
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::Result;
 use foregrad::train::{EpochRecord, Observer, ProbeRecord, Score, StepReport};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
 use crate::output;
+use pace::Lines;
 
 /// Shows a run's progress, and hands its epochs to standard output as JSON lines if that is wanted.
 pub struct Progress {
     bar: ProgressBar,
+    /// What is said in the bar's place.
+    lines: Option<Lines>,
     json: bool,
     quiet: bool,
-    began: std::time::Instant,
+    began: Instant,
     done: u64,
 }
 
 impl Progress {
-    /// Progress of a run; nothing is drawn if it is quiet or standard error is no terminal.
-    pub fn new(quiet: bool, json: bool) -> Self {
+    /// Progress of a run; nothing is said if it is quiet.
+    ///
+    /// # Errors
+    /// No thread for lines can be started.
+    pub fn new(quiet: bool, json: bool) -> Result<Self> {
         let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(0) };
         let style = ProgressStyle::with_template("{bar:24} step {pos}/{len}  {msg}  {eta} left");
         bar.set_style(style.expect("a template without mistakes"));
-        Self { bar, json, quiet, began: std::time::Instant::now(), done: 0 }
+        output::warn_beside(&bar);
+        let lines = (!quiet && bar.is_hidden()).then(|| Lines::start(output::remark)).transpose()?;
+        Ok(Self { bar, lines, json, quiet, began: Instant::now(), done: 0 })
     }
 
-    /// Takes the bar away.
-    pub fn finish(&self) {
+    /// Takes the bar away, once everything is said.
+    pub fn finish(&mut self) {
+        if let Some(lines) = self.lines.take() {
+            lines.end();
+        }
         self.bar.finish_and_clear();
     }
 
     fn say(&self, line: &str) {
-        if !self.quiet {
-            self.bar.suspend(|| output::remark(line));
+        match &self.lines {
+            Some(lines) => lines.say(line),
+            None if !self.quiet => self.bar.suspend(|| output::remark(line)),
+            None => {}
         }
     }
 }
@@ -45,8 +64,14 @@ impl Observer for Progress {
             self.bar.reset_eta();
         }
         self.done += 1;
-        let rate = (self.done * report.batch as u64) as f64 / self.began.elapsed().as_secs_f64();
-        self.bar.set_message(format!("{rate:.0} images/s  loss {:.4}", report.loss));
+        let seconds = self.began.elapsed().as_secs_f64();
+        let rate = (self.done * report.batch as u64) as f64 / seconds;
+        let speed = format!("{rate:.0} images/s  loss {:.4}", report.loss);
+        if let Some(lines) = &self.lines {
+            let left = std::time::Duration::from_secs_f64(seconds / self.done as f64 * (total - step) as f64);
+            lines.update(format!("step {step}/{total}  {speed}  {} left", HumanDuration(left)));
+        }
+        self.bar.set_message(speed);
         self.bar.set_position(step);
     }
 
@@ -60,6 +85,10 @@ impl Observer for Progress {
             record.step,
             cells.collect::<Vec<_>>().join("  ")
         ));
+    }
+
+    fn checkpoint(&mut self, path: &Path) {
+        self.say(&format!("checkpoint written as asked: {}", path.display()));
     }
 
     fn epoch(&mut self, record: &EpochRecord) {

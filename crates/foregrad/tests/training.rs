@@ -61,6 +61,34 @@ impl Observer for StopAfter<'_> {
     }
 }
 
+/// Asks for a checkpoint after a number of steps, and to stop once it is written.
+struct SaveThenStop<'a>(u64, &'a Control);
+
+impl Observer for SaveThenStop<'_> {
+    fn step(&mut self, report: &StepReport) {
+        if report.steps[0] == self.0 {
+            self.1.checkpoint();
+        }
+    }
+
+    fn checkpoint(&mut self, _path: &Path) {
+        self.1.stop();
+    }
+}
+
+/// The records of a run's file, without what differs from run to run.
+fn records(folder: &Path, name: &str) -> Vec<serde_json::Value> {
+    let text = std::fs::read_to_string(folder.join(name)).expect("records");
+    let line = |line: &str| {
+        let mut value: serde_json::Value = serde_json::from_str(line).expect("a record");
+        for key in ["seconds", "images_per_second", "peak_memory"] {
+            value.as_object_mut().expect("an object").remove(key);
+        }
+        value
+    };
+    text.lines().map(line).collect()
+}
+
 #[test]
 fn a_stopped_run_resumes_to_the_same_bits() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -72,15 +100,20 @@ fn a_stopped_run_resumes_to_the_same_bits() {
             config.estimator.directions = 2;
             config.optimizer.rate = 0.01;
         }),
+        ("plateau", |config| {
+            config.schedule.kind = foregrad::train::ScheduleKind::Plateau;
+            config.schedule.patience = 0;
+            config.optimizer.rate = 0.5;
+        }),
     ] {
-        let mut config = tiny();
-        change(&mut config);
+        let mut config = RunConfig { probe_every: 3, ..tiny() };
         config.schedule.kind = foregrad::train::ScheduleKind::Cosine;
+        change(&mut config);
         let (whole, parts) = (dir.path().join(format!("{name} whole")), dir.path().join(format!("{name} parts")));
         run(&config, &whole);
-        // Stopped in the middle of each epoch, so that both kinds of position are resumed from.
+        // Stopped inside each epoch and at the end of its steps, so that every kind of position is resumed from.
         let mut trainer = Trainer::start(&config, cpu(), &parts, false).expect("a run");
-        for stop_at in [2, 7] {
+        for stop_at in [1, 2, 5, 7, 9] {
             let control = Control::default();
             let outcome = trainer.run(&control, &mut StopAfter(stop_at, &control)).expect("a part");
             assert!(matches!(outcome, Outcome::Stopped(_)), "{name}: {outcome:?}");
@@ -89,19 +122,186 @@ fn a_stopped_run_resumes_to_the_same_bits() {
         }
         trainer.run(&Control::default(), &mut Silent).expect("the rest");
         assert_eq!(tensors(&whole), tensors(&parts), "{name}");
-        let scores = |folder: &Path| {
-            let text = std::fs::read_to_string(folder.join("metrics.jsonl")).expect("metrics");
-            let line = |line: &str| {
-                let mut value: serde_json::Value = serde_json::from_str(line).expect("a record");
-                for key in ["seconds", "images_per_second", "peak_memory"] {
-                    value[key].take();
-                }
-                value
-            };
-            text.lines().map(line).collect::<Vec<_>>()
-        };
-        assert_eq!(scores(&whole), scores(&parts), "{name}");
+        for file in ["metrics.jsonl", "probes.jsonl"] {
+            assert_eq!(records(&whole, file), records(&parts, file), "{name}, {file}");
+        }
     }
+}
+
+/// Kills are imitated by dropping the trainer: what a later process finds are the checkpoints by steps, the last of them
+/// written before its epoch's scores.
+#[test]
+fn checkpoints_by_steps_are_gone_on_from_inside_an_epoch() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (whole, parts) = (dir.path().join("whole"), dir.path().join("parts"));
+    run(&tiny(), &whole);
+    let config = RunConfig { checkpoint_every: 0, checkpoint_steps: 1, keep_checkpoints: 20, ..tiny() };
+    run(&config, &parts);
+    for step in [9, 8, 6, 5, 4, 3, 1] {
+        let from = parts.join(format!("checkpoint-{step:08}.safetensors"));
+        let mut trainer = Trainer::resume(&parts, Some(&from), &Changes::default(), cpu()).expect("a checkpoint");
+        trainer.run(&Control::default(), &mut Silent).expect("the rest");
+        assert_eq!(tensors(&whole), tensors(&parts), "from step {step}");
+        assert_eq!(records(&whole, "metrics.jsonl"), records(&parts, "metrics.jsonl"), "from step {step}");
+    }
+}
+
+#[test]
+fn a_checkpoint_that_is_asked_for_is_written_and_the_run_goes_on() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let control = Control::default();
+    let config = RunConfig { checkpoint_every: 0, ..tiny() };
+    let mut trainer = Trainer::start(&config, cpu(), dir.path(), false).expect("a run");
+    let outcome = trainer.run(&control, &mut SaveThenStop(3, &control)).expect("a part");
+    let Outcome::Stopped(checkpoint) = outcome else { panic!("{outcome:?}") };
+    // Asked for after step 3 and written there; the stop that came then ended the run within step 4, which is dropped.
+    assert!(checkpoint.ends_with("checkpoint-00000003.safetensors"), "{checkpoint:?}");
+}
+
+#[test]
+fn a_step_and_an_evaluation_end_at_the_block_at_which_they_are_asked_to() {
+    let config = tiny();
+    let splits = foregrad::data::load("glyphs", &config.data.load_options(0)).expect("glyphs");
+    let (network, plan) = foregrad::train::network_for(&config, &splits, &cpu()).expect("a network");
+    let test = std::sync::Arc::new(splits.test);
+    let mut blocks = 0;
+    let mut pause = || {
+        blocks += 1;
+        if blocks == 3 { Err(Error::Stopped) } else { Ok(()) }
+    };
+    let scored = foregrad::train::evaluate_pausing(&network, &test, &plan.trains, &cpu(), &mut pause);
+    assert!(matches!(scored, Err(Error::Stopped)) && blocks == 3, "{blocks} blocks");
+    let stop = std::sync::atomic::AtomicBool::new(true);
+    let labels = foregrad::losses::Labels { indices: vec![1, 2], classes: 10 };
+    let images = burn::tensor::Tensor::zeros([2, 1, 28, 28], &cpu().device);
+    for mode in [Mode::Forward, Mode::Oracle] {
+        let estimator = EstimatorConfig { mode, ..config.estimator.clone() };
+        let mut input = foregrad::estimate::StepInput::new(images.clone(), &labels, 0, 0);
+        input.stop = Some(&stop);
+        let stepped = foregrad::estimate::step(&estimator, &network, &input, &Default::default());
+        assert!(matches!(stepped, Err(Error::Stopped)), "{mode:?}");
+    }
+}
+
+/// Lets go of the folder after a number of steps.
+struct AbandonAfter<'a>(u64, &'a Control);
+
+impl Observer for AbandonAfter<'_> {
+    fn step(&mut self, report: &StepReport) {
+        if report.steps[0] == self.0 {
+            self.1.abandon();
+        }
+    }
+}
+
+#[test]
+fn a_run_whose_folder_is_lost_writes_nothing_more() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let config = RunConfig { checkpoint_steps: 1, probe_every: 1, ..tiny() };
+    // In the middle of an epoch, and at its last step.
+    for step in [3, 5] {
+        let folder = dir.path().join(step.to_string());
+        let control = Control::default();
+        let mut trainer = Trainer::start(&config, cpu(), &folder, false).expect("a run");
+        let outcome = trainer.run(&control, &mut AbandonAfter(step, &control)).expect("an end");
+        assert_eq!(outcome, Outcome::Abandoned);
+        let newest = checkpoints(&folder).pop().expect("a checkpoint");
+        assert!(newest.ends_with(format!("checkpoint-{:08}.safetensors", step - 1)), "{newest:?}");
+        assert_eq!(
+            [records(&folder, "metrics.jsonl").len(), records(&folder, "probes.jsonl").len()],
+            [0, step as usize]
+        );
+    }
+}
+
+#[test]
+fn two_processes_do_not_train_in_one_folder() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut trainer = Trainer::start(&tiny(), cpu(), dir.path(), false).expect("a run");
+    let refused = |trainer: foregrad::Result<Trainer>| trainer.err().expect("another trains there").to_string();
+    assert!(refused(Trainer::start(&tiny(), cpu(), dir.path(), true)).contains("no other process trains"));
+    trainer.run(&Control::default(), &mut Silent).expect("a whole run");
+    let resumed = Trainer::resume(dir.path(), None, &Changes::default(), cpu());
+    assert!(refused(resumed).contains("no other process trains"));
+    drop(trainer);
+    Trainer::resume(dir.path(), None, &Changes::default(), cpu()).expect("it is free");
+}
+
+#[test]
+fn a_run_that_was_killed_before_its_first_checkpoint_starts_again() {
+    let dir = tempfile::tempdir().expect("a folder");
+    drop(Trainer::start(&tiny(), cpu(), dir.path(), false).expect("a run"));
+    let mut other = tiny();
+    other.optimizer.rate = 0.125;
+    let error = Trainer::start(&other, cpu(), dir.path(), false).err().expect("another run is there").to_string();
+    assert!(error.contains("optimizer.rate is 0.05, not 0.125"), "{error}");
+    run(&tiny(), dir.path());
+}
+
+#[test]
+fn a_folder_that_cannot_be_listed_is_not_taken_for_empty() {
+    use foregrad::files::fault::{Fault, Operation, Plan, inject};
+    let dir = tempfile::tempdir().expect("a folder");
+    let folder = dir.path().join("run");
+    run(&tiny(), &folder);
+    let before = checkpoints(&folder);
+    // The n-th call fails, for every n up to the first listing.
+    for at in 0.. {
+        let injected = inject(Plan { under: folder.clone(), at, fault: Fault::Error(libc_eio()), lasting: true });
+        let started = Trainer::start(&tiny(), cpu(), &folder, false).err().expect("a fault");
+        let struck = injected.struck();
+        drop(injected);
+        assert_eq!(checkpoints(&folder), before, "{started}");
+        if struck.is_some_and(|(operation, _)| operation == Operation::List) {
+            assert!(matches!(started, Error::Io { .. }), "{started}");
+            return;
+        }
+    }
+}
+
+/// `EIO`.
+fn libc_eio() -> i32 {
+    5
+}
+
+#[test]
+fn a_line_that_cannot_be_read_is_told_and_one_cut_short_is_left_out() {
+    let dir = tempfile::tempdir().expect("a folder");
+    run(&tiny(), dir.path());
+    let metrics = dir.path().join("metrics.jsonl");
+    let whole = std::fs::read_to_string(&metrics).expect("metrics");
+    let first = checkpoints(dir.path()).remove(0);
+    std::fs::write(&metrics, format!("{whole}{{\"epoch\":3,\"st")).expect("a crash");
+    Trainer::resume(dir.path(), None, &Changes::default(), cpu()).expect("a cut line is no loss");
+    assert_eq!(std::fs::read_to_string(&metrics).expect("metrics"), whole, "lines are kept as they are");
+    let damaged = whole.replacen("\"epoch\":1", "\"epoch\":x", 1);
+    std::fs::write(&metrics, &damaged).expect("damage");
+    let error =
+        Trainer::resume(dir.path(), Some(&first), &Changes::default(), cpu()).err().expect("damage").to_string();
+    assert!(error.contains("metrics.jsonl:1") && error.contains("a record"), "{error}");
+    assert_eq!(std::fs::read_to_string(&metrics).expect("metrics"), damaged, "nothing was cut");
+    // An older program wrote `null` for what is no number.
+    let old = whole.replacen("\"rate\":0.05", "\"rate\":null", 1);
+    std::fs::write(&metrics, &old).expect("an old file");
+    Trainer::resume(dir.path(), None, &Changes::default(), cpu()).expect("an old file");
+    assert_eq!(std::fs::read_to_string(&metrics).expect("metrics"), old);
+    assert!(RunFolder::epochs(dir.path()).expect("records")[0].rate.is_nan());
+}
+
+/// The last update of an epoch is finite, and the network after it scores no number.
+#[test]
+fn a_network_that_scores_no_number_fails_after_its_record_is_written() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut config = RunConfig { epochs: 3, ..tiny() };
+    config.model.name = "mlp".into();
+    config.data.train_limit = Some(16);
+    config.optimizer.rate = 1e30;
+    let mut trainer = Trainer::start(&config, cpu(), dir.path(), false).expect("a run");
+    let error = trainer.run(&Control::default(), &mut Silent).expect_err("no number");
+    assert!(matches!(&error, Error::NotFinite { what, .. } if what == "the test loss of epoch 1"), "{error}");
+    let [record] = &RunFolder::epochs(dir.path()).expect("records")[..] else { panic!("one record") };
+    assert!(!record.test.last().copied().flatten().expect("a score").loss.is_finite());
+    assert!(checkpoints(dir.path()).is_empty(), "what failed is nothing to go on from");
 }
 
 #[test]

@@ -6,11 +6,11 @@ use anyhow::{Result, bail};
 use burn::tensor::DType;
 use clap::Args;
 use foregrad::files;
-use foregrad::train::{Changes, EpochRecord, Outcome, RunConfig, RunFolder, Score, Trainer};
+use foregrad::train::{Changes, Difference, EpochRecord, Outcome, RunConfig, RunFolder, Score, Trainer};
 
-use crate::args::{DataFlags, EstimatorFlags, MachineFlags, ModelFlags, TrainingFlags, data_folder};
+use crate::args::{DataFlags, EstimatorFlags, MachineFlags, ModelFlags, TrainingFlags};
 use crate::progress::Progress;
-use crate::{Ending, device, output, process, table};
+use crate::{Ending, defaults, device, output, process, table};
 
 /// The arguments of `train`.
 #[derive(Args)]
@@ -18,6 +18,7 @@ use crate::{Ending, device, output, process, table};
   foregrad train --epochs 2 --out runs/first
   foregrad train --resume --out runs/first
   foregrad train --resume --epochs 8 --out runs/first
+  foregrad train --resume-or-start --checkpoint-minutes 10 --out runs/first      in the script of a job that may be requeued
   foregrad train --space activity --mix 1 --probe-every 50 --out runs/mixed
   foregrad train --config runs/first/config.toml --seed 1 --out runs/second")]
 pub struct Arguments {
@@ -30,10 +31,14 @@ pub struct Arguments {
     /// Go on with the run in --out, from its newest checkpoint or the one given
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     resume: Option<Option<PathBuf>>,
+    /// Go on with the run in --out if it has a checkpoint, else start it: the same command, however often it is run. Settings
+    /// must be the run's, but for --epochs, --data-dir, --threads and --device
+    #[arg(long, conflicts_with_all = ["resume", "overwrite"])]
+    resume_or_start: bool,
     /// Start again in a folder that already holds a run
     #[arg(long, conflicts_with = "resume")]
     overwrite: bool,
-    /// One JSON object an epoch on standard output
+    /// One JSON object an epoch on standard output; numbers that are not finite are "NaN", "Infinity", "-Infinity"
     #[arg(long)]
     json: bool,
     /// No progress and no messages
@@ -66,68 +71,89 @@ impl Arguments {
 
 /// Runs the command.
 pub fn run(arguments: Arguments) -> Result<Ending> {
+    let control = process::requests()?;
     let base = match &arguments.config {
         Some(file) => RunConfig::read(file)?,
         None => RunConfig::default(),
     };
     let config = arguments.settings(base)?;
-    let control = process::requests()?;
     let out = arguments.out.clone().unwrap_or_else(|| default_folder(&config));
-    device::set_threads(config.threads)?;
-    let mut trainer = match &arguments.resume {
-        None => {
-            let placement = device::placement(&config.device, DType::F32)?;
-            Trainer::start(&config, placement, &out, arguments.overwrite)?
-        }
-        Some(from) => resume(&arguments, &out, from.as_deref())?,
-    };
-    let mut progress = Progress::new(arguments.quiet, arguments.json);
+    let goes_on = arguments.resume.is_some() || (arguments.resume_or_start && has_begun(&out)?);
+    let mut trainer =
+        if goes_on { resume(&arguments, &out, config)? } else { start(&config, &out, arguments.overwrite)? };
+    if arguments.resume_or_start && trainer.is_complete() {
+        return already_done(&arguments, &out);
+    }
+    let mut progress = Progress::new(arguments.quiet, arguments.json)?;
     let outcome = trainer.run(&control, &mut progress);
     progress.finish();
     match outcome? {
-        Outcome::Done(record) => {
-            if !arguments.json {
-                output::line(summary(&record))?;
-            }
-            if !arguments.quiet {
-                output::remark(format_args!("the run is in {}", out.display()));
-            }
-            Ok(Ending::Done)
-        }
+        Outcome::Done(record) => done(&arguments, &out, &record),
         Outcome::Stopped(checkpoint) => {
             let (out, checkpoint) = (files::pasted(&out), checkpoint.display());
             output::remark(format_args!("stopped; go on with `--resume --out {out}` ({checkpoint})"));
             Ok(Ending::Interrupted)
         }
-        // Only a study's runs are claimed.
+        // Only a study's runs can be taken over by another process.
         Outcome::Abandoned => Ok(Ending::Interrupted),
     }
 }
 
-/// A run that goes on keeps its settings: flags that would change them are refused.
-fn resume(arguments: &Arguments, out: &Path, from: Option<&Path>) -> Result<Trainer> {
-    if arguments.config.is_some() || arguments.settings(RunConfig::default())? != changeable(arguments) {
-        bail!(
-            "a resumed run keeps its settings; \
-             with --resume give only --out, --epochs, --data-dir, --threads, --device, --json, --quiet"
-        );
+fn done(arguments: &Arguments, out: &Path, record: &EpochRecord) -> Result<Ending> {
+    if !arguments.json {
+        output::line(summary(record))?;
     }
-    let changes = Changes { epochs: arguments.training.epochs, data_dir: arguments.data.data_dir.clone() };
-    let saved = RunFolder::config(out)?;
-    let device_name = arguments.machine.device.clone().unwrap_or(saved.device);
-    if arguments.machine.threads.is_none() {
-        device::set_threads(saved.threads)?;
+    if !arguments.quiet {
+        output::remark(format_args!("the run is in {}", out.display()));
     }
-    Ok(Trainer::resume(out, from, &changes, device::placement(&device_name, DType::F32)?)?)
+    Ok(Ending::Done)
 }
 
-/// The settings if only flags were given that a resumed run takes.
-fn changeable(arguments: &Arguments) -> RunConfig {
-    let mut config = RunConfig::default();
-    config.epochs = arguments.training.epochs.unwrap_or(config.epochs);
-    config.data.dir = data_folder(&arguments.data.data_dir, None);
-    MachineFlags { seed: None, ..arguments.machine.clone() }.apply(&mut config);
-    config
+/// A job that is requeued after its run has ended has nothing left to do.
+fn already_done(arguments: &Arguments, out: &Path) -> Result<Ending> {
+    if !arguments.quiet {
+        output::remark("all epochs are done already");
+    }
+    match RunFolder::epochs(out)?.last() {
+        Some(record) => done(arguments, out, record),
+        None => Ok(Ending::Done),
+    }
+}
+
+fn start(config: &RunConfig, out: &Path, overwrite: bool) -> Result<Trainer> {
+    device::set_threads(config.threads)?;
+    Ok(Trainer::start(config, device::placement(&config.device, DType::F32)?, out, overwrite)?)
+}
+
+/// Whether a folder holds a run: its settings are the first that is written.
+fn has_begun(out: &Path) -> Result<bool> {
+    Ok(RunFolder::has_checkpoint(out)? || RunFolder::has_settings(out)?)
+}
+
+/// Goes on with a run under its own settings, or begins it again if it has no checkpoint yet.
+fn resume(arguments: &Arguments, out: &Path, whole: RunConfig) -> Result<Trainer> {
+    let saved = RunFolder::config(out)?;
+    // What is not said with `--resume` stays; a command that may start a run says everything.
+    let says_everything = arguments.resume_or_start || arguments.config.is_some();
+    let given = if says_everything { whole } else { arguments.settings(saved.clone())? };
+    let fixed = saved.differences(&given).into_iter().find(|difference| difference.setting != "epochs");
+    if let Some(Difference { setting, own, other }) = fixed {
+        let (flag, out) = (defaults::flag_of(&setting), out.display());
+        bail!(
+            "{flag} is {other}, but {setting} of the run in {out} is {own}; a run that goes on keeps its settings, all but \
+             --epochs, --data-dir, --threads and --device"
+        );
+    }
+    let from = arguments.resume.clone().flatten();
+    if from.is_none() && !RunFolder::has_checkpoint(out)? {
+        if !arguments.quiet {
+            output::remark("the run has no checkpoint yet: it begins again");
+        }
+        return start(&given, out, false);
+    }
+    device::set_threads(given.threads)?;
+    let changes = Changes { epochs: Some(given.epochs), data_dir: given.data.dir };
+    Ok(Trainer::resume(out, from.as_deref(), &changes, device::placement(&given.device, DType::F32)?)?)
 }
 
 fn default_folder(config: &RunConfig) -> PathBuf {

@@ -136,7 +136,7 @@ mod tests {
         use Answer::{Checkpoint as Saves, EndAtOnce, Stop};
         use Signal::{Checkpoint, Interrupt, Leave};
         for (signals, expected) in [
-            (&[(0, Leave), (0, Leave)] as &[_], &[Stop, Stop] as &[_]),
+            (&[(0u64, Leave), (0, Leave)] as &[(u64, Signal)], &[Stop, Stop] as &[Answer]),
             (&[(0, Interrupt), (400, Interrupt), (999, Interrupt), (1001, Interrupt)], &[Stop, Stop, Stop, EndAtOnce]),
             (&[(0, Leave), (60_000, Leave), (60_001, Interrupt)], &[Stop, Stop, EndAtOnce]),
             (&[(0, Checkpoint), (5000, Interrupt), (6500, Checkpoint)], &[Saves, Stop, Saves]),

@@ -171,6 +171,14 @@ impl RunFolder {
         Ok(!checkpoint::list(path)?.is_empty())
     }
 
+    /// Whether there are a run's settings in a folder: the first that is written.
+    ///
+    /// # Errors
+    /// A folder that cannot be looked at.
+    pub fn has_settings(path: &Path) -> Result<bool> {
+        Ok(files::kind(&path.join(CONFIG))?.is_some())
+    }
+
     /// The newest checkpoint's file, to be named in messages.
     ///
     /// # Errors
@@ -195,7 +203,7 @@ fn check_free(path: &Path, config: &RunConfig) -> Result<()> {
     if RunFolder::has_checkpoint(path)? {
         return Err(Error::bad_file(path, advice, "a run"));
     }
-    if files::kind(&path.join(CONFIG))?.is_none() {
+    if !RunFolder::has_settings(path)? {
         return Ok(());
     }
     let saved = RunFolder::config(path)?;
