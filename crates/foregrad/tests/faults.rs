@@ -4,13 +4,13 @@
 //! `FOREGRAD_FAULTS=all` tries every fault at every call; without it every call still fails once, with the faults in turn.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
 
 use burn::tensor::{DType, Device};
 use foregrad::files::fault::{Fault, Injected, Operation, Plan, inject};
 use foregrad::rng::Placement;
-use foregrad::study::{Attempt, Ending, Planned, Results, Row, Study, execute, prepare, run_folder};
-use foregrad::train::{Changes, EpochRecord, RunConfig, RunFolder, Silent, Trainer};
+use foregrad::study::{Attempt, Ending, Planned, Results, Row, Study, Terms, execute, prepare, run_folder};
+use foregrad::train::{Changes, Control, EpochRecord, RunConfig, RunFolder, Silent, Trainer};
 use foregrad::{Result, report};
 
 /// Errors of a disk, of a network's file system, of rights; a signal; a call that does half; a process that dies.
@@ -67,7 +67,7 @@ fn planned() -> Vec<Planned> {
 
 fn train(dir: &Path) -> Result<()> {
     let folder = dir.join("run");
-    let mut trainer = if RunFolder::has_checkpoint(&folder) {
+    let mut trainer = if RunFolder::has_checkpoint(&folder)? {
         Trainer::resume(&folder, None, &Changes::default(), cpu())?
     } else {
         let config = planned().remove(0).config;
@@ -75,15 +75,16 @@ fn train(dir: &Path) -> Result<()> {
         Trainer::start(&config, cpu(), &folder, true)?
     };
     if !trainer.is_complete() {
-        trainer.run(&AtomicBool::new(false), &mut Silent)?;
+        trainer.run(&Control::default(), &mut Silent)?;
     }
     Ok(())
 }
 
 fn run_study(dir: &Path) -> Result<()> {
     prepare(dir, &study())?;
+    let terms = Terms { version: "1".into(), retry_failed: false, silent: None };
     for planned in planned() {
-        match execute(dir, &planned, cpu(), "1", &AtomicBool::new(false), &mut Silent)? {
+        match execute(dir, &planned, cpu(), &terms, &Arc::default(), &mut Silent)? {
             Attempt::Ended(_) => {}
             other => panic!("nobody else works here: {other:?}"),
         }
@@ -117,7 +118,7 @@ fn assert_whole(folders: &[PathBuf], place: &str) {
     for folder in folders {
         let row = Row::read(folder).unwrap_or_else(|error| panic!("{place}: {error}"));
         assert!(row.is_none_or(|row| matches!(row.ending, Ending::Done { .. })), "{place}");
-        if RunFolder::has_checkpoint(folder) {
+        if RunFolder::has_checkpoint(folder).expect("a folder") {
             RunFolder::newest(folder, &cpu()).unwrap_or_else(|error| panic!("{place}: {error}"));
         }
     }

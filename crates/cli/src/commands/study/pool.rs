@@ -214,9 +214,13 @@ impl<'a> Pool<'a> {
             let (mut waiting, mut left) = (Vec::new(), Vec::new());
             for planned in elsewhere {
                 let folder = run_folder(self.out, &planned.name);
+                // Whoever wrote the row may have died before giving the run back.
+                if self.is_finished(&folder)? {
+                    self.finished += 1;
+                    continue;
+                }
                 match self.watches.entry(&planned.name).or_default().look(&folder)? {
                     Standing::Held(_) => waiting.push(planned),
-                    Standing::Free if self.is_finished(&folder)? => self.finished += 1,
                     Standing::Free => left.push(planned),
                     Standing::Silent(sighting) => {
                         self.silent.insert(&planned.name, sighting);
