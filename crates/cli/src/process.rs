@@ -1,8 +1,10 @@
-//! This program's own process: started again for work that needs memory of its own, and stopped by its user.
+//! This program's own process: started again for work that needs memory of its own, and asked to stop by signals.
 
 use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+
+mod signals;
+
+pub use signals::requests;
 
 use anyhow::{Context, Result, bail};
 use serde::de::DeserializeOwned;
@@ -28,19 +30,4 @@ pub fn result_of<T: DeserializeOwned>(more: [&str; 2]) -> Result<T> {
         bail!("{}", reason.trim().trim_start_matches("error: "));
     }
     serde_json::from_slice(&output.stdout).context("its process gave no result")
-}
-
-/// A switch that Ctrl-C sets; the second Ctrl-C ends the program at once.
-///
-/// # Errors
-/// The system takes no handler.
-pub fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let asked = stop.clone();
-    ctrlc::set_handler(move || {
-        if asked.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-    })?;
-    Ok(stop)
 }

@@ -146,18 +146,19 @@ fn a_finished_run_is_never_repeated() {
     }
 }
 
+fn report(dir: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_foregrad"));
+    command.current_dir(dir).arg("report").args(arguments).output().expect("the binary runs")
+}
+
 #[test]
 fn a_report_is_made_of_a_studys_folder_and_of_nothing_else() {
     let dir = dir(STUDY);
-    let report = |arguments: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_foregrad"));
-        command.current_dir(dir.path()).arg("report").args(arguments).output().expect("the binary runs")
-    };
-    let refused = report(&["."]);
+    let refused = report(dir.path(), &["."]);
     let text = String::from_utf8_lossy(&refused.stderr);
     assert!(refused.status.code() == Some(2) && text.contains("the folder of a study"), "{text}");
     succeeds(dir.path(), "--out some --shard 0/2");
-    let made = report(&["some", "--out", "elsewhere", "--json"]);
+    let made = report(dir.path(), &["some", "--out", "elsewhere", "--json"]);
     let summary: Value = serde_json::from_slice(&made.stdout).expect("JSON");
     assert_eq!((summary["done"].as_u64(), summary["missing"].as_u64()), (Some(2), Some(2)), "{summary}");
     let page = std::fs::read_to_string(dir.path().join("elsewhere").join("report.html")).expect("a page");
@@ -169,13 +170,27 @@ fn a_failed_run_is_recorded_and_stops_nothing() {
     let diverging =
         STUDY.replace("optimizer.rate = 0.005", "optimizer.rate = 1e30").replace("seeds = [0, 1]", "seeds = [0]");
     let dir = dir(&diverging);
-    assert!(fails(dir.path(), "--out failed", 1).contains("gaussian-seed0"));
+    assert!(fails(dir.path(), "--out failed --threads 1", 1).contains("gaussian-seed0"));
     let folder = dir.path().join("failed");
     let row: Value =
         serde_json::from_slice(&std::fs::read(row_file(&folder, "gaussian-seed0")).expect("a row")).expect("a row");
     assert!(row["ending"]["failed"]["error"].as_str().expect("an error").contains("not finite"), "{row}");
     assert!(row_file(&folder, "local-seed0").exists());
-    fails(dir.path(), "--out failed --retry-failed", 1);
+    let summary = report(dir.path(), &["failed", "--json"]);
+    let summary: Value = serde_json::from_slice(&summary.stdout).expect("the others' report");
+    assert_eq!(
+        (summary["done"].as_u64(), summary["failures"].as_array().map(Vec::len)),
+        (Some(1), Some(1)),
+        "{summary}"
+    );
+
+    let replayed = fails(dir.path(), "--out failed --threads 1 --retry-failed", 2);
+    assert!(replayed.contains("gaussian-seed0") && replayed.contains("another --device, --threads"), "{replayed}");
+    assert!(row_file(&folder, "gaussian-seed0").exists(), "the row stands");
+    fails(dir.path(), "--out failed --threads 2 --retry-failed", 1);
+    let row: Value =
+        serde_json::from_slice(&std::fs::read(row_file(&folder, "gaussian-seed0")).expect("a row")).expect("a row");
+    assert_eq!(row["machine"]["threads"], 2, "tried again: {row}");
 }
 
 #[test]
@@ -188,7 +203,7 @@ fn bad_input_is_said_with_its_place_and_finished_runs_stay() {
 
     change(&STUDY.replace("epochs = 4", "epochs = 5"));
     let other = fails(dir.path(), "--out results", 2);
-    assert!(other.contains("study.toml") && other.contains("line 7") && other.contains("--out"), "{other}");
+    assert!(other.contains("`local-seed0`") && other.contains("epochs = 4, where the study has 5"), "{other}");
     change(&STUDY.replace("estimator.guess = \"local\"", "estimator.guess = \"locl\""));
     assert!(fails(dir.path(), "--out results", 2).contains("tiny.toml:16"));
     change(&format!("{STUDY}\n[[exclude]]\nguss = \"local\"\n"));
@@ -218,6 +233,108 @@ fn bad_input_is_said_with_its_place_and_finished_runs_stay() {
     let damaged = fails(dir.path(), "--out results", 2);
     assert!(damaged.contains("local-seed1") && damaged.contains(".safetensors"), "{damaged}");
     assert!(fails(dir.path(), "--shard 2/2", 2).contains("I/N"));
+}
+
+#[test]
+fn a_finished_study_grows() {
+    let small = STUDY.replace("epochs = 4", "epochs = 1").replace("seeds = [0, 1]", "seeds = [0]");
+    let dir = dir(&small);
+    succeeds(dir.path(), "--out grown");
+    let row = |run: &str| std::fs::read(row_file(&dir.path().join("grown"), run)).expect("a row");
+    let before = row("local-seed0");
+    let grown = small.replace("seeds = [0]", "seeds = [0, 1] # one more").replace('\n', "\r\n");
+    std::fs::write(dir.path().join("tiny.toml"), &grown).expect("a file");
+    assert_eq!(succeeds(dir.path(), "--out grown --json").lines().count(), 4);
+    assert_eq!(row("local-seed0"), before, "not run again");
+    row("gaussian-seed1");
+    assert_eq!(std::fs::read_to_string(dir.path().join("grown").join("study.toml")).expect("a study"), grown);
+}
+
+/// A study of one long run that writes no checkpoint by itself.
+#[cfg(unix)]
+fn long() -> tempfile::TempDir {
+    let long = STUDY.replace("epochs = 4", "epochs = 100000\ncheckpoint-every = 0").replace("probe-every = 10\n", "");
+    dir(&long.replace("seeds = [0, 1]", "seeds = [0]"))
+}
+
+/// Waits until a folder has a file whose name begins and ends so.
+#[cfg(unix)]
+fn wait_for(folder: &Path, begin: &str, end: &str) {
+    let is_wanted = |path: std::fs::DirEntry| {
+        path.file_name().to_str().is_some_and(|name| name.starts_with(begin) && name.ends_with(end))
+    };
+    while !std::fs::read_dir(folder).is_ok_and(|files| files.flatten().any(is_wanted)) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_parent_waits_for_its_childrens_checkpoints_however_often_it_is_asked() {
+    let dir = long();
+    let mut study = start(dir.path(), "--out cut --jobs 2");
+    let runs = ["local-seed0", "gaussian-seed0"].map(|run| dir.path().join("cut").join("runs").join(run));
+    runs.iter().for_each(|run| wait_for(run, "metrics", ".jsonl"));
+    // The process, and then its group, as GNU timeout does.
+    signal("-TERM", &study.id().to_string());
+    signal("-TERM", &format!("-{}", study.id()));
+    assert_eq!(study.wait().expect("an end").code(), Some(130));
+    for run in &runs {
+        let files: Vec<_> = std::fs::read_dir(run).expect("files").flatten().map(|file| file.file_name()).collect();
+        let is_checkpoint = |name: &std::ffi::OsString| name.to_string_lossy().starts_with("checkpoint-");
+        assert!(files.iter().any(is_checkpoint), "{files:?}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_parent_passes_on_what_is_asked_of_it() {
+    let dir = long();
+    let mut study = start(dir.path(), "--out asked");
+    let run = dir.path().join("asked").join("runs").join("local-seed0");
+    wait_for(&run, "metrics", ".jsonl");
+    signal("-USR1", &study.id().to_string());
+    wait_for(&run, "checkpoint-", ".safetensors");
+    assert!(study.try_wait().expect("a process").is_none(), "it goes on");
+    signal("-USR2", &study.id().to_string());
+    assert!(!study.wait().expect("an end").success());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_is_held_by_one_process_at_a_time_and_killed_ones_hold_nothing() {
+    let dir = long();
+    let mut first = start(dir.path(), "--out held");
+    let run = dir.path().join("held").join("runs").join("local-seed0");
+    wait_for(&run, "metrics", ".jsonl");
+    let claimed = std::fs::read_to_string(run.join("claim-1.json")).expect("a claim");
+    let one = command(dir.path(), "--out held --one local-seed0 --threads 1").output().expect("the binary runs");
+    let told = String::from_utf8_lossy(&one.stdout).to_string();
+    let claim: Value = serde_json::from_str(&claimed).expect("JSON");
+    assert!(told.contains(&format!("process {} on ", claim["holder"]["process"])), "{told}");
+    signal("-KILL", &format!("-{}", first.id()));
+    first.wait().expect("an end");
+    let mut second = start(dir.path(), "--out held");
+    wait_for(&run, "claim-2", ".json");
+    signal("-TERM", &second.id().to_string());
+    second.wait().expect("an end");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_whose_name_is_no_text_will_do() {
+    use std::os::unix::ffi::OsStrExt;
+    let small = STUDY.replace("epochs = 4", "epochs = 1").replace("seeds = [0, 1]", "seeds = [0]");
+    let dir = dir(&small);
+    let out = std::ffi::OsStr::from_bytes(b"caf\xe9");
+    let output = command(dir.path(), "--out").arg(out).output().expect("the binary runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(row_file(&dir.path().join(out), "gaussian-seed0").exists());
+    let output = command(dir.path(), "--data-dir").arg(out).output().expect("the binary runs");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() || (output.status.code() == Some(2) && text.contains("UTF-8")), "{text}");
+    let output = command(dir.path(), "").arg("--shard").arg(out).output().expect("the binary runs");
+    assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

@@ -69,6 +69,9 @@ pub enum Error {
         /// What to try.
         advice: String,
     },
+    /// A part of the program that ended before its work was done.
+    #[error("{0}")]
+    Worker(String),
     /// A step or an evaluation that was asked to stop; nothing of it counts.
     #[error("stopped")]
     Stopped,
@@ -111,7 +114,7 @@ impl Error {
     /// Whether this is the user's input (exit code 2) rather than a run that failed (exit code 1).
     pub fn is_usage(&self) -> bool {
         match self {
-            Error::NotFinite { .. } | Error::Stopped => false,
+            Error::NotFinite { .. } | Error::Worker(_) | Error::Stopped => false,
             Error::Io { action, .. } => *action == "read",
             _ => true,
         }

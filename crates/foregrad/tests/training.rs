@@ -1,13 +1,14 @@
 //! Whole runs: they learn, resume to the same bits, and fail without losing what is done.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::tensor::{DType, Device};
 use foregrad::Error;
 use foregrad::estimate::{EstimatorConfig, GUESSES, Mode, Origin, Space};
 use foregrad::rng::Placement;
-use foregrad::train::{Changes, Observer, Outcome, RunConfig, RunFolder, Silent, StepReport, Trainer, weights};
+use foregrad::train::{
+    Changes, Control, Observer, Outcome, RunConfig, RunFolder, Silent, StepReport, Trainer, weights,
+};
 
 fn cpu() -> Placement {
     Placement { device: Device::flex(), dtype: DType::F32 }
@@ -24,7 +25,7 @@ fn tiny() -> RunConfig {
 
 fn run(config: &RunConfig, folder: &Path) -> Vec<u8> {
     let mut trainer = Trainer::start(config, cpu(), folder, false).expect("a run");
-    trainer.run(&AtomicBool::new(false), &mut Silent).expect("a whole run");
+    trainer.run(&Control::default(), &mut Silent).expect("a whole run");
     newest(folder)
 }
 
@@ -50,11 +51,13 @@ fn tensors(folder: &Path) -> Vec<(String, Vec<u32>)> {
 }
 
 /// Asks to stop after a number of steps.
-struct StopAfter<'a>(u64, &'a AtomicBool);
+struct StopAfter<'a>(u64, &'a Control);
 
 impl Observer for StopAfter<'_> {
     fn step(&mut self, report: &StepReport) {
-        self.1.store(report.steps[0] >= self.0, Ordering::Relaxed);
+        if report.steps[0] >= self.0 {
+            self.1.stop();
+        }
     }
 }
 
@@ -78,12 +81,13 @@ fn a_stopped_run_resumes_to_the_same_bits() {
         // Stopped in the middle of each epoch, so that both kinds of position are resumed from.
         let mut trainer = Trainer::start(&config, cpu(), &parts, false).expect("a run");
         for stop_at in [2, 7] {
-            let stop = AtomicBool::new(false);
-            let outcome = trainer.run(&stop, &mut StopAfter(stop_at, &stop)).expect("a part");
+            let control = Control::default();
+            let outcome = trainer.run(&control, &mut StopAfter(stop_at, &control)).expect("a part");
             assert!(matches!(outcome, Outcome::Stopped(_)), "{name}: {outcome:?}");
+            drop(trainer);
             trainer = Trainer::resume(&parts, None, &Changes::default(), cpu()).expect("a run to resume");
         }
-        trainer.run(&AtomicBool::new(false), &mut Silent).expect("the rest");
+        trainer.run(&Control::default(), &mut Silent).expect("the rest");
         assert_eq!(tensors(&whole), tensors(&parts), "{name}");
         let scores = |folder: &Path| {
             let text = std::fs::read_to_string(folder.join("metrics.jsonl")).expect("metrics");
@@ -129,7 +133,7 @@ fn a_run_that_is_done_goes_on_for_more_epochs() {
     assert!(error.contains("at least the 2 epochs"), "{error}");
     let more = Changes { epochs: Some(3), ..Default::default() };
     let mut trainer = Trainer::resume(&parts, None, &more, cpu()).expect("a run to go on with");
-    trainer.run(&AtomicBool::new(false), &mut Silent).expect("one more epoch");
+    trainer.run(&Control::default(), &mut Silent).expect("one more epoch");
     assert_eq!(tensors(&whole), tensors(&parts));
     assert_eq!(RunFolder::config(&parts).expect("settings").epochs, 3);
 }
@@ -189,7 +193,7 @@ fn local_guesses_learn_and_beat_chance() {
     config.data.test_limit = Some(200);
     config.model.width = 0.1;
     let mut trainer = Trainer::start(&config, cpu(), &dir.path().join("run"), false).expect("a run");
-    let outcome = trainer.run(&AtomicBool::new(false), &mut Silent).expect("a whole run");
+    let outcome = trainer.run(&Control::default(), &mut Silent).expect("a whole run");
     let Outcome::Done(record) = outcome else { panic!("{outcome:?}") };
     let accuracy = record.test.last().copied().flatten().expect("a score").accuracy;
     assert!(accuracy > 0.2, "test accuracy {accuracy}, chance is 0.1");
@@ -205,7 +209,7 @@ fn a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint() {
     config.schedule.warm_up = 400.0;
     let folder = dir.path().join("run");
     let mut trainer = Trainer::start(&config, cpu(), &folder, false).expect("a run");
-    let error = trainer.run(&AtomicBool::new(false), &mut Silent).expect_err("it diverges");
+    let error = trainer.run(&Control::default(), &mut Silent).expect_err("it diverges");
     assert!(matches!(error, Error::NotFinite { .. }) && !error.is_usage(), "{error}");
     assert!(error.to_string().contains("--lr"), "{error}");
 }

@@ -262,7 +262,7 @@ impl Method {
             Self::Loading => {
                 let order = Order::Shuffled { seed: 0, epoch: step };
                 let options = BatchOptions { size: set.len(), order, augment: true, skip: 0 };
-                drop(Batches::new(set.clone(), options)?.next().context("the loader gave no batch")?);
+                drop(Batches::new(set.clone(), options)?.next().context("the loader gave no batch")??);
             }
             Self::Step(_) => {
                 let input = StepInput::new(images.clone(), labels, 0, step);

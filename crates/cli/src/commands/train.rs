@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use burn::tensor::DType;
 use clap::Args;
+use foregrad::files;
 use foregrad::train::{Changes, EpochRecord, Outcome, RunConfig, RunFolder, Score, Trainer};
 
 use crate::args::{DataFlags, EstimatorFlags, MachineFlags, ModelFlags, TrainingFlags, data_folder};
@@ -70,6 +71,7 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
         None => RunConfig::default(),
     };
     let config = arguments.settings(base)?;
+    let control = process::requests()?;
     let out = arguments.out.clone().unwrap_or_else(|| default_folder(&config));
     place::for_folder("--out", &out)?;
     device::set_threads(config.threads)?;
@@ -80,9 +82,8 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
         }
         Some(from) => resume(&arguments, &out, from.as_deref())?,
     };
-    let stop = process::stop_on_interrupt()?;
     let mut progress = Progress::new(arguments.quiet, arguments.json);
-    let outcome = trainer.run(&stop, &mut progress);
+    let outcome = trainer.run(&control, &mut progress);
     progress.finish();
     match outcome? {
         Outcome::Done(record) => {
@@ -95,10 +96,12 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
             Ok(Ending::Done)
         }
         Outcome::Stopped(checkpoint) => {
-            let (out, checkpoint) = (out.display(), checkpoint.display());
+            let (out, checkpoint) = (files::pasted(&out), checkpoint.display());
             output::remark(format_args!("stopped; go on with `--resume --out {out}` ({checkpoint})"));
             Ok(Ending::Interrupted)
         }
+        // Only a study's runs are claimed.
+        Outcome::Abandoned => Ok(Ending::Interrupted),
     }
 }
 

@@ -73,7 +73,7 @@ impl Batches {
             Order::Shuffled { .. } => set.len() / options.size,
         };
         let (sender, receiver) = sync_channel(AHEAD);
-        std::thread::spawn(move || {
+        let work = move || {
             let order = order(&set, options.order);
             for chunk in order.chunks(options.size).take(total).skip(options.skip) {
                 // The receiver is gone once the iterator is dropped: nothing is wanted any more.
@@ -81,18 +81,29 @@ impl Batches {
                     return;
                 }
             }
-        });
+        };
+        let thread = std::thread::Builder::new().name("batches".into());
+        let failed = |error| Error::Worker(format!("the thread that makes batches could not be started: {error}"));
+        thread.spawn(work).map_err(failed)?;
         Ok(Self { receiver, remaining: total.saturating_sub(options.skip) })
     }
 }
 
 impl Iterator for Batches {
-    type Item = HostBatch;
+    type Item = Result<HostBatch>;
 
-    fn next(&mut self) -> Option<HostBatch> {
-        let batch = self.receiver.recv().ok()?;
-        self.remaining -= 1;
-        Some(batch)
+    /// The next batch; an error, and then nothing more, if the thread ended before the last one.
+    fn next(&mut self) -> Option<Self::Item> {
+        let left = std::mem::take(&mut self.remaining);
+        if left == 0 {
+            return None;
+        }
+        let Ok(batch) = self.receiver.recv() else {
+            let reason = format!("the thread that makes batches ended with {left} of them still to come");
+            return Some(Err(Error::Worker(reason)));
+        };
+        self.remaining = left - 1;
+        Some(Ok(batch))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -139,7 +150,18 @@ mod tests {
     }
 
     fn all(options: BatchOptions) -> Vec<HostBatch> {
-        Batches::new(set(), options).expect("batches").collect()
+        Batches::new(set(), options).expect("batches").collect::<Result<_>>().expect("all of them")
+    }
+
+    #[test]
+    fn a_thread_that_ends_early_is_an_error_and_no_shorter_epoch() {
+        let mut broken = Dataset::clone(&set());
+        broken.labels.truncate(12);
+        let options = BatchOptions { size: 5, order: Order::InOrder, augment: false, skip: 0 };
+        let batches: Vec<_> = Batches::new(Arc::new(broken), options).expect("batches").collect();
+        assert!(batches[..2].iter().all(Result::is_ok), "the first ten images are whole");
+        let [_, _, Err(error)] = &batches[..] else { panic!("{} batches", batches.len()) };
+        assert!(!error.is_usage() && error.to_string().contains("3 of them still to come"), "{error}");
     }
 
     #[test]

@@ -26,13 +26,14 @@ pub use target::{HORIZONS, Horizon};
 pub use view::{Block, View};
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::tensor::Tensor;
 
-use crate::Result;
 use crate::losses::Labels;
 use crate::models::{Evaluation, Network};
 use crate::vector::ParamVector;
+use crate::{Error, Result};
 use engine::Engine;
 use oracle::Oracle;
 use sweep::Sweep;
@@ -54,12 +55,20 @@ pub struct StepInput<'a> {
     pub given: Option<&'a ParamVector>,
     /// Whether the output holds the guesses used, and in reverse mode the targets.
     pub collect_guesses: bool,
+    /// A switch that ends the step at the next block, with [`Error::Stopped`].
+    pub stop: Option<&'a AtomicBool>,
 }
 
 impl<'a> StepInput<'a> {
     /// A mini-batch at a step of a run.
     pub fn new(images: Tensor<4>, labels: &'a Labels, seed: u64, step: u64) -> Self {
-        Self { images, labels, seed, step, momentum: None, given: None, collect_guesses: false }
+        Self { images, labels, seed, step, momentum: None, given: None, collect_guesses: false, stop: None }
+    }
+
+    /// Looked at between blocks: a step that was asked to stop ends there, and nothing of it counts.
+    fn check_stop(&self) -> Result<()> {
+        let stopped = self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed));
+        if stopped { Err(Error::Stopped) } else { Ok(()) }
     }
 }
 
@@ -103,7 +112,7 @@ pub struct StepOutput {
 /// One step's update of a network, by the estimator of `config`.
 ///
 /// # Errors
-/// A combination without meaning.
+/// A combination without meaning; [`Error::Stopped`] if it was asked to stop.
 pub fn step(
     config: &EstimatorConfig,
     network: &Network,
@@ -116,7 +125,7 @@ pub fn step(
 /// [`step`] on anything with the maps of a network.
 ///
 /// # Errors
-/// A combination without meaning.
+/// A combination without meaning; [`Error::Stopped`] if it was asked to stop.
 pub fn step_on(
     config: &EstimatorConfig,
     view: &View<'_>,
@@ -127,8 +136,8 @@ pub fn step_on(
     config.validate_losses(view)?;
     let mut engine = Engine::new(config, view, input);
     engine.output.state = state.clone();
-    Ok(match config.mode {
+    match config.mode {
         Mode::Forward => Sweep::run(engine),
         Mode::Oracle | Mode::Checkpointed => Oracle::run(engine),
-    })
+    }
 }

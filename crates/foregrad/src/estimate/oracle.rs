@@ -15,6 +15,7 @@ use super::mix::{self, MixedSlot};
 use super::prepared::Prepared;
 use super::stage::Window;
 use super::{Granularity, Mode, Space, StepOutput};
+use crate::Result;
 use crate::layers::{AnySaved, Phase, Wanted};
 use crate::ops;
 use crate::vector::ParamVector;
@@ -39,7 +40,7 @@ struct Target {
 
 impl<'a> Oracle<'a> {
     /// One whole step.
-    pub fn run(engine: Engine<'a>) -> StepOutput {
+    pub fn run(engine: Engine<'a>) -> Result<StepOutput> {
         let mut oracle = Self {
             engine,
             window: Window::default(),
@@ -49,6 +50,7 @@ impl<'a> Oracle<'a> {
         };
         let mut x = oracle.engine.input.images.clone();
         for block in 0..oracle.engine.plan.depth {
+            oracle.engine.input.check_stop()?;
             let (mut stage, y) = oracle.engine.stage(block, x, true);
             // The last block's way back begins at once.
             if oracle.is_checkpointed() && block + 1 < oracle.engine.plan.depth {
@@ -58,21 +60,22 @@ impl<'a> Oracle<'a> {
             x = y;
         }
         let last = oracle.engine.plan.depth - 1;
-        (0..=last).for_each(|loss| oracle.walk_back(loss));
+        (0..=last).try_for_each(|loss| oracle.walk_back(loss))?;
         if oracle.engine.plan.estimates_classifier() {
             oracle.classifier();
         }
         oracle.end();
-        oracle.engine.output
+        Ok(oracle.engine.output)
     }
 
     /// The gradient of one loss, back to every block whose target it is.
-    fn walk_back(&mut self, loss: usize) {
+    fn walk_back(&mut self, loss: usize) -> Result<()> {
         let blocks = self.engine.plan.estimated.min(self.engine.plan.depth);
         let aimed: Vec<usize> = (0..blocks).filter(|block| self.engine.plan.target_loss[*block] == loss).collect();
-        let Some(first) = aimed.first().copied() else { return };
+        let Some(first) = aimed.first().copied() else { return Ok(()) };
         let mut y_bar = self.window.stage(loss).loss_bar.clone().expect("the gradient of a target's loss");
         for block in (first..=loss).rev() {
+            self.engine.input.check_stop()?;
             let is_aimed = aimed.contains(&block);
             let weight = self.engine.config.space == Space::Weight || self.is_exact();
             let wanted = Wanted { input: block > first, parameters: is_aimed && weight };
@@ -87,9 +90,10 @@ impl<'a> Oracle<'a> {
             if self.is_last_walk(loss) {
                 self.window.release(block);
             }
-            let Some(x_bar) = part.x_bar else { return };
+            let Some(x_bar) = part.x_bar else { break };
             y_bar = x_bar;
         }
+        Ok(())
     }
 
     /// What a block's forward map saved; with checkpoints, computed again from its input.

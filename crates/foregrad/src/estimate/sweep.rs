@@ -15,6 +15,7 @@ use super::merged::Merged;
 use super::prepared::Prepared;
 use super::stage::{Stage, Window, through};
 use super::{Granularity, Space, StepOutput};
+use crate::Result;
 use crate::layers::Wanted;
 use crate::ops;
 use crate::vector::ParamVector;
@@ -39,18 +40,19 @@ pub struct Sweep<'a> {
 
 impl<'a> Sweep<'a> {
     /// One whole step.
-    pub fn run(engine: Engine<'a>) -> StepOutput {
+    pub fn run(engine: Engine<'a>) -> Result<StepOutput> {
         let merged = Merged::new(engine.config);
         let mut sweep = Self { engine, window: Window::default(), flights: Vec::new(), merged, kept: BTreeMap::new() };
         let mut x = sweep.engine.input.images.clone();
         for block in 0..sweep.engine.plan.depth {
+            sweep.engine.input.check_stop()?;
             x = match sweep.merged.take_if(|_| Merged::carries(&sweep.engine, block)) {
                 Some(merged) => sweep.carry(merged, block, x),
                 None => sweep.visit(block, x),
             };
             sweep.window.keep_last(sweep.engine.plan.lag);
         }
-        sweep.engine.output
+        Ok(sweep.engine.output)
     }
 
     /// A block's forward map, its losses, and everything that becomes known there.

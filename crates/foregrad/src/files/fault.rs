@@ -70,6 +70,8 @@ pub(super) enum Course {
 #[derive(Debug)]
 struct Armed {
     plan: Plan,
+    /// Only calls of this kind count; none is every kind.
+    kind: Option<Operation>,
     calls: AtomicUsize,
     struck: Mutex<Option<(Operation, PathBuf)>>,
 }
@@ -84,7 +86,16 @@ pub struct Injected(Arc<Armed>);
 
 /// Puts a plan in force for the whole process.
 pub fn inject(plan: Plan) -> Injected {
-    let armed = Arc::new(Armed { plan, calls: AtomicUsize::new(0), struck: Mutex::new(None) });
+    armed(plan, None)
+}
+
+/// Puts a plan in force for the whole process, of which only calls of one kind count.
+pub fn inject_into(kind: Operation, plan: Plan) -> Injected {
+    armed(plan, Some(kind))
+}
+
+fn armed(plan: Plan, kind: Option<Operation>) -> Injected {
+    let armed = Arc::new(Armed { plan, kind, calls: AtomicUsize::new(0), struck: Mutex::new(None) });
     plans().push(armed.clone());
     COUNT.fetch_add(1, Ordering::SeqCst);
     Injected(armed)
@@ -134,6 +145,9 @@ pub(super) fn is_dead(path: &Path) -> bool {
 
 impl Armed {
     fn strike(&self, operation: Operation, path: &Path) -> io::Result<Option<Course>> {
+        if self.kind.is_some_and(|kind| kind != operation) {
+            return Ok(None);
+        }
         let call = self.calls.fetch_add(1, Ordering::SeqCst);
         let lasting = self.plan.lasting || self.plan.fault == Fault::Crash;
         if call < self.plan.at || (call > self.plan.at && !lasting) {

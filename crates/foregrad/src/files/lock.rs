@@ -30,6 +30,16 @@ impl Lock {
         &mut self.file
     }
 
+    /// What the running kernel knows the locked file by, where it tells: whoever locks the same file there is excluded.
+    ///
+    /// # Errors
+    /// A file that cannot be looked at.
+    pub fn number(&self) -> Result<Option<String>> {
+        let path = self.file.path();
+        let metadata = attempt(Operation::Inspect, path, || self.file.inner().metadata());
+        Ok(number(&metadata.map_err(Error::io("read", path))?))
+    }
+
     /// Whether the locked file is still the one of its name: a file that was removed or replaced excludes nobody.
     ///
     /// # Errors
@@ -46,6 +56,17 @@ impl Lock {
         };
         same().map_err(Error::io("read", path))
     }
+}
+
+#[cfg(unix)]
+fn number(metadata: &std::fs::Metadata) -> Option<String> {
+    use std::os::unix::fs::MetadataExt;
+    Some(format!("{}:{}", metadata.dev(), metadata.ino()))
+}
+
+#[cfg(not(unix))]
+fn number(_: &std::fs::Metadata) -> Option<String> {
+    None
 }
 
 #[cfg(unix)]

@@ -145,6 +145,14 @@ pub fn kind(path: &Path) -> Result<Option<Kind>> {
     }))
 }
 
+/// Where a link leads; none if there is nothing of this name.
+///
+/// # Errors
+/// A path that is no link, or cannot be looked at.
+pub fn link_target(path: &Path) -> Result<Option<PathBuf>> {
+    if_there(attempt(Operation::Inspect, path, || std::fs::read_link(path)), path)
+}
+
 /// The paths in a folder, in order.
 ///
 /// # Errors
@@ -252,6 +260,16 @@ pub fn remove_unfinished(folder: &Path) -> Result<()> {
         remove_if_there(path)?;
     }
     Ok(())
+}
+
+/// A path as it can be pasted into a shell, whatever bytes its name has.
+pub fn pasted(path: &Path) -> String {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    let plain = shlex::try_quote(path.to_str().unwrap_or_default()).ok();
+    match plain.filter(|text| path.to_str().is_some() && !text.contains(char::is_control)) {
+        Some(quoted) => quoted.into_owned(),
+        None => format!("$'{}'", bytes.escape_ascii()),
+    }
 }
 
 fn folder_of(path: &Path) -> &Path {

@@ -1,6 +1,6 @@
 use std::io::Write;
 
-use super::fault::{Fault, Injected, Operation, Plan, inject};
+use super::fault::{Fault, Injected, Operation, Plan, inject, inject_into};
 use super::*;
 
 fn folder() -> tempfile::TempDir {
@@ -135,4 +135,43 @@ fn a_file_system_without_locks_says_so_and_other_errors_are_told() {
     }
     let _injected = strike(dir.path(), 1, Fault::Error(libc::EIO));
     assert!(!try_lock(&path).expect_err("a fault").is_usage());
+}
+
+#[test]
+fn only_calls_of_the_planned_kind_fail() {
+    let dir = folder();
+    let path = dir.path().join("lock");
+    let plan = Plan { under: dir.path().to_path_buf(), at: 0, fault: Fault::Error(libc::ENOLCK), lasting: true };
+    let injected = inject_into(Operation::Lock, plan);
+    write_atomically(&path, b"").expect("a file");
+    assert!(matches!(try_lock(&path), Ok(Locking::Unsupported)));
+    assert_eq!((injected.calls(), injected.struck()), (1, Some((Operation::Lock, path))));
+}
+
+#[cfg(unix)]
+#[test]
+fn links_tell_where_they_lead() {
+    let dir = folder();
+    let link = dir.path().join("link");
+    assert_eq!(link_target(&link).expect("none"), None);
+    std::os::unix::fs::symlink("elsewhere", &link).expect("a link");
+    assert_eq!(link_target(&link).expect("a link"), Some("elsewhere".into()));
+    let Ok(Locking::Held(lock)) = try_lock(&dir.path().join("a")) else { panic!("nobody holds it") };
+    let Ok(Locking::Held(other)) = try_lock(&dir.path().join("b")) else { panic!("nobody holds it") };
+    assert!(lock.number().expect("a file").is_some() && lock.number().ok() != other.number().ok());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pasted_path_is_the_path() {
+    use std::os::unix::ffi::OsStrExt;
+    for name in
+        [&b"runs/first"[..], b"two words", b"it's", "Gr\u{f6}\u{df}e \"q\" & <b> $HOME".as_bytes(), b"caf\xe9 d'\n"]
+    {
+        let path = Path::new(std::ffi::OsStr::from_bytes(name));
+        let command = format!("printf %s {}", pasted(path));
+        let echoed = std::process::Command::new("bash").args(["-c", &command]).output().expect("a shell");
+        assert_eq!(echoed.stdout, name, "{command}");
+    }
+    assert_eq!(pasted(Path::new("runs/first")), "runs/first");
 }

@@ -34,17 +34,17 @@ pub use table::{Cell, Column, Table};
 
 use std::path::{Path, PathBuf};
 
+use crate::Result;
 use crate::files;
 use crate::study::{Ending, Results, RunResult};
 use crate::train::Score;
-use crate::{Error, Result};
 
 /// Writes `report.html`, `report.md`, `report.tex`, `rows.csv` and `rows.parquet` into a folder, which is made if there is none.
 ///
 /// # Errors
 /// A file that cannot be written.
 pub fn write(results: &Results, folder: &Path) -> Result<Vec<PathBuf>> {
-    std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+    files::create_folder(folder)?;
     let summary = Summary::of(results);
     let files = [
         ("report.html", html(results, Page::File).into_bytes()),

@@ -10,7 +10,7 @@ use super::rows::status;
 use super::summary::Summary;
 use super::table::{Cell, Table};
 use crate::Error;
-use crate::study::{Ending, Results, RunResult};
+use crate::study::{Results, Row, RunResult};
 use crate::train::Score;
 
 /// Where the page lives.
@@ -128,10 +128,7 @@ fn rows(table: &Table) -> Rows {
 fn run(run: &RunResult) -> Run {
     let scores = last_scores(run);
     let network = scores.test.last().copied().flatten();
-    let error = run.row.as_ref().and_then(|row| match &row.ending {
-        Ending::Failed { error } => Some(error.clone()),
-        Ending::Done { .. } => None,
-    });
+    let error = run.row.as_ref().and_then(Row::failure);
     let sets = [("train", scores.train), ("test", scores.test), ("validation", scores.validation)];
     let sets: Vec<_> = sets.into_iter().filter(|(_, set)| !set.is_empty()).collect();
     let depth = scores.train.len().max(scores.test.len());

@@ -100,10 +100,7 @@ fn machine(run: &RunResult) -> Option<&Machine> {
 }
 
 fn error(run: &RunResult) -> Option<String> {
-    match &run.row.as_ref()?.ending {
-        Ending::Failed { error } => Some(error.clone()),
-        Ending::Done { .. } => None,
-    }
+    run.row.as_ref()?.failure()
 }
 
 /// How far a run is: `done`, `failed`, `begun` or `missing`.

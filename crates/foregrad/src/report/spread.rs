@@ -8,8 +8,10 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Spread {
     /// The mean.
+    #[serde(with = "crate::numbers")]
     pub mean: f64,
     /// The sample deviation; none of a single run.
+    #[serde(with = "crate::numbers::optional")]
     pub deviation: Option<f64>,
     /// Over how many runs.
     pub runs: usize,

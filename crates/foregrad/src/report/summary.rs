@@ -102,9 +102,9 @@ impl Summary {
         };
         let mut combinations: Vec<Combination> = groups.iter().map(combination).collect();
         mark_best(&mut combinations);
-        let failure = |run: &RunResult| match &run.row.as_ref()?.ending {
-            Ending::Failed { error } => Some(Failure { run: run.planned.name.clone(), error: error.clone() }),
-            Ending::Done { .. } => None,
+        let failure = |run: &RunResult| {
+            let error = run.row.as_ref()?.failure()?;
+            Some(Failure { run: run.planned.name.clone(), error })
         };
         let failures: Vec<Failure> = results.runs.iter().filter_map(failure).collect();
         let missing: Vec<&RunResult> = results.runs.iter().filter(|run| run.row.is_none()).collect();
@@ -232,7 +232,11 @@ fn chosen(results: &Results, group: &[usize]) -> Option<Vec<usize>> {
     }
     let accuracy = |run: &usize| {
         let row = results.runs[*run].row.as_ref()?;
-        if row.is_failed() { Some(0.0) } else { row.validation_accuracy() }
+        if row.is_failed() {
+            Some(0.0)
+        } else {
+            row.validation_accuracy().map(|own| if own.is_nan() { 0.0 } else { own })
+        }
     };
     let mut best: Option<(f64, Vec<usize>)> = None;
     for (_, members) in candidates {

@@ -6,7 +6,8 @@ use std::path::Path;
 use serde::Deserialize;
 use toml::{Spanned, Table, Value};
 
-use super::planned::Planned;
+use super::planned::{LONGEST_NAME, Planned};
+use crate::files;
 use crate::train::RunConfig;
 use crate::{Error, Result};
 
@@ -126,7 +127,7 @@ impl Study {
             return Self::from_toml(text, Path::new(&format!("{name_or_file}.toml")));
         }
         let path = Path::new(name_or_file);
-        if !path.exists() && path.extension().is_none() {
+        if path.extension().is_none() && files::kind(path)?.is_none() {
             let names: Vec<_> = super::PRESETS.iter().map(|(name, _)| *name).collect();
             return Err(Error::unknown_name("study", name_or_file, &names));
         }
@@ -138,8 +139,7 @@ impl Study {
     /// # Errors
     /// A file that cannot be read or is no study: the message names the line.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
-        Self::from_toml(&text, path)
+        Self::from_toml(&files::read_text(path)?, path)
     }
 
     /// A study from text; `path` is named in errors.
@@ -187,12 +187,24 @@ impl Study {
         if runs.is_empty() {
             return Err(self.wrong(0, "at least one run", "none: all combinations are excluded"));
         }
-        let mut names: Vec<&str> = runs.iter().map(|run| run.name.as_str()).collect();
-        names.sort_unstable();
-        match names.windows(2).find(|pair| pair[0] == pair[1]) {
-            Some(pair) => Err(self.wrong(0, "runs with names of their own", format!("two runs named `{}`", pair[0]))),
-            None => Ok(runs),
+        self.check_names(&runs)?;
+        Ok(runs)
+    }
+
+    /// Every run has a folder of its own, whose name a file system can hold.
+    fn check_names(&self, runs: &[Planned]) -> Result<()> {
+        if let Some(run) = runs.iter().find(|run| run.name.len() > LONGEST_NAME) {
+            let expected = format!("names of runs of at most {LONGEST_NAME} bytes, which a file's name may have");
+            let found = format!("{} in `{}`; give the values shorter names", run.name.len(), run.name);
+            return Err(self.wrong(0, &expected, found));
         }
+        let mut known: BTreeMap<&str, &Planned> = BTreeMap::new();
+        for run in runs {
+            if let Some(other) = known.insert(&run.name, run) {
+                return Err(self.wrong(0, "runs with names of their own", clash(other, run)));
+            }
+        }
+        Ok(())
     }
 
     fn planned(&self, chosen: &[&Choice], seed: u64) -> Result<Planned> {
@@ -262,13 +274,15 @@ impl Study {
         if !is_name(&self.name) || self.name.starts_with('.') {
             return Err(self.wrong(0, "a name of letters, digits, `-` and `_`", format!("`{}`", self.name)));
         }
+        if self.name.len() > LONGEST_NAME {
+            let expected = format!("a name of at most {LONGEST_NAME} bytes, which a folder's may have");
+            return Err(self.wrong(0, &expected, format!("{}", self.name.len())));
+        }
         if self.seeds.is_empty() {
             return Err(self.wrong(0, "at least one seed", "none"));
         }
+        self.check_axes()?;
         let known: Vec<&str> = self.axes.iter().map(|axis| axis.name.as_str()).collect();
-        if let Some(axis) = self.axes.iter().find(|axis| axis.values.is_empty()) {
-            return Err(self.wrong(0, "axes with values", format!("axis `{}` with none", axis.name)));
-        }
         for excluded in &self.exclusions {
             for (name, value) in excluded.get_ref() {
                 let place = excluded.span().start;
@@ -300,11 +314,40 @@ impl Study {
         Ok(())
     }
 
+    /// Every axis has values, and a name that no other has.
+    fn check_axes(&self) -> Result<()> {
+        for (number, axis) in self.axes.iter().enumerate() {
+            let Some(first) = axis.values.first() else {
+                return Err(self.wrong(0, "axes with values", format!("axis `{}` with none", axis.name)));
+            };
+            if self.axes[..number].iter().any(|other| other.name == axis.name) {
+                let found = format!("a second axis `{}` with these values", axis.name);
+                return Err(self.wrong(first.span().start, "axes with names of their own", found));
+            }
+        }
+        Ok(())
+    }
+
     /// An error that names the file and the line of a place in it.
     fn wrong(&self, place: usize, expected: &str, found: impl Into<String>) -> Error {
         let line = self.text.get(..place).map_or(1, |before| before.matches('\n').count() + 1);
         Error::bad_file(format!("{}:{line}", self.path.display()), expected, found)
     }
+}
+
+/// How two runs come to one name.
+fn clash(one: &Planned, other: &Planned) -> String {
+    let differing = one.choices.iter().zip(&other.choices).find(|(one, other)| one != other);
+    let why = differing.map_or_else(
+        || "a value or a seed is given twice".to_string(),
+        |((axis, one), (_, other))| {
+            format!(
+                "values `{one}` and `{other}` of axis `{axis}` differ only in what a folder's name cannot tell apart \
+                 (signs, spaces, capital letters); name them otherwise"
+            )
+        },
+    );
+    format!("two runs named `{}`: {why}", one.name)
 }
 
 /// Sets the values of `changes`, table by table.

@@ -1,21 +1,23 @@
 //! What a row says of the machine.
 
+use std::path::Path;
 use std::time::SystemTime;
 
 use super::Machine;
+use crate::files;
 use crate::train::RunConfig;
 
 /// The host's name; `unknown` where the system does not tell.
 pub(super) fn host() -> String {
-    let told =
-        ["/proc/sys/kernel/hostname", "/etc/hostname"].iter().find_map(|file| std::fs::read_to_string(file).ok());
+    let read = |file: &&str| files::read_text(Path::new(file)).ok();
+    let told = ["/proc/sys/kernel/hostname", "/etc/hostname"].iter().find_map(read);
     let told = told.or_else(|| std::env::var("HOSTNAME").or_else(|_| std::env::var("COMPUTERNAME")).ok());
     told.map(|name| name.trim().to_string()).filter(|name| !name.is_empty()).unwrap_or_else(|| "unknown".into())
 }
 
 /// The processor's name; `unknown` where the system does not tell.
 fn processor() -> String {
-    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let text = files::read_text(Path::new("/proc/cpuinfo")).unwrap_or_default();
     let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     name.map_or_else(|| "unknown".into(), |(_, name)| name.trim().to_string())
 }

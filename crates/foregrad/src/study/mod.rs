@@ -12,9 +12,9 @@ mod planned;
 mod results;
 mod row;
 
-pub use claim::{Claim, Holder, STALE, held};
+pub use claim::{Claim, Holder, PATIENCE, Sighting, Standing, Watch};
 pub use definition::{Axis, Study};
-pub use execute::{Attempt, execute};
+pub use execute::{Attempt, Terms, execute};
 pub use paper::{Published, published};
 pub use planned::Planned;
 pub use results::{Results, RunResult, prepare, run_folder};

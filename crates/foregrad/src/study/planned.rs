@@ -2,6 +2,9 @@
 
 use crate::train::RunConfig;
 
+/// Bytes that a file's name may have on the file systems in use.
+pub(super) const LONGEST_NAME: usize = 255;
+
 /// One combination of a study's values with a seed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Planned {
@@ -22,9 +25,42 @@ impl Planned {
     }
 }
 
-/// A name as part of a folder's: letters, digits and full stops, everything else a single dash.
+/// A name as part of a folder's: letters and digits of all scripts, signs such as emoji, and full stops; everything else a
+/// single dash. Small letters only, since some file systems take them for the large ones. What would vanish is spelt out.
 fn plain(name: &str) -> String {
-    let kept = name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c.to_ascii_lowercase() } else { '-' });
-    let dashed: String = kept.collect();
-    dashed.split('-').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-")
+    let kept = |c: char| c.is_alphanumeric() || c == '.' || !(c.is_ascii() || c.is_whitespace() || c.is_control());
+    let dashed: String = name.to_lowercase().chars().map(|c| if kept(c) { c } else { '-' }).collect();
+    let plain = dashed.split('-').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-");
+    match (plain.is_empty(), name.is_empty()) {
+        (false, _) => plain,
+        (true, true) => "empty".into(),
+        (true, false) => name.chars().map(|c| format!("u{:x}", u32::from(c))).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_all_scripts_become_parts_of_a_folders() {
+        let names = [
+            ("Local Guess", "local-guess"),
+            ("0.25", "0.25"),
+            ("a/b\\c:d", "a-b-c-d"),
+            ("-0.5", "0.5"),
+            ("Größe", "größe"),
+            ("ΑΣ", "ας"),
+            ("数据 集", "数据-集"),
+            ("🚀 fast", "🚀-fast"),
+            ("🚀", "🚀"),
+            ("+", "u2b"),
+            ("-", "u2d"),
+            ("", "empty"),
+            ("a\u{2028}b\u{7f}c\n", "a-b-c"),
+        ];
+        for (name, expected) in names {
+            assert_eq!(plain(name), expected, "{name}");
+        }
+    }
 }

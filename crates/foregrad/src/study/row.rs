@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::planned::Planned;
 use crate::files;
-use crate::train::{EpochRecord, Score};
+use crate::train::{EpochRecord, RunConfig, RunFolder, Score};
 use crate::{Error, Result};
 
 /// The file of a row in a run's folder.
@@ -68,8 +68,10 @@ pub struct Machine {
     /// The program's version and source revision.
     pub version: String,
     /// Seconds of training, tests not counted.
+    #[serde(with = "crate::numbers")]
     pub seconds: f64,
     /// Training images a second, the mean over epochs.
+    #[serde(with = "crate::numbers")]
     pub images_per_second: f64,
     /// Largest resident memory of the run's process, bytes.
     pub peak_memory: u64,
@@ -78,7 +80,8 @@ pub struct Machine {
 }
 
 impl Row {
-    /// The row of a run that is done, from its epochs; `None` if there is none.
+    /// The row of a run whose epochs are done, from these; `None` if there is none. It has failed if the network's own last
+    /// loss is not finite.
     pub fn done(planned: &Planned, epochs: &[EpochRecord], mut machine: Machine) -> Option<Self> {
         let last = epochs.last()?.clone();
         machine.seconds = epochs.iter().map(|epoch| epoch.seconds).sum();
@@ -86,7 +89,9 @@ impl Row {
             epochs.iter().map(|epoch| epoch.images_per_second).sum::<f64>() / epochs.len() as f64;
         machine.peak_memory = epochs.iter().map(|epoch| epoch.peak_memory).max().unwrap_or(0);
         let EpochRecord { epoch, step, train, test, validation, .. } = last;
-        Some(Self::of(planned, Ending::Done { epochs: epoch, steps: step, train, test, validation }, machine))
+        let row = Self::of(planned, Ending::Done { epochs: epoch, steps: step, train, test, validation }, machine);
+        let failed = row.failure().map(|error| Ending::Failed { error });
+        Some(Self { ending: failed.unwrap_or(row.ending), ..row })
     }
 
     /// The row of a run that failed.
@@ -111,9 +116,33 @@ impl Row {
         Some(validation.last()?.as_ref()?.accuracy)
     }
 
+    /// Why the run failed, if it did: a network whose own last loss is not finite has learnt nothing, whatever its row says.
+    pub fn failure(&self) -> Option<String> {
+        match &self.ending {
+            Ending::Failed { error } => Some(error.clone()),
+            Ending::Done { epochs, train, test, validation, .. } => {
+                let of_network = [("training", train), ("test", test), ("validation", validation)];
+                let loss = |set: &[Option<Score>]| set.last().copied().flatten().map(|score| score.loss);
+                let wrong = of_network.iter().find(|(_, set)| loss(set).is_some_and(|loss| !loss.is_finite()));
+                wrong.map(|(images, _)| format!("the {images} loss is not finite after epoch {epochs}"))
+            }
+        }
+    }
+
     /// Whether the run failed.
     pub fn is_failed(&self) -> bool {
-        matches!(self.ending, Ending::Failed { .. })
+        self.failure().is_some()
+    }
+
+    /// Whether the run, tried again by this machine with these settings, would fail in the same way to the last bit.
+    ///
+    /// # Errors
+    /// Settings in the run's folder that cannot be read.
+    pub fn is_replayed(&self, folder: &Path, config: &RunConfig, machine: &Machine) -> Result<bool> {
+        let saved = RunFolder::config(folder)?;
+        let of = |machine: &Machine| (machine.version.clone(), machine.threads, machine.instructions.clone());
+        let is_same_machine = of(&self.machine) == of(machine) && self.machine.device == machine.device;
+        Ok(is_same_machine && saved.data.dir == config.data.dir)
     }
 
     /// Writes it into a run's folder.
@@ -132,11 +161,7 @@ impl Row {
     /// A damaged row: the message names the file and the line.
     pub fn read(folder: &Path) -> Result<Option<Self>> {
         let path = folder.join(FILE);
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::io("read", path)(error)),
-        };
+        let Some(text) = files::read_text_if_there(&path)? else { return Ok(None) };
         let row = serde_json::from_str(&text).map_err(|error| {
             let place = format!("{}:{}", path.display(), error.line());
             Error::bad_file(
@@ -153,7 +178,104 @@ impl Row {
     /// # Errors
     /// A file that cannot be removed.
     pub fn remove(folder: &Path) -> Result<()> {
-        let path = folder.join(FILE);
-        std::fs::remove_file(&path).map_err(Error::io("write", path))
+        files::remove(&folder.join(FILE))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::study::Study;
+
+    fn planned() -> Planned {
+        let study = Study::from_toml("name = 's'\nquestion = '?'", Path::new("s.toml")).expect("a study");
+        study.runs().expect("runs").remove(0)
+    }
+
+    fn machine() -> Machine {
+        Machine::this(&RunConfig::default(), "1")
+    }
+
+    /// An epoch of a head and the network, of given losses.
+    fn epoch(head: f64, [train, test, validation]: [f64; 3]) -> EpochRecord {
+        let scores = |loss: f64| vec![Some(Score { loss: head, accuracy: 0.5 }), Some(Score { loss, accuracy: 0.5 })];
+        EpochRecord {
+            epoch: 2,
+            step: 20,
+            rate: 0.1,
+            train: scores(train),
+            test: scores(test),
+            validation: scores(validation),
+            zero_guesses: 0,
+            images_per_second: 10.0,
+            seconds: 1.0,
+            peak_memory: 1,
+        }
+    }
+
+    #[test]
+    fn a_run_fails_by_its_networks_loss_and_not_by_a_heads() {
+        let row = |head, losses| Row::done(&planned(), &[epoch(head, losses)], machine()).expect("a row");
+        let healthy = row(f64::NAN, [1.0; 3]);
+        assert!(!healthy.is_failed() && healthy.test_accuracy() == Some(0.5));
+        let wrong = [
+            ([f64::NAN, 1.0, 1.0], "training loss"),
+            ([1.0, f64::INFINITY, 1.0], "test loss"),
+            ([1.0, 1.0, f64::NEG_INFINITY], "validation loss"),
+        ];
+        for (losses, name) in wrong {
+            let failed = row(1.0, losses);
+            assert!(matches!(&failed.ending, Ending::Failed { error } if error.contains(name)), "{failed:?}");
+            assert_eq!(failed.test_accuracy(), None);
+        }
+    }
+
+    #[test]
+    fn rows_hold_what_is_not_finite_and_older_ones_are_read() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut row = Row::done(&planned(), &[epoch(f64::INFINITY, [1.0; 3])], machine()).expect("a row");
+        row.machine.seconds = f64::NAN;
+        row.write(dir.path()).expect("a file");
+        let text = std::fs::read_to_string(dir.path().join(FILE)).expect("a file");
+        assert!(text.contains("\"Infinity\"") && text.contains("\"NaN\"") && !text.contains("null"), "{text}");
+        let read = Row::read(dir.path()).expect("readable").expect("a row");
+        assert!(read.machine.seconds.is_nan() && !read.is_failed());
+        // As it was written before: the network's loss on the test images, too, was no number.
+        std::fs::write(dir.path().join(FILE), text.replace("\"Infinity\"", "null").replace("1.0", "null"))
+            .expect("a file");
+        let old = Row::read(dir.path()).expect("readable").expect("a row");
+        assert!(old.failure().is_some_and(|failure| failure.contains("not finite after epoch 2")), "{old:?}");
+    }
+
+    #[test]
+    fn only_a_missing_row_is_none() {
+        use crate::files::fault::{Fault, Plan, inject};
+        let dir = tempfile::tempdir().expect("a folder");
+        assert_eq!(Row::read(dir.path()).expect("none"), None);
+        let _away = inject(Plan { under: dir.path().into(), at: 0, fault: Fault::Error(libc::EIO), lasting: true });
+        assert!(Row::read(dir.path()).is_err());
+    }
+
+    #[test]
+    fn a_failure_is_replayed_unless_something_differs() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let config = RunConfig::default();
+        std::fs::write(dir.path().join("config.toml"), config.to_toml()).expect("a file");
+        let error = Error::NotFinite { what: "the loss".into(), step: 1, advice: "x".into() };
+        let row = Row::failed(&planned(), &error, machine());
+        let is_replayed =
+            |config: &RunConfig, machine: &Machine| row.is_replayed(dir.path(), config, machine).expect("settings");
+        assert!(is_replayed(&config, &Machine { ended: 0, host: "another".into(), ..machine() }));
+        for other in [
+            Machine { version: "2".into(), ..machine() },
+            Machine { threads: machine().threads + 1, ..machine() },
+            Machine { device: "cuda:0".into(), ..machine() },
+            Machine { instructions: "another".into(), ..machine() },
+        ] {
+            assert!(!is_replayed(&config, &other), "{other:?}");
+        }
+        let mut moved = config;
+        moved.data.dir = Some("elsewhere".into());
+        assert!(!is_replayed(&moved, &machine()));
     }
 }

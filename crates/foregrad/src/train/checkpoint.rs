@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::weights::{self, Metadata};
 use super::{Plateau, RunConfig, Tally};
 use crate::estimate::EstimatorState;
+use crate::files;
 use crate::rng::Placement;
 use crate::vector::ParamVector;
 use crate::{Error, Result};
@@ -41,10 +42,12 @@ pub struct Position {
     /// Zero guesses of the epoch so far.
     pub zero_guesses: usize,
     /// Seconds of training in the epoch so far.
+    #[serde(with = "crate::numbers")]
     pub seconds: f64,
     /// The plateau schedule's state.
     pub plateau: Plateau,
     /// Mixing's baselines.
+    #[serde(with = "crate::numbers::by_name")]
     pub baselines: BTreeMap<String, f64>,
     /// Steps that Adam's moments have seen.
     pub ages: BTreeMap<String, usize>,
@@ -125,13 +128,15 @@ impl Checkpoint {
     }
 }
 
-/// The checkpoints of a folder, oldest first.
-pub fn list(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    let numbered = entries.flatten().filter_map(|entry| Some((step_of(&entry.path())?, entry.path())));
-    let mut found: Vec<(u64, PathBuf)> = numbered.collect();
+/// The checkpoints of a folder by their steps, oldest first; none of a folder that is missing.
+///
+/// # Errors
+/// A folder that is there and cannot be read.
+pub fn list(folder: &Path) -> Result<Vec<(u64, PathBuf)>> {
+    let paths = files::list_if_there(folder)?.unwrap_or_default();
+    let mut found: Vec<_> = paths.into_iter().filter_map(|path| Some((step_of(&path)?, path))).collect();
     found.sort();
-    found.into_iter().map(|(_, path)| path).collect()
+    Ok(found)
 }
 
 /// The step in a checkpoint's name; none for any other file, such as a copy that a user keeps beside them.

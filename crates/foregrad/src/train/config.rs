@@ -1,12 +1,14 @@
 //! A run's settings: complete, so that a file of them reruns the run.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::{OptimizerConfig, OptimizerKind, ScheduleConfig};
 use crate::data::{self, LoadOptions};
 use crate::estimate::{EstimatorConfig, Origin};
+use crate::files;
 use crate::models::ModelConfig;
 use crate::{Error, Result};
 
@@ -16,7 +18,8 @@ use crate::{Error, Result};
 pub struct DataConfig {
     /// A name of [`data::DATASETS`].
     pub dataset: String,
-    /// The folder of its files.
+    /// The folder of its files; a path that is no UTF-8 is refused by [`RunConfig::validate`].
+    #[serde(serialize_with = "as_text")]
     pub dir: Option<PathBuf>,
     /// At most this many training images.
     pub train_limit: Option<usize>,
@@ -33,6 +36,10 @@ impl Default for DataConfig {
         let dataset = "glyphs".into();
         Self { dataset, dir: None, train_limit: None, test_limit: None, validation: 0, augment: None }
     }
+}
+
+fn as_text<S: Serializer>(dir: &Option<PathBuf>, target: S) -> std::result::Result<S::Ok, S::Error> {
+    dir.as_ref().map(|dir| dir.to_string_lossy()).serialize(target)
 }
 
 impl DataConfig {
@@ -73,6 +80,10 @@ pub struct RunConfig {
     pub probe_every: u64,
     /// Epochs between two checkpoints; 0 is only at the end.
     pub checkpoint_every: u64,
+    /// Steps between two checkpoints, besides; 0 is none.
+    pub checkpoint_steps: u64,
+    /// Minutes between two checkpoints, besides; 0 is none.
+    pub checkpoint_minutes: f64,
     /// Checkpoints to keep.
     pub keep_checkpoints: usize,
     /// Which images.
@@ -97,6 +108,8 @@ impl Default for RunConfig {
             device: "cpu".into(),
             probe_every: 0,
             checkpoint_every: 1,
+            checkpoint_steps: 0,
+            checkpoint_minutes: 0.0,
             keep_checkpoints: 2,
             data: DataConfig::default(),
             model: ModelConfig { width: 0.25, ..Default::default() },
@@ -113,7 +126,7 @@ impl RunConfig {
     /// # Errors
     /// A file that cannot be read, or that holds anything else.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+        let text = files::read_text(path)?;
         Self::from_toml(&text).map_err(|found| Error::bad_file(path, "a run's settings", found))
     }
 
@@ -132,6 +145,29 @@ impl RunConfig {
     /// # Errors
     /// [`Error::OutOfRange`] and what the parts refuse.
     pub fn validate(&self) -> Result<()> {
+        self.validate_counts()?;
+        // More minutes than a clock can count are none that a run will see.
+        if !(0.0..=1e9).contains(&self.checkpoint_minutes) {
+            let expected = "a number of minutes from 0 to 1e9";
+            return Err(Error::out_of_range("--checkpoint-minutes", self.checkpoint_minutes, expected));
+        }
+        if let Some(dir) = self.data.dir.as_ref().filter(|dir| dir.to_str().is_none()) {
+            let expected = "a path in UTF-8, as the file of settings is; a link of another name will do";
+            return Err(Error::out_of_range("--data-dir", dir.display(), expected));
+        }
+        self.optimizer.validate()?;
+        self.schedule.validate()?;
+        let has_buffer = self.optimizer.kind == OptimizerKind::Sgd && self.optimizer.momentum > 0.0;
+        if matches!(self.estimator.guess.origin(), Origin::Buffer) && !has_buffer {
+            let reason = "the guess `momentum` is the buffer of SGD with momentum, which this optimiser lacks";
+            return Err(Error::meaningless(reason, "--optimizer sgd --momentum 0.9"));
+        }
+        self.model.validate()?;
+        self.estimator.validate(self.model.depth()?)?;
+        self.data.load_options(self.seed).validate(&self.data.dataset)
+    }
+
+    fn validate_counts(&self) -> Result<()> {
         if !(1..=MOST_EPOCHS).contains(&self.epochs) {
             return Err(Error::out_of_range("--epochs", self.epochs, format!("from 1 to {MOST_EPOCHS}")));
         }
@@ -147,16 +183,52 @@ impl RunConfig {
             let expected = format!("at most the {images} training images");
             return Err(Error::out_of_range("--batch", self.batch, expected));
         }
-        self.optimizer.validate()?;
-        self.schedule.validate()?;
-        let has_buffer = self.optimizer.kind == OptimizerKind::Sgd && self.optimizer.momentum > 0.0;
-        if matches!(self.estimator.guess.origin(), Origin::Buffer) && !has_buffer {
-            let reason = "the guess `momentum` is the buffer of SGD with momentum, which this optimiser lacks";
-            return Err(Error::meaningless(reason, "--optimizer sgd --momentum 0.9"));
+        Ok(())
+    }
+}
+
+/// A setting that two runs do not share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// Its place in a file of settings: `optimizer.rate`.
+    pub setting: String,
+    /// Its value in one run; `none` where it is left out.
+    pub own: String,
+    /// Its value in the other.
+    pub other: String,
+}
+
+impl RunConfig {
+    /// The settings in which another run differs, less those of the machine that change no result: data folder, threads and
+    /// device.
+    pub fn differences(&self, other: &Self) -> Vec<Difference> {
+        let [own, other] = [self, other].map(Self::comparable);
+        let paths: BTreeSet<&String> = own.keys().chain(other.keys()).collect();
+        let text =
+            |values: &BTreeMap<String, String>, path: &String| values.get(path).map_or("none".into(), Clone::clone);
+        let difference =
+            |path: &String| Difference { setting: path.clone(), own: text(&own, path), other: text(&other, path) };
+        paths.into_iter().map(difference).filter(|difference| difference.own != difference.other).collect()
+    }
+
+    /// Settings by their place, as text.
+    fn comparable(&self) -> BTreeMap<String, String> {
+        let mut config = Self { threads: 0, device: String::new(), ..self.clone() };
+        config.data.dir = None;
+        let mut settings = BTreeMap::new();
+        flatten("", &toml::Value::try_from(config).expect("settings are plain values"), &mut settings);
+        settings
+    }
+}
+
+fn flatten(path: &str, value: &toml::Value, settings: &mut BTreeMap<String, String>) {
+    match value {
+        toml::Value::Table(table) => {
+            let below = |name: &str| if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
+            table.iter().for_each(|(name, value)| flatten(&below(name), value, settings));
         }
-        self.model.validate()?;
-        self.estimator.validate(self.model.depth()?)?;
-        self.data.load_options(self.seed).validate(&self.data.dataset)
+        toml::Value::String(text) => drop(settings.insert(path.into(), text.clone())),
+        value => drop(settings.insert(path.into(), value.to_string())),
     }
 }
 
@@ -200,5 +272,29 @@ mod tests {
         bufferless.estimator.guess = "momentum".parse().expect("a guess");
         bufferless.optimizer.kind = OptimizerKind::Adam;
         assert!(bufferless.validate().expect_err("no buffer").to_string().contains("--optimizer sgd"));
+    }
+
+    #[test]
+    fn differences_name_every_setting_but_those_of_the_machine() {
+        let saved = RunConfig::default();
+        let mut given = RunConfig { threads: 7, device: "cuda:0".into(), epochs: 9, ..saved.clone() };
+        given.data.dir = Some("elsewhere".into());
+        given.optimizer.rate = 0.25;
+        given.estimator.mix = Some(2);
+        let named: Vec<_> = saved.differences(&given).into_iter().map(|d| [d.setting, d.own, d.other]).collect();
+        let expected = [["epochs", "4", "9"], ["estimator.mix", "none", "2"], ["optimizer.rate", "0.05", "0.25"]];
+        assert_eq!(named, expected.map(|row| row.map(String::from)));
+        assert_eq!(saved.differences(&saved), []);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_whose_name_is_no_text_is_refused_and_never_a_panic() {
+        use std::os::unix::ffi::OsStrExt;
+        let mut config = RunConfig::default();
+        config.data.dir = Some(std::ffi::OsStr::from_bytes(b"caf\xe9").into());
+        assert!(config.to_toml().contains("caf"));
+        let error = config.validate().expect_err("no UTF-8").to_string();
+        assert!(error.contains("--data-dir") && error.contains("UTF-8"), "{error}");
     }
 }

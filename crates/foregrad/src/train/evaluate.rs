@@ -20,12 +20,27 @@ const BATCH: usize = 256;
 /// # Errors
 /// None but those of making batches.
 pub fn evaluate(network: &Network, set: &Arc<Dataset>, heads: &[bool], placement: &Placement) -> Result<Vec<Tally>> {
+    evaluate_pausing(network, set, heads, placement, &mut || Ok(()))
+}
+
+/// [`evaluate`] that calls `pause` before every block; its error ends the evaluation.
+///
+/// # Errors
+/// Those of making batches, and of `pause`.
+pub fn evaluate_pausing(
+    network: &Network,
+    set: &Arc<Dataset>,
+    heads: &[bool],
+    placement: &Placement,
+    pause: &mut dyn FnMut() -> Result<()>,
+) -> Result<Vec<Tally>> {
     let options = BatchOptions { size: BATCH, order: Order::InOrder, augment: false, skip: 0 };
     let mut tallies = vec![Tally::default(); network.depth()];
     for batch in Batches::new(set.clone(), options)? {
-        let (mut x, labels) = on_device(batch, set.classes.len(), placement);
+        let (mut x, labels) = on_device(batch?, set.classes.len(), placement);
         let images = labels.indices.len();
         for (block, maps) in network.blocks.iter().enumerate() {
+            pause()?;
             x = maps.forward(x, Phase::Eval).0;
             let loss: Option<&dyn LossHead> = match network.heads.get(block) {
                 Some(head) if heads.get(block).copied().unwrap_or(false) => Some(head),

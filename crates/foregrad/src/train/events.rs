@@ -1,6 +1,5 @@
 //! TensorBoard event files.
 
-use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -8,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tfrecord::{EventMeta, EventWriter};
 
 use super::{EpochRecord, ProbeRecord, Score};
+use crate::files::{self, File};
 use crate::{Error, Result};
 
 const PREFIX: &str = "events.out.tfevents.";
@@ -29,17 +29,17 @@ impl Events {
     pub fn create(folder: &Path) -> Result<Self> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
         let path = folder.join(format!("{PREFIX}{now}.foregrad"));
-        let writer = EventWriter::create(&path, Default::default()).map_err(failed(&path))?;
+        let file = BufWriter::new(File::create(&path)?);
+        let writer = EventWriter::from_writer(file, Default::default()).map_err(failed(&path))?;
         Ok(Self { path, writer })
     }
 
     /// The event files of a folder.
-    pub fn list(folder: &Path) -> Vec<PathBuf> {
-        let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    pub fn list(folder: &Path) -> Result<Vec<PathBuf>> {
         let is_event = |path: &PathBuf| {
-            path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(PREFIX))
+            path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(PREFIX.as_bytes()))
         };
-        entries.flatten().map(|entry| entry.path()).filter(is_event).collect()
+        Ok(files::list_if_there(folder)?.unwrap_or_default().into_iter().filter(is_event).collect())
     }
 
     /// An epoch's scores, rate and speed, by step.

@@ -1,6 +1,5 @@
 //! A run's folder: settings, metrics, events, checkpoints.
 
-use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -8,14 +7,16 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::checkpoint::{self, Checkpoint};
-use super::{EpochRecord, ProbeRecord, RunConfig, events::Events};
-use crate::files;
+use super::{Difference, EpochRecord, ProbeRecord, RunConfig, events::Events};
+use crate::files::{self, File, Lock, Locking};
 use crate::rng::Placement;
 use crate::{Error, Result};
 
 const METRICS: &str = "metrics.jsonl";
 const PROBES: &str = "probes.jsonl";
 const CONFIG: &str = "config.toml";
+/// Held by the process that trains in the folder, where the file system has locks.
+const LOCK: &str = "run.lock";
 
 /// A run's folder, open for writing.
 #[derive(Debug)]
@@ -24,24 +25,25 @@ pub struct RunFolder {
     metrics: File,
     probes: File,
     events: Events,
+    _lock: Option<Lock>,
 }
 
 impl RunFolder {
-    /// Starts a run's folder; one that already holds a run is refused unless it may be overwritten.
+    /// Starts a run's folder; one that already holds a run is refused unless it may be overwritten. The same run is started
+    /// again if it has no checkpoint, as one that was killed in its first epoch.
     ///
     /// # Errors
-    /// A folder that holds a run, or that cannot be written.
+    /// A folder that holds a run, or in which another process trains, or that cannot be written.
     pub fn create(path: &Path, config: &RunConfig, overwrite: bool) -> Result<Self> {
-        if path.join(CONFIG).exists() || !checkpoint::list(path).is_empty() {
-            if !overwrite {
-                let expected = "an empty or new folder (or `--resume` to go on, `--overwrite` to start again)";
-                return Err(Error::bad_file(path, expected, "a run"));
-            }
-            remove_run(path)?;
+        files::create_folder(path)?;
+        let lock = lock(path)?;
+        if !overwrite {
+            check_free(path, config)?;
         }
-        std::fs::create_dir_all(path).map_err(Error::io("create", path))?;
+        files::remove_unfinished(path)?;
+        remove_run(path)?;
         files::write_atomically(&path.join(CONFIG), config.to_toml().as_bytes())?;
-        Self::open(path)
+        Self::open(path, lock)
     }
 
     /// Opens the folder of a run that goes on after a number of whole epochs and of steps. Later lines are cut off, and
@@ -50,36 +52,29 @@ impl RunFolder {
     /// # Errors
     /// Files that cannot be read or written.
     pub fn resume(path: &Path, config: &RunConfig, epochs: u64, step: u64) -> Result<Self> {
-        let later = checkpoint::list(path).into_iter().filter(|file| *file > checkpoint::path_of(path, step));
-        for file in later {
-            let aside = file.with_extension("safetensors.superseded");
-            std::fs::rename(&file, aside).map_err(Error::io("write", file))?;
+        let lock = lock(path)?;
+        files::remove_unfinished(path)?;
+        for (_, file) in checkpoint::list(path)?.into_iter().filter(|(later, _)| *later > step) {
+            files::rename(&file, &file.with_extension("safetensors.superseded"))?;
         }
         let epochs = cut::<EpochRecord>(&path.join(METRICS), |record| record.epoch <= epochs)?;
         // A probe comes before its step: that of the next step is made again.
         let probes = cut::<ProbeRecord>(&path.join(PROBES), |record| record.step < step)?;
         files::write_atomically(&path.join(CONFIG), config.to_toml().as_bytes())?;
         // Event files cannot be cut; they hold nothing that the other two do not, and are written again.
-        for file in Events::list(path) {
-            std::fs::remove_file(&file).map_err(Error::io("write", &file))?;
+        for file in Events::list(path)? {
+            files::remove(&file)?;
         }
-        let mut folder = Self::open(path)?;
+        let mut folder = Self::open(path, lock)?;
         epochs.iter().try_for_each(|record| folder.events.epoch(record))?;
         probes.iter().try_for_each(|record| folder.events.probe(record))?;
         Ok(folder)
     }
 
-    fn open(path: &Path) -> Result<Self> {
-        let append = |name: &str| {
-            let file = path.join(name);
-            OpenOptions::new().create(true).append(true).open(&file).map_err(Error::io("write", file))
-        };
-        Ok(Self {
-            path: path.to_path_buf(),
-            metrics: append(METRICS)?,
-            probes: append(PROBES)?,
-            events: Events::create(path)?,
-        })
+    fn open(path: &Path, lock: Option<Lock>) -> Result<Self> {
+        let [metrics, probes] = [METRICS, PROBES].map(|name| File::append(&path.join(name)));
+        let (metrics, probes) = (metrics?, probes?);
+        Ok(Self { path: path.to_path_buf(), metrics, probes, events: Events::create(path)?, _lock: lock })
     }
 
     /// Where it is.
@@ -116,7 +111,7 @@ impl RunFolder {
     /// # Errors
     /// A file that cannot be written.
     pub fn epoch(&mut self, record: &EpochRecord) -> Result<()> {
-        append(&mut self.metrics, &self.path.join(METRICS), record)?;
+        append(&mut self.metrics, record)?;
         self.events.epoch(record)
     }
 
@@ -125,7 +120,7 @@ impl RunFolder {
     /// # Errors
     /// A file that cannot be written.
     pub fn probe(&mut self, record: &ProbeRecord) -> Result<()> {
-        append(&mut self.probes, &self.path.join(PROBES), record)?;
+        append(&mut self.probes, record)?;
         self.events.probe(record)
     }
 
@@ -134,12 +129,15 @@ impl RunFolder {
     /// # Errors
     /// A file that cannot be written; older checkpoints are then left alone.
     pub fn checkpoint(&self, checkpoint: &Checkpoint) -> Result<PathBuf> {
+        // The lines that a checkpoint counts on reach the disk before it.
+        self.metrics.sync()?;
+        self.probes.sync()?;
         let path = checkpoint::path_of(&self.path, checkpoint.position.step);
         checkpoint.save(&path)?;
-        let all = checkpoint::list(&self.path);
+        let all = checkpoint::list(&self.path)?;
         let surplus = all.len().saturating_sub(checkpoint.config.keep_checkpoints);
-        for old in &all[..surplus] {
-            std::fs::remove_file(old).map_err(Error::io("write", old))?;
+        for (_, old) in &all[..surplus] {
+            files::remove(old)?;
         }
         Ok(path)
     }
@@ -149,15 +147,15 @@ impl RunFolder {
     /// # Errors
     /// No checkpoint, or a damaged one.
     pub fn newest(path: &Path, placement: &Placement) -> Result<Checkpoint> {
-        let all = checkpoint::list(path);
-        let Some(newest) = all.last() else {
+        let all = checkpoint::list(path)?;
+        let Some((_, newest)) = all.last() else {
             return Err(Error::bad_file(path, "a run with a checkpoint", "no checkpoint"));
         };
         Checkpoint::load(newest, placement).map_err(|error| {
-            let before = all.iter().rev().skip(1).find(|older| Checkpoint::load(older, placement).is_ok());
+            let before = all.iter().rev().skip(1).find(|(_, older)| Checkpoint::load(older, placement).is_ok());
             match (error, before) {
-                (Error::BadFile { path, expected, found }, Some(before)) => {
-                    let advice = format!("{found}; the one before is whole: --resume={}", before.display());
+                (Error::BadFile { path, expected, found }, Some((_, before))) => {
+                    let advice = format!("{found}; the one before is whole: --resume={}", files::pasted(before));
                     Error::bad_file(path, expected, advice)
                 }
                 (error, _) => error,
@@ -166,53 +164,87 @@ impl RunFolder {
     }
 
     /// Whether there is a checkpoint in a folder, so that its run can go on.
-    pub fn has_checkpoint(path: &Path) -> bool {
-        !checkpoint::list(path).is_empty()
+    ///
+    /// # Errors
+    /// A folder that cannot be read.
+    pub fn has_checkpoint(path: &Path) -> Result<bool> {
+        Ok(!checkpoint::list(path)?.is_empty())
     }
 
     /// The newest checkpoint's file, to be named in messages.
-    pub fn newest_file(&self) -> Option<PathBuf> {
-        checkpoint::list(&self.path).pop()
+    ///
+    /// # Errors
+    /// A folder that cannot be read.
+    pub fn newest_file(&self) -> Result<Option<PathBuf>> {
+        Ok(checkpoint::list(&self.path)?.pop().map(|(_, file)| file))
     }
+}
+
+/// Claims a folder for this process, for as long as the lock lives; none where the file system has no locks.
+fn lock(path: &Path) -> Result<Option<Lock>> {
+    match files::try_lock(&path.join(LOCK))? {
+        Locking::Held(lock) => Ok(Some(lock)),
+        Locking::Unsupported => Ok(None),
+        Locking::Busy => Err(Error::bad_file(path, "a folder in which no other process trains", "one that does")),
+    }
+}
+
+/// Refuses a folder that holds a run, unless it is the same one and has nothing to go on from.
+fn check_free(path: &Path, config: &RunConfig) -> Result<()> {
+    let advice = "an empty or new folder (or `--resume` to go on, `--overwrite` to start again)";
+    if RunFolder::has_checkpoint(path)? {
+        return Err(Error::bad_file(path, advice, "a run"));
+    }
+    if files::kind(&path.join(CONFIG))?.is_none() {
+        return Ok(());
+    }
+    let saved = RunFolder::config(path)?;
+    let different = saved.differences(config).into_iter().find(|difference| difference.setting != "epochs");
+    different.map_or(Ok(()), |Difference { setting, own, other }| {
+        let found = format!("a run without a checkpoint whose {setting} is {own}, not {other}");
+        Err(Error::bad_file(path, advice, found))
+    })
 }
 
 /// Removes the files of a run, and nothing else.
 fn remove_run(path: &Path) -> Result<()> {
-    let mut files = checkpoint::list(path);
-    files.extend([CONFIG, METRICS, PROBES].map(|name| path.join(name)));
-    files.extend(Events::list(path));
-    for file in files.iter().filter(|file| file.exists()) {
-        std::fs::remove_file(file).map_err(Error::io("write", file))?;
-    }
-    Ok(())
+    let mut files: Vec<PathBuf> = checkpoint::list(path)?.into_iter().map(|(_, file)| file).collect();
+    files.extend([METRICS, PROBES, CONFIG].map(|name| path.join(name)));
+    files.extend(Events::list(path)?);
+    files.iter().try_for_each(|file| files::remove_if_there(file).map(drop))
 }
 
 /// Adds one line and hands it to the system at once.
-fn append(file: &mut File, path: &Path, record: &impl Serialize) -> Result<()> {
+fn append(file: &mut File, record: &impl Serialize) -> Result<()> {
     let mut line = serde_json::to_vec(record).expect("a record is plain values");
     line.push(b'\n');
-    file.write_all(&line).and_then(|()| file.flush()).map_err(Error::io("write", path))
+    file.write_all(&line).and_then(|()| file.flush()).map_err(Error::io("write", file.path()))
 }
 
-/// The records of a file, one a line; none if there is no file. A last line that is being written is passed over.
-fn records<R: DeserializeOwned>(path: &Path) -> Result<Vec<R>> {
-    let Ok(text) = std::fs::read_to_string(path) else { return Ok(Vec::new()) };
-    let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
-    let record = |(number, line): (usize, &str)| {
-        serde_json::from_str(line).map_err(|error| {
-            let place = format!("{}:{}", path.display(), number + 1);
-            Error::bad_file(place, "a record", format!("{error}"))
-        })
+/// The records of a file, one a line, each with its text; none if there is no file. A last line without an end is one that is
+/// being written, or that a crash cut short: it is passed over.
+fn lines<R: DeserializeOwned>(path: &Path) -> Result<Vec<(String, R)>> {
+    let Some(bytes) = files::read_if_there(path)? else { return Ok(Vec::new()) };
+    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(&[][..], |end| &bytes[..end]);
+    let record = |(number, line): (usize, &[u8])| {
+        let parsed = std::str::from_utf8(line).map_err(|error| error.to_string()).and_then(|text| {
+            let record = serde_json::from_str(text).map_err(|error| error.to_string())?;
+            Ok((format!("{text}\n"), record))
+        });
+        parsed.map_err(|found| Error::bad_file(format!("{}:{}", path.display(), number + 1), "a record", found))
     };
-    whole.lines().enumerate().map(record).collect()
+    let is_empty = whole.is_empty();
+    whole.split(|byte| *byte == b'\n').enumerate().filter(|_| !is_empty).map(record).collect()
 }
 
-/// Keeps the records that are wanted, and gives them back; a line that was cut short goes too.
+/// The records of a file; none if there is no file.
+fn records<R: DeserializeOwned>(path: &Path) -> Result<Vec<R>> {
+    Ok(lines(path)?.into_iter().map(|(_, record)| record).collect())
+}
+
+/// Keeps the lines that are wanted as they are, and gives back their records.
 fn cut<R: DeserializeOwned>(path: &Path, wanted: impl Fn(&R) -> bool) -> Result<Vec<R>> {
-    let Ok(text) = std::fs::read_to_string(path) else { return Ok(Vec::new()) };
-    let record = |line: &str| serde_json::from_str::<R>(line).ok().filter(&wanted);
-    let (lines, records): (String, Vec<R>) =
-        text.lines().filter_map(|line| Some((format!("{line}\n"), record(line)?))).unzip();
+    let (lines, records): (String, Vec<R>) = lines(path)?.into_iter().filter(|(_, record)| wanted(record)).unzip();
     files::write_atomically(path, lines.as_bytes())?;
     Ok(records)
 }

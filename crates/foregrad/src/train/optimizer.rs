@@ -87,8 +87,9 @@ impl OptimizerConfig {
             let reason = "--nesterov looks ahead along the buffer of SGD with momentum, which this optimiser lacks";
             return Err(Error::meaningless(reason, "--optimizer sgd --momentum 0.9 --nesterov"));
         }
-        let outside = self.betas.iter().find(|beta| !(0.0..1.0).contains(*beta));
-        positive("betas", outside.copied().unwrap_or_default(), outside.is_none(), "two numbers from 0 to below 1")
+        let beta =
+            |beta: f64| positive("optimizer.betas", beta, (0.0..1.0).contains(&beta), "numbers from 0 to below 1");
+        self.betas.into_iter().try_for_each(beta)
     }
 }
 

@@ -16,18 +16,25 @@ pub struct BlockProbe {
     /// The block, from 0.
     pub block: usize,
     /// Cosine between guess and target, in activity space the mean over samples (Eq. 6). None for the exact guess.
+    #[serde(default, with = "crate::numbers::optional")]
     pub guess_alignment: Option<f64>,
     /// Cosine between the block's update and the exact gradient of its target in the weights.
+    #[serde(default, with = "crate::numbers::optional")]
     pub estimate_alignment: Option<f64>,
     /// `|target|`, in the weights.
+    #[serde(with = "crate::numbers")]
     pub target_norm: f64,
     /// `|guess|` of the first direction, in its own space.
+    #[serde(default, with = "crate::numbers::optional")]
     pub guess_norm: Option<f64>,
     /// `|estimate|`, in the weights.
+    #[serde(with = "crate::numbers")]
     pub estimate_norm: f64,
     /// `|forward - oracle| / |oracle|` of the block's update: 0 where both are exact.
+    #[serde(default, with = "crate::numbers::optional")]
     pub deviation: Option<f64>,
     /// `|forward - oracle| / |oracle|` of the scalars of the block's slots; none for the exact guess and for `network`.
+    #[serde(default, with = "crate::numbers::optional")]
     pub scalar_deviation: Option<f64>,
 }
 

@@ -2,15 +2,16 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::checkpoint::{Checkpoint, Position};
-use super::evaluate::{evaluate, on_device};
+use super::evaluate::{evaluate_pausing, on_device};
+use super::timetable::Timetable;
 use super::{
-    EpochRecord, Optimizer, ProbeRecord, RunConfig, RunFolder, Score, Tally, clip, peak_memory, probe, weights,
+    Control, EpochRecord, Observer, Optimizer, Outcome, RunConfig, RunFolder, Score, StepReport, Tally, clip,
+    peak_memory, probe, weights,
 };
-use crate::data::{self, BatchOptions, Batches, Order, Splits};
+use crate::data::{self, BatchOptions, Batches, HostBatch, Order, Splits};
 use crate::estimate::{self, EstimatorState, Plan, StepInput, StepOutput};
 use crate::models::Network;
 use crate::rng::Placement;
@@ -19,44 +20,6 @@ use crate::{Error, Result};
 
 /// The weight of a batch in the moving averages (PyTorch's default).
 const AVERAGE_MOMENTUM: f64 = 0.1;
-
-/// What a run tells while it goes on; a library prints nothing itself.
-pub trait Observer {
-    /// After every step.
-    fn step(&mut self, _report: &StepReport) {}
-    /// After every probe.
-    fn probe(&mut self, _record: &ProbeRecord) {}
-    /// After every epoch.
-    fn epoch(&mut self, _record: &EpochRecord) {}
-}
-
-/// An observer that says nothing.
-#[derive(Debug, Default)]
-pub struct Silent;
-
-impl Observer for Silent {}
-
-/// A step that is done.
-#[derive(Debug, Clone, Copy)]
-pub struct StepReport {
-    /// The epoch under way, from 0.
-    pub epoch: u64,
-    /// Steps done, and steps of the whole run.
-    pub steps: [u64; 2],
-    /// Images a step.
-    pub batch: usize,
-    /// The network's loss on the batch.
-    pub loss: f64,
-}
-
-/// How a run ended.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Outcome {
-    /// All epochs are done; the last one's record.
-    Done(Box<EpochRecord>),
-    /// It was asked to stop, and wrote this checkpoint.
-    Stopped(PathBuf),
-}
 
 /// What a run may change when it goes on; without any change it goes on to the same bits.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -85,6 +48,7 @@ pub struct Trainer {
     plan: Plan,
     data: Data,
     folder: RunFolder,
+    timetable: Timetable,
     last: Option<EpochRecord>,
 }
 
@@ -99,7 +63,8 @@ impl Trainer {
         let position = Position { tallies: vec![Tally::default(); network.depth()], ..Default::default() };
         let optimizer = Optimizer::new(&config.optimizer);
         let (config, state) = (config.clone(), EstimatorState::default());
-        Ok(Self { config, placement, network, optimizer, state, position, plan, data, folder, last: None })
+        let timetable = Timetable::new(&config, Instant::now());
+        Ok(Self { config, placement, network, optimizer, state, position, plan, data, folder, timetable, last: None })
     }
 
     /// Goes on with the run in a folder, from its newest checkpoint or a given one, to the same bits.
@@ -125,7 +90,8 @@ impl Trainer {
         let state = checkpoint.estimator_state();
         let position = checkpoint.position;
         let folder = RunFolder::resume(folder, &config, position.epoch, position.step)?;
-        Ok(Self { config, placement, network, optimizer, state, position, plan, data, folder, last: None })
+        let timetable = Timetable::new(&config, Instant::now());
+        Ok(Self { config, placement, network, optimizer, state, position, plan, data, folder, timetable, last: None })
     }
 
     /// The network as it is now.
@@ -148,23 +114,17 @@ impl Trainer {
         self.data.train.len() / self.config.batch
     }
 
-    /// Goes on to the end, or until it is asked to stop.
+    /// Goes on to the end, or until it is asked to stop: after the block under way, whose step or evaluation is dropped.
     ///
     /// # Errors
     /// A loss or update that is not finite, files that cannot be written.
-    pub fn run(&mut self, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Outcome> {
+    pub fn run(&mut self, control: &Control, observer: &mut dyn Observer) -> Result<Outcome> {
         while self.position.epoch < self.config.epochs {
-            if !self.epoch(stop, observer)? {
-                return Ok(Outcome::Stopped(self.save()?));
+            match self.epoch(control, observer) {
+                Err(Error::Stopped) if control.is_abandoned() => return Ok(Outcome::Abandoned),
+                Err(Error::Stopped) => return Ok(Outcome::Stopped(self.save()?)),
+                record => self.last = Some(record?),
             }
-            let record = self.close_epoch()?;
-            observer.epoch(&record);
-            let due =
-                self.config.checkpoint_every > 0 && self.position.epoch.is_multiple_of(self.config.checkpoint_every);
-            if due || self.position.epoch == self.config.epochs {
-                self.save()?;
-            }
-            self.last = Some(record);
         }
         match self.last.take() {
             Some(record) => Ok(Outcome::Done(Box::new(record))),
@@ -172,33 +132,78 @@ impl Trainer {
         }
     }
 
-    /// The rest of the epoch under way; false if it was asked to stop.
-    fn epoch(&mut self, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<bool> {
+    /// The rest of the epoch under way, with its scores; the next one's beginning.
+    fn epoch(&mut self, control: &Control, observer: &mut dyn Observer) -> Result<EpochRecord> {
+        self.steps(control, observer)?;
+        let record = self.scored(control, observer)?;
+        may_write(control)?;
+        self.folder.epoch(&record)?;
+        observer.epoch(&record);
+        self.check_scores(&record)?;
+        self.turn(&record);
+        let every = self.config.checkpoint_every;
+        if (every > 0 && self.position.epoch.is_multiple_of(every)) || self.position.epoch == self.config.epochs {
+            may_write(control)?;
+            self.save()?;
+        }
+        Ok(record)
+    }
+
+    /// The epoch's steps that are left.
+    fn steps(&mut self, control: &Control, observer: &mut dyn Observer) -> Result<()> {
+        self.pause(control, observer)?;
         let order = Order::Shuffled { seed: self.config.seed, epoch: self.position.epoch };
         let augment = self.config.data.augments()?;
         let options = BatchOptions { size: self.config.batch, order, augment, skip: self.position.batch };
+        let total = self.config.epochs * self.steps_per_epoch() as u64;
         for batch in Batches::new(self.data.train.clone(), options)? {
-            let began = Instant::now();
-            let (images, labels) = on_device(batch, self.data.train.classes.len(), &self.placement);
-            let mut input = StepInput::new(images, &labels, self.config.seed, self.position.step);
-            let buffer = self.optimizer.buffer().clone();
-            input.momentum = Some(&buffer);
-            if self.config.probe_every > 0 && self.position.step.is_multiple_of(self.config.probe_every) {
-                let record = probe(&self.config.estimator, &self.network, &input, &self.state)?;
-                self.folder.probe(&record)?;
-                observer.probe(&record);
-            }
-            let output = estimate::step(&self.config.estimator, &self.network, &input, &self.state)?;
-            let loss = self.apply(output, labels.indices.len())?;
-            self.position.seconds += began.elapsed().as_secs_f64();
-            let total = self.config.epochs * self.steps_per_epoch() as u64;
+            let loss = self.step(batch?, control, observer)?;
             let (epoch, steps) = (self.position.epoch, [self.position.step, total]);
             observer.step(&StepReport { epoch, steps, batch: self.config.batch, loss });
-            if stop.load(Ordering::Relaxed) {
-                return Ok(false);
+            if self.timetable.is_due_at(self.position.step) {
+                may_write(control)?;
+                self.save()?;
+            }
+            self.pause(control, observer)?;
+        }
+        Ok(())
+    }
+
+    /// One step, with its probe; gives the network's loss.
+    fn step(&mut self, batch: HostBatch, control: &Control, observer: &mut dyn Observer) -> Result<f64> {
+        let began = Instant::now();
+        let (images, labels) = on_device(batch, self.data.train.classes.len(), &self.placement);
+        let buffer = self.optimizer.buffer().clone();
+        let mut input = StepInput::new(images, &labels, self.config.seed, self.position.step);
+        (input.momentum, input.stop) = (Some(&buffer), Some(control.stopping()));
+        let estimator = &self.config.estimator;
+        let is_probed = self.config.probe_every > 0 && self.position.step.is_multiple_of(self.config.probe_every);
+        let probed = is_probed.then(|| probe(estimator, &self.network, &input, &self.state)).transpose()?;
+        let output = estimate::step(estimator, &self.network, &input, &self.state)?;
+        // Written only now: a step that was asked to stop leaves nothing behind.
+        if let Some(record) = probed {
+            may_write(control)?;
+            self.folder.probe(&record)?;
+            observer.probe(&record);
+        }
+        let loss = self.apply(output, labels.indices.len())?;
+        self.position.seconds += began.elapsed().as_secs_f64();
+        Ok(loss)
+    }
+
+    /// Answers what was asked for meanwhile.
+    fn pause(&self, control: &Control, observer: &mut dyn Observer) -> Result<()> {
+        if control.is_stopping() {
+            return Err(Error::Stopped);
+        }
+        let is_asked = control.takes_checkpoint();
+        if is_asked || self.timetable.is_overdue(Instant::now()) {
+            let path = self.save()?;
+            if is_asked {
+                observer.checkpoint(&path);
             }
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Moves the parameters and averages by one step's output; gives the network's loss.
@@ -228,8 +233,9 @@ impl Trainer {
             return Ok(());
         }
         let kept = match self.folder.newest_file() {
-            Some(file) => format!("the last good checkpoint is {}", file.display()),
-            None => "no checkpoint was written yet".to_string(),
+            Ok(Some(file)) => format!("the last good checkpoint is {}", file.display()),
+            Ok(None) => "no checkpoint was written yet".to_string(),
+            Err(error) => format!("its checkpoints cannot be listed: {error}"),
         };
         let advice = format!("try a lower --lr, or --clip 1; {kept}");
         Err(Error::NotFinite { what: what.into(), step: self.position.step, advice })
@@ -242,32 +248,44 @@ impl Trainer {
         self.config.optimizer.rate * factor
     }
 
-    /// Scores the epoch, writes its record and turns to the next.
-    fn close_epoch(&mut self) -> Result<EpochRecord> {
-        let rate = self.rate(self.position.step.saturating_sub(1));
-        let scores = |tallies: Vec<Tally>| tallies.iter().map(Tally::score).collect::<Vec<Option<Score>>>();
-        let score = |set: &Arc<data::Dataset>| -> Result<Vec<Option<Score>>> {
+    /// The record of the epoch whose steps are done.
+    fn scored(&self, control: &Control, observer: &mut dyn Observer) -> Result<EpochRecord> {
+        let scores = |tallies: &[Tally]| tallies.iter().map(Tally::score).collect::<Vec<Option<Score>>>();
+        let mut score = |set: &Arc<data::Dataset>| -> Result<Vec<Option<Score>>> {
             if set.is_empty() {
                 return Ok(Vec::new());
             }
-            Ok(scores(evaluate(&self.network, set, &self.plan.trains, &self.placement)?))
+            let pause = &mut || self.pause(control, observer);
+            Ok(scores(&evaluate_pausing(&self.network, set, &self.plan.trains, &self.placement, pause)?))
         };
         let (test, validation) = (score(&self.data.test)?, score(&self.data.validation)?);
-        let seconds = self.position.seconds;
-        let images = (self.position.batch * self.config.batch) as f64;
-        let record = EpochRecord {
-            epoch: self.position.epoch + 1,
-            step: self.position.step,
-            rate,
-            train: scores(self.position.tallies.clone()),
+        let Position { epoch, batch, step, tallies, zero_guesses, seconds, .. } = &self.position;
+        Ok(EpochRecord {
+            epoch: epoch + 1,
+            step: *step,
+            rate: self.rate(step.saturating_sub(1)),
+            train: scores(tallies),
             test,
             validation,
-            zero_guesses: self.position.zero_guesses,
-            images_per_second: images / seconds.max(1e-9),
-            seconds,
+            zero_guesses: *zero_guesses,
+            images_per_second: (batch * self.config.batch) as f64 / seconds.max(1e-9),
+            seconds: *seconds,
             peak_memory: peak_memory(),
-        };
-        self.folder.epoch(&record)?;
+        })
+    }
+
+    /// A run whose network scores no number has failed, though its last update was finite; heads may score what they like.
+    fn check_scores(&self, record: &EpochRecord) -> Result<()> {
+        let sets = [("training", &record.train), ("test", &record.test), ("validation", &record.validation)];
+        sets.into_iter().try_for_each(|(set, scores)| {
+            let own = scores.last().copied().flatten();
+            let what = format!("the {set} loss of epoch {}", record.epoch);
+            self.check_finite(&what, own.is_none_or(|score| score.loss.is_finite()))
+        })
+    }
+
+    /// Turns to the next epoch.
+    fn turn(&mut self, record: &EpochRecord) {
         let watched = if record.validation.is_empty() { &record.train } else { &record.validation };
         let loss = watched.last().copied().flatten().map_or(f64::INFINITY, |score| score.loss);
         self.position = Position {
@@ -277,19 +295,24 @@ impl Trainer {
             plateau: self.position.plateau.observe(loss, &self.config.schedule),
             ..Default::default()
         };
-        Ok(record)
     }
 
-    fn save(&mut self) -> Result<PathBuf> {
-        self.position.baselines = self.state.baselines.clone();
-        self.position.ages = self.optimizer.ages();
-        self.folder.checkpoint(&Checkpoint {
+    fn save(&self) -> Result<PathBuf> {
+        let (baselines, ages) = (self.state.baselines.clone(), self.optimizer.ages());
+        let path = self.folder.checkpoint(&Checkpoint {
             config: self.config.clone(),
-            position: self.position.clone(),
+            position: Position { baselines, ages, ..self.position.clone() },
             state: self.network.state(),
             optimizer: self.optimizer.tensors(),
-        })
+        })?;
+        self.timetable.written(Instant::now());
+        Ok(path)
     }
+}
+
+/// Nothing is written into a folder that is another's now.
+fn may_write(control: &Control) -> Result<()> {
+    if control.is_abandoned() { Err(Error::Stopped) } else { Ok(()) }
 }
 
 /// Network, data and plan of a run whose settings have been found to mean something.

@@ -69,10 +69,12 @@ impl Default for ScheduleConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Plateau {
     /// The best loss so far; none before the first epoch.
+    #[serde(default, with = "crate::numbers::optional")]
     pub best: Option<f64>,
     /// Epochs since.
     pub waited: u64,
     /// The factor on the rate.
+    #[serde(with = "crate::numbers")]
     pub factor: f64,
 }
 

@@ -1,23 +1,26 @@
 //! One run of a study, in a process of its own: the other side of [`super::pool`].
 //!
-//! The process ends with its parent: it reads standard input, which closes when the parent is gone, however that happened.
+//! The parent asks by standard input: a line [`CHECKPOINT`] for a checkpoint, its end for an end. It ends with the parent
+//! too, however that happened, so that no child outlives its parent for long.
 
-use std::io::Read;
+use std::io::BufRead;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use burn::tensor::DType;
-use foregrad::study::{Attempt, Planned, execute};
-use foregrad::train::{Observer, StepReport};
+use foregrad::study::{Attempt, Planned, Terms, execute};
+use foregrad::train::{Control, Observer, StepReport};
 use serde::{Deserialize, Serialize};
 
-use crate::{Ending, device, output, version};
+use crate::{Ending, device, output, process};
 
 /// Between two lines of progress.
 const PERIOD: Duration = Duration::from_millis(200);
+
+/// What the parent writes to have a checkpoint written.
+pub const CHECKPOINT: &str = "checkpoint";
 
 /// What a child tells its parent, a line of JSON each.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,36 +31,45 @@ pub enum Message {
         /// Steps done and steps of the whole run.
         steps: [u64; 2],
         /// The network's loss.
+        #[serde(with = "foregrad::numbers")]
         loss: f64,
     },
     /// The run has ended, and has a row.
     Ended,
-    /// Another process, on this host, holds the run.
+    /// Another process holds the run: which one.
     Held(String),
     /// It was asked to stop.
     Stopped,
+    /// The run may be another process's by now: why.
+    Lost(String),
 }
 
 /// Works on a run until it ends.
-pub fn run(study: &Path, planned: &Planned) -> Result<Ending> {
+pub fn run(study: &Path, planned: &Planned, terms: &Terms) -> Result<Ending> {
     device::set_threads(planned.config.threads)?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let asked = stop.clone();
-    ctrlc::set_handler(move || asked.store(true, Ordering::Relaxed))?;
-    let orphaned = stop.clone();
-    std::thread::spawn(move || {
-        let _ = std::io::stdin().read_to_end(&mut Vec::new());
-        orphaned.store(true, Ordering::Relaxed);
-    });
+    let control = process::requests()?;
+    let asked = control.clone();
+    std::thread::spawn(move || listen(std::io::stdin().lock(), &asked));
     let placement = device::placement(&planned.config.device, DType::F32)?;
-    let attempt = execute(study, planned, placement, version::FULL, &stop, &mut Reporter { told: None })?;
-    let message = match attempt {
-        Attempt::Ended(_) => Message::Ended,
-        Attempt::Held(holder) => Message::Held(format!("process {} on {}", holder.process, holder.host)),
-        Attempt::Stopped => Message::Stopped,
+    let attempt = execute(study, planned, placement, terms, &control, &mut Reporter { told: None })?;
+    let (message, ending) = match attempt {
+        Attempt::Ended(_) => (Message::Ended, Ending::Done),
+        Attempt::Held(holder) => (Message::Held(holder.to_string()), Ending::Done),
+        Attempt::Stopped => (Message::Stopped, Ending::Done),
+        Attempt::Lost(reason) => (Message::Lost(reason), Ending::Failed),
     };
     tell(&message);
-    Ok(Ending::Done)
+    Ok(ending)
+}
+
+/// Does what the parent asks, until it asks for nothing more.
+fn listen(parent: impl BufRead, control: &Arc<Control>) {
+    for line in parent.lines().map_while(std::result::Result::ok) {
+        if line == CHECKPOINT {
+            control.checkpoint();
+        }
+    }
+    control.stop();
 }
 
 /// Tells the parent, if it still listens.
@@ -76,6 +88,36 @@ impl Observer for Reporter {
         if self.told.is_none_or(|told| told.elapsed() >= PERIOD) {
             self.told = Some(Instant::now());
             tell(&Message::Step { steps: report.steps, loss: report.loss });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parent_asks_for_checkpoints_and_its_end_is_the_end() {
+        let control = Arc::new(Control::default());
+        let (reader, mut writer) = std::io::pipe().expect("a pipe");
+        let asked = control.clone();
+        let listener = std::thread::spawn(move || listen(std::io::BufReader::new(reader), &asked));
+        std::io::Write::write_all(&mut writer, b"checkpoint\nnonsense\n").expect("a listener");
+        while !control.takes_checkpoint() {
+            std::thread::yield_now();
+        }
+        assert!(!control.is_stopping());
+        drop(writer);
+        listener.join().expect("an end");
+        assert!(control.is_stopping() && !control.is_abandoned());
+    }
+
+    #[test]
+    fn every_loss_reaches_the_parent() {
+        for loss in [f64::NAN, f64::INFINITY, 0.5] {
+            let text = serde_json::to_string(&Message::Step { steps: [1, 2], loss }).expect("text");
+            let Ok(Message::Step { loss: read, .. }) = serde_json::from_str(&text) else { panic!("{text}") };
+            assert_eq!(read.to_bits(), loss.to_bits());
         }
     }
 }

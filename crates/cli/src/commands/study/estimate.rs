@@ -80,7 +80,7 @@ pub fn list(arguments: &Arguments, runs: &[Planned]) -> Result<Ending> {
 }
 
 /// Seconds for people.
-fn duration(seconds: f64) -> String {
+pub fn duration(seconds: f64) -> String {
     match seconds {
         s if s < 120.0 => format!("{s:.0} s"),
         s if s < 7200.0 => format!("{:.0} min", s / 60.0),

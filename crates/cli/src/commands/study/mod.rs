@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::Args;
 use foregrad::report::{self, Summary};
-use foregrad::study::{PRESETS, Planned, Results, Row, Study, prepare, run_folder};
+use foregrad::study::{Machine, PRESETS, Planned, Results, Row, Sighting, Study, Terms, prepare, run_folder};
 use foregrad::train::network_for;
 use foregrad::{Error, data};
 use indicatif::ProgressBar;
 
 use crate::args::{MachineFlags, data_folder};
-use crate::{Ending, device, output, place};
+use crate::{Ending, device, output, place, version};
 
 /// The arguments of `study`.
 #[derive(Args)]
@@ -38,7 +38,7 @@ pub struct Arguments {
     /// Every Nth run from the Ith on, counted from 0: for several machines with one shared folder
     #[arg(long, value_name = "I/N", default_value = "0/1", value_parser = Shard::parse)]
     shard: Shard,
-    /// Run those again that failed
+    /// Run those again that failed, where the program's version, threads, device, instruction set or data folder is another
     #[arg(long)]
     retry_failed: bool,
     /// Folder of the data set's files [default: $FOREGRAD_DATA]
@@ -53,6 +53,9 @@ pub struct Arguments {
     /// Work on one run in this process
     #[arg(long, value_name = "RUN", hide = true)]
     one: Option<String>,
+    /// With --one: a claim that was seen unchanged for the whole waiting time
+    #[arg(long, value_name = "CLAIM", hide = true)]
+    silent_claim: Option<Sighting>,
     /// Estimate one run's time and memory in this process
     #[arg(long, value_name = "RUN", hide = true)]
     estimate: Option<String>,
@@ -99,6 +102,12 @@ impl Arguments {
         planned
     }
 
+    /// Threads of one of the runs at once.
+    fn share(&self) -> usize {
+        let all = self.machine.threads.filter(|threads| *threads > 0).unwrap_or_else(rayon::current_num_threads);
+        (all / self.jobs as usize).max(1)
+    }
+
     /// The runs of this shard.
     fn runs(&self, study: &Study) -> Result<Vec<Planned>> {
         let runs = study.runs()?.into_iter().map(|planned| self.applied(planned));
@@ -118,7 +127,9 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
         return estimate::in_this_process(&arguments, find(&runs, name)?);
     }
     if let Some(name) = &arguments.one {
-        return child::run(&out, find(&runs, name)?);
+        let (retry_failed, silent) = (arguments.retry_failed, arguments.silent_claim.clone());
+        let terms = Terms { version: version::FULL.into(), retry_failed, silent };
+        return child::run(&out, find(&runs, name)?, &terms);
     }
     if arguments.verify {
         return verify(&study, &runs);
@@ -159,19 +170,31 @@ fn find<'a>(runs: &'a [Planned], name: &str) -> Result<&'a Planned> {
     Ok(found.ok_or_else(|| Error::unknown_name("run", name, &names))?)
 }
 
-/// The runs without a row. Every row is read before anything runs, so that a damaged one is told at once.
+/// The runs without a row, and those that are tried again. Every row is read before anything runs, so that a damaged one is
+/// told at once.
 fn unfinished(arguments: &Arguments, out: &Path, runs: &[Planned]) -> Result<Vec<Planned>> {
-    let mut unfinished = Vec::new();
+    let (mut unfinished, mut replayed) = (Vec::new(), Vec::new());
     for run in runs {
         let folder = run_folder(out, &run.name);
         match Row::read(&folder)? {
-            Some(row) if row.is_failed() && arguments.retry_failed => Row::remove(&folder)?,
-            Some(_) => continue,
-            None => {}
+            Some(row) if arguments.retry_failed && row.is_failed() => {
+                let threads = arguments.share();
+                let machine = Machine { threads, ..Machine::this(&run.config, version::FULL) };
+                let is_replayed = row.is_replayed(&folder, &run.config, &machine)?;
+                if is_replayed { replayed.push(run.name.as_str()) } else { unfinished.push(run.clone()) }
+            }
+            Some(_) => {}
+            None => unfinished.push(run.clone()),
         }
-        unfinished.push(run.clone());
     }
-    Ok(unfinished)
+    if replayed.is_empty() {
+        return Ok(unfinished);
+    }
+    let found =
+        format!("given for runs that would fail again in the same way, to the last bit: {}", replayed.join(", "));
+    let expected = "another --device, --threads, instruction set, data folder or version of the program than the one that \
+                    failed; a value with other settings is a run of its own under a name of its own";
+    Err(Error::out_of_range("--retry-failed", found, expected).into())
 }
 
 /// Checks every run: settings, data, network, estimate.

@@ -1,21 +1,22 @@
 //! Several runs at once, each in a process of its own, so that a run's memory is its own and a crash takes nothing with it.
 
-use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
-use std::process::{Child, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread::JoinHandle;
-use std::time::Duration;
+mod running;
 
-use anyhow::{Context, Result, bail};
-use foregrad::study::{Planned, Row, held, run_folder};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use foregrad::study::{Planned, Row, Sighting, Standing, Watch, run_folder};
+use foregrad::train::Control;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Arguments;
 use super::child::Message;
 use crate::{Ending, output, process};
+use running::Running;
 
 /// Between two looks at the children.
 const PERIOD: Duration = Duration::from_millis(50);
@@ -23,23 +24,28 @@ const PERIOD: Duration = Duration::from_millis(50);
 /// Between two looks at runs that other processes hold.
 const WAIT: Duration = Duration::from_secs(1);
 
+/// Between two lines of progress where there is no terminal.
+const MINUTE: Duration = Duration::from_secs(60);
+
 /// Parts of a run that the bar of all runs counts in.
 const PARTS: u64 = 1000;
 
 /// Runs everything unfinished, and waits for what other processes hold.
 pub fn run_all(arguments: &Arguments, out: &Path, runs: &[Planned], unfinished: &[Planned]) -> Result<Ending> {
-    let stop = process::stop_on_interrupt()?;
+    let control = process::requests()?;
     let mut pool = Pool::new(arguments, out, [runs.len(), unfinished.len()]);
     let mut pending: VecDeque<&Planned> = unfinished.iter().collect();
     loop {
-        let elsewhere = pool.work_off(&mut pending, &stop)?;
-        if stop.load(Ordering::Relaxed) {
+        let elsewhere = pool.work_off(&mut pending, &control)?;
+        if !control.is_stopping() {
+            pending = pool.wait_for(elsewhere, &control)?.into();
+        }
+        if control.is_stopping() {
             pool.bars.clear().ok();
             output::remark("stopped; the same command goes on from the checkpoints");
             return Ok(Ending::Interrupted);
         }
-        pending = pool.wait_for(elsewhere, &stop)?.into();
-        if pending.is_empty() && !stop.load(Ordering::Relaxed) {
+        if pending.is_empty() {
             break;
         }
     }
@@ -47,22 +53,17 @@ pub fn run_all(arguments: &Arguments, out: &Path, runs: &[Planned], unfinished: 
     pool.ending(runs)
 }
 
-/// A child at work.
-struct Running<'a> {
-    planned: &'a Planned,
-    child: Child,
-    messages: Receiver<Message>,
-    errors: JoinHandle<String>,
-    bar: ProgressBar,
-    last: Option<Message>,
-}
-
 struct Pool<'a> {
     arguments: &'a Arguments,
     out: &'a Path,
     bars: MultiProgress,
     all: ProgressBar,
+    lines: Option<Lines>,
     finished: u64,
+    /// What is known of runs that others hold, by name.
+    watches: BTreeMap<&'a str, Watch>,
+    silent: BTreeMap<&'a str, Sighting>,
+    named: BTreeSet<&'a str>,
     /// What went wrong with runs that have no row, and their exit codes.
     errors: Vec<(String, Option<i32>)>,
 }
@@ -78,27 +79,39 @@ impl<'a> Pool<'a> {
         let finished = (total - unfinished) as u64;
         all.set_position(PARTS * finished);
         all.reset_eta();
-        Self { arguments, out, bars, all, finished, errors: Vec::new() }
+        let has_lines = !arguments.quiet && !std::io::stderr().is_terminal();
+        Self {
+            arguments,
+            out,
+            bars,
+            all,
+            lines: has_lines.then(|| Lines { last: Instant::now() }),
+            finished,
+            watches: BTreeMap::new(),
+            silent: BTreeMap::new(),
+            named: BTreeSet::new(),
+            errors: Vec::new(),
+        }
     }
 
     /// Runs what is pending, and gives back what other processes hold.
-    fn work_off(&mut self, pending: &mut VecDeque<&'a Planned>, stop: &AtomicBool) -> Result<Vec<&'a Planned>> {
+    fn work_off(&mut self, pending: &mut VecDeque<&'a Planned>, control: &Control) -> Result<Vec<&'a Planned>> {
         let mut running: Vec<Running> = Vec::new();
         let mut elsewhere = Vec::new();
         while !(running.is_empty() && pending.is_empty()) {
-            if stop.load(Ordering::Relaxed) {
+            if control.is_stopping() {
                 pending.clear();
-                // A closed input asks the child to stop.
-                running.iter_mut().for_each(|running| drop(running.child.stdin.take()));
+                running.iter_mut().for_each(Running::ask_to_stop);
+            } else if control.takes_checkpoint() {
+                running.iter_mut().for_each(Running::ask_for_checkpoint);
             }
             while running.len() < self.arguments.jobs as usize {
                 let Some(planned) = pending.pop_front() else { break };
                 running.push(self.start(planned)?);
             }
             std::thread::sleep(PERIOD);
-            self.show(&mut running);
-            let (ended, going): (Vec<_>, Vec<_>) =
-                running.into_iter().partition(|running| running.errors.is_finished());
+            self.show(&mut running, 0);
+            let (ended, going): (Vec<_>, Vec<_>) = running.into_iter().partition(Running::has_ended);
             running = going;
             for ended in ended {
                 elsewhere.extend(self.end(ended)?);
@@ -107,89 +120,80 @@ impl<'a> Pool<'a> {
         Ok(elsewhere)
     }
 
-    /// Starts a child; its output is read by threads, which end with it.
-    fn start(&self, planned: &'a Planned) -> Result<Running<'a>> {
-        let arguments = self.arguments;
-        let threads =
-            arguments.machine.threads.filter(|threads| *threads > 0).unwrap_or_else(rayon::current_num_threads);
-        let share = (threads / arguments.jobs as usize).max(1);
-        let mut command = process::this_program()?;
-        command.args(["study", &arguments.study, "--one", &planned.name, "--threads", &share.to_string()]);
-        command.arg("--out").arg(self.out);
-        if let Some(folder) = &arguments.data_dir {
-            command.arg("--data-dir").arg(folder);
+    /// Starts a child with this command's own settings.
+    fn start(&mut self, planned: &'a Planned) -> Result<Running<'a>> {
+        let own = self.arguments;
+        let mut arguments: Vec<OsString> = vec!["study".into(), own.study.as_str().into(), "--one".into()];
+        arguments.extend([planned.name.as_str().into(), "--threads".into(), own.share().to_string().into()]);
+        arguments.extend(["--out".into(), self.out.into()]);
+        if let Some(folder) = &own.data_dir {
+            arguments.extend(["--data-dir".into(), folder.into()]);
         }
-        if let Some(device) = &arguments.machine.device {
-            command.args(["--device", device]);
+        if let Some(device) = &own.machine.device {
+            arguments.extend(["--device".into(), device.into()]);
         }
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().context("cannot start a process")?;
-        let (sender, messages) = channel();
-        let lines = BufReader::new(child.stdout.take().context("a child without output")?).lines();
-        std::thread::spawn(move || {
-            for message in lines.map_while(std::result::Result::ok).filter_map(|line| serde_json::from_str(&line).ok())
-            {
-                if sender.send(message).is_err() {
-                    return;
-                }
-            }
-        });
-        let mut stderr = child.stderr.take().context("a child without messages")?;
-        let errors = std::thread::spawn(move || {
-            let mut text = Vec::new();
-            let _ = stderr.read_to_end(&mut text);
-            String::from_utf8_lossy(&text).trim().trim_start_matches("error: ").to_string()
-        });
+        if own.retry_failed {
+            arguments.push("--retry-failed".into());
+        }
+        if let Some(sighting) = self.silent.remove(planned.name.as_str()) {
+            arguments.extend(["--silent-claim".into(), sighting.to_string().into()]);
+        }
         let style = ProgressStyle::with_template("{bar:24} step {pos}/{len}  {msg}  {eta} left");
         let bar = self.bars.insert_before(&self.all, ProgressBar::new(0).with_style(style.expect("a template")));
-        bar.set_message(planned.name.clone());
-        Ok(Running { planned, child, messages, errors, bar, last: None })
+        Running::start(planned, arguments, bar)
     }
 
-    /// Brings all bars up to date.
-    fn show(&self, running: &mut [Running]) {
-        let mut parts = PARTS * self.finished;
-        for running in running {
-            while let Ok(message) = running.messages.try_recv() {
-                if let Message::Step { steps: [step, total], loss } = message {
-                    if running.bar.length() == Some(0) {
-                        running.bar.set_length(total);
-                        running.bar.set_position(step);
-                        running.bar.reset_eta();
-                    }
-                    running.bar.set_position(step);
-                    running.bar.set_message(format!("loss {loss:.4}  {}", running.planned.name));
-                }
-                running.last = Some(message);
-            }
-            let (done, length) = (running.bar.position(), running.bar.length().unwrap_or(0));
-            parts += PARTS * done / length.max(1);
+    /// Brings all bars up to date, or says how far the runs are.
+    fn show(&mut self, running: &mut [Running], waiting: usize) {
+        running.iter_mut().for_each(Running::update);
+        let parts: f64 = running.iter().map(Running::part).sum();
+        self.all.set_position(PARTS * self.finished + (PARTS as f64 * parts) as u64);
+        let mut state = format!("{} of {} runs", self.finished, self.all.length().unwrap_or(0) / PARTS);
+        if waiting > 0 {
+            state = format!("{state}, waiting for {waiting} of other processes");
         }
-        self.all.set_position(parts);
-        self.all.set_message(format!("{} of {} runs", self.finished, self.all.length().unwrap_or(0) / PARTS));
+        self.all.set_message(state.clone());
+        let now = Instant::now();
+        if self.lines.as_mut().is_some_and(|lines| lines.is_due(now)) {
+            let lines = [state].into_iter().chain(running.iter().map(|running| running.line(now)));
+            output::remark(lines.collect::<Vec<_>>().join("; "));
+        }
     }
 
     /// What became of a child that is gone; the run if another process holds it.
-    fn end(&mut self, mut running: Running<'a>) -> Result<Option<&'a Planned>> {
-        let status = running.child.wait().context("cannot wait for a process")?;
-        let reason = running.errors.join().unwrap_or_default();
-        running.bar.finish_and_clear();
-        self.bars.remove(&running.bar);
-        // The reading thread ends with the child, and then the channel.
-        let last = running.messages.iter().last().or(running.last);
+    fn end(&mut self, running: Running<'a>) -> Result<Option<&'a Planned>> {
+        let (planned, bar) = (running.planned, running.bar.clone());
+        let (status, last, reason) = running.end()?;
+        self.bars.remove(&bar);
         match (status.success(), last) {
             (true, Some(Message::Ended)) => {
                 self.finished += 1;
-                self.say(running.planned)?;
+                self.say(planned)?;
             }
-            (true, Some(Message::Held(_))) => return Ok(Some(running.planned)),
+            (true, Some(Message::Held(holder))) => {
+                if self.named.insert(&planned.name) && !self.arguments.quiet {
+                    self.remark(&format!("{}: {holder} works on it", planned.name));
+                }
+                return Ok(Some(planned));
+            }
+            (_, Some(Message::Lost(reason))) => {
+                self.remark(&format!(
+                    "{}: this process has lost the run and writes nothing more: {reason}",
+                    planned.name
+                ));
+                return Ok(Some(planned));
+            }
             (true, Some(Message::Stopped)) => {}
             _ => {
                 let reason = if reason.is_empty() { format!("its process ended with {status}") } else { reason };
-                self.errors.push((format!("{}: {reason}", running.planned.name), status.code()));
+                self.errors.push((format!("{}: {reason}", planned.name), status.code()));
             }
         }
         Ok(None)
+    }
+
+    fn remark(&self, text: &str) {
+        self.bars.suspend(|| output::remark(text));
     }
 
     /// A line for a run that has ended.
@@ -198,25 +202,26 @@ impl<'a> Pool<'a> {
             return Ok(());
         }
         let Some(row) = Row::read(&run_folder(self.out, &planned.name))? else { return Ok(()) };
-        let result =
-            row.test_accuracy().map_or("failed".into(), |accuracy| format!("test accuracy {:.2} %", 100.0 * accuracy));
-        self.bars.suspend(|| output::remark(format_args!("{}: {result}, {:.0} s", planned.name, row.machine.seconds)));
+        let accuracy = row.test_accuracy().filter(|_| !row.is_failed());
+        let result = accuracy.map_or("failed".into(), |accuracy| format!("test accuracy {:.2} %", 100.0 * accuracy));
+        self.remark(&format!("{}: {result}, {:.0} s", planned.name, row.machine.seconds));
         Ok(())
     }
 
     /// Waits for runs that others hold; gives back those that were left.
-    fn wait_for(&mut self, mut elsewhere: Vec<&'a Planned>, stop: &AtomicBool) -> Result<Vec<&'a Planned>> {
-        while !elsewhere.is_empty() && !stop.load(Ordering::Relaxed) {
-            let folder = |planned: &Planned| run_folder(self.out, &planned.name);
-            let mut waiting = Vec::new();
-            let mut left = Vec::new();
+    fn wait_for(&mut self, mut elsewhere: Vec<&'a Planned>, control: &Control) -> Result<Vec<&'a Planned>> {
+        while !elsewhere.is_empty() && !control.is_stopping() {
+            let (mut waiting, mut left) = (Vec::new(), Vec::new());
             for planned in elsewhere {
-                if Row::read(&folder(planned))?.is_some() {
-                    self.finished += 1;
-                } else if held(&folder(planned)).is_some() {
-                    waiting.push(planned);
-                } else {
-                    left.push(planned);
+                let folder = run_folder(self.out, &planned.name);
+                match self.watches.entry(&planned.name).or_default().look(&folder)? {
+                    Standing::Held(_) => waiting.push(planned),
+                    Standing::Free if self.is_finished(&folder)? => self.finished += 1,
+                    Standing::Free => left.push(planned),
+                    Standing::Silent(sighting) => {
+                        self.silent.insert(&planned.name, sighting);
+                        left.push(planned);
+                    }
                 }
             }
             if !left.is_empty() {
@@ -224,17 +229,25 @@ impl<'a> Pool<'a> {
                 return Ok(left);
             }
             elsewhere = waiting;
-            self.all.set_message(format!("waiting for {} runs of other processes", elsewhere.len()));
-            self.all.set_position(PARTS * self.finished);
+            self.show(&mut [], elsewhere.len());
             std::thread::sleep(WAIT);
         }
         Ok(Vec::new())
     }
 
+    /// Whether a run's row stands; whether a failed one is tried again is its child's to say.
+    fn is_finished(&self, folder: &Path) -> Result<bool> {
+        Ok(Row::read(folder)?.is_some_and(|row| !(self.arguments.retry_failed && row.is_failed())))
+    }
+
     /// The end: an error if a run could not be worked on, failed if one has failed.
     fn ending(&self, runs: &[Planned]) -> Result<Ending> {
-        let failed = |planned: &&Planned| matches!(Row::read(&run_folder(self.out, &planned.name)), Ok(Some(row)) if row.is_failed());
-        let failed: Vec<&str> = runs.iter().filter(failed).map(|planned| planned.name.as_str()).collect();
+        let mut failed = Vec::new();
+        for planned in runs {
+            if Row::read(&run_folder(self.out, &planned.name))?.is_some_and(|row| row.is_failed()) {
+                failed.push(planned.name.as_str());
+            }
+        }
         if !failed.is_empty() {
             output::remark(format_args!("failed, see their rows: {}", failed.join(", ")));
         }
@@ -249,5 +262,33 @@ impl<'a> Pool<'a> {
         }
         output::remark(format_args!("error: {text}"));
         Ok(Ending::Failed)
+    }
+}
+
+/// When the next line is due where there is no terminal.
+struct Lines {
+    last: Instant,
+}
+
+impl Lines {
+    fn is_due(&mut self, now: Instant) -> bool {
+        let is_due = now.duration_since(self.last) >= MINUTE;
+        if is_due {
+            self.last = now;
+        }
+        is_due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_due_every_minute() {
+        let begin = Instant::now();
+        let mut lines = Lines { last: begin };
+        let due = [0, 59, 60, 61, 119, 120, 600].map(|seconds| lines.is_due(begin + Duration::from_secs(seconds)));
+        assert_eq!(due, [false, false, true, false, false, true, true]);
     }
 }

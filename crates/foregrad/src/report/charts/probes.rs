@@ -95,7 +95,8 @@ pub fn distribution(data: &Data<'_>) -> Section {
     let mut figure = Figure::new(&[["cosine of guess and target", "part of the measurements, %"]]);
     for (index, own) in data.summary.combinations.iter().enumerate() {
         let blocks = data.runs(own).flat_map(|run| &run.probes).flat_map(|probe| &probe.blocks);
-        let cosines: Vec<f64> = blocks.filter_map(|block| block.guess_alignment).collect();
+        // What is no number lies in no bin.
+        let cosines: Vec<f64> = blocks.filter_map(|block| block.guess_alignment.filter(|own| !own.is_nan())).collect();
         figure.steps(0, &own.name, &Look::of(index), histogram(&cosines));
     }
     Section {

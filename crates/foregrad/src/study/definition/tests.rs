@@ -87,6 +87,58 @@ fn what_is_wrong_is_named_with_its_line() {
     assert!(unknown.contains("unknown field `seed`"), "{unknown}");
 }
 
+/// A study of one axis with named values.
+fn named(names: &[&str]) -> String {
+    let values: Vec<String> = names.iter().map(|name| format!("{{ name = {name:?} }}")).collect();
+    format!("name = \"s\"\nquestion = \"?\"\n[[axis]]\nname = \"kind\"\nvalues = [{}]\n", values.join(", "))
+}
+
+#[test]
+fn names_of_all_scripts_keep_runs_apart_and_clashes_are_told() {
+    let text = named(&["Größe", "Gräße", "数据", "数量", "🚀", "🐢", "+", "*", "größe 2"]);
+    let runs = study(&text).and_then(|study| study.runs()).expect("runs");
+    assert_eq!((runs.len(), runs[2].name.as_str(), runs[4].name.as_str()), (9, "数据-seed0", "🚀-seed0"));
+    for pair in [["Größe", "GRÖẞE"], ["a b", "a-b"], ["A", "a"], ["1", "-1"]] {
+        let refusal = refused(&named(&pair));
+        let names = format!("values `{}` and `{}` of axis `kind`", pair[0], pair[1]);
+        assert!(refusal.contains("two runs named") && refusal.contains(&names), "{refusal}");
+    }
+    let seeds = refused(&TEXT.replace("seeds = [0, 1]", "seeds = [0, 0]"));
+    assert!(seeds.contains("a value or a seed is given twice"), "{seeds}");
+}
+
+#[test]
+fn names_that_no_file_can_have_are_refused_at_once() {
+    let longest = "x".repeat(255 - "-seed0".len());
+    assert!(study(&named(&[&longest])).is_ok());
+    // Bytes count, not letters.
+    for name in [format!("{longest}y"), "ö".repeat(125)] {
+        let refusal = refused(&named(&[&name]));
+        assert!(refusal.contains("255 bytes") && refusal.contains("256 in `"), "{refusal}");
+    }
+    let study = refused(&TEXT.replace("name = \"example\"", &format!("name = {:?}", "x".repeat(256))));
+    assert!(study.contains("255 bytes, which a folder's"), "{study}");
+}
+
+#[test]
+fn a_second_axis_of_a_name_is_refused_with_its_line() {
+    let refusal = refused(&TEXT.replace("name = \"width\"", "name = \"method\""));
+    assert!(refusal.contains("example.toml:20") && refusal.contains("a second axis `method`"), "{refusal}");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_no_misspelt_name() {
+    use crate::files::fault::{Fault, Plan, inject};
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("study");
+    let name = path.to_str().expect("text");
+    assert!(Study::load(name).expect_err("no such file").to_string().contains("unknown study"));
+    std::fs::write(&path, format!("\u{feff}{TEXT}").replace('\n', "\r\n")).expect("a file");
+    assert_eq!(Study::load(name).expect("a study").name, "example");
+    let _away = inject(Plan { under: dir.path().into(), at: 0, fault: Fault::Error(libc::EACCES), lasting: true });
+    assert!(matches!(Study::load(name), Err(Error::Io { .. })));
+}
+
 #[test]
 fn a_search_needs_images_that_are_not_the_test_set() {
     let text = TEXT.replace("key = \"model.width\"", "key = \"model.width\"\nsearch = true");
