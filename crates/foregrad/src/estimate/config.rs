@@ -268,9 +268,10 @@ impl EstimatorConfig {
 
     /// A loss further on than the last is a slip.
     fn validate_horizons(&self, depth: usize) -> Result<()> {
+        let last = depth.saturating_sub(1);
         for (flag, horizon) in [("--target", self.target), ("--guess-horizon", self.guess_horizon)] {
-            if horizon != Horizon::GLOBAL && horizon > Horizon::blocks(depth.saturating_sub(1)) {
-                let expected = format!("at most {} in a network of {depth} blocks, or `global`", depth - 1);
+            if horizon != Horizon::GLOBAL && horizon > Horizon::blocks(last) {
+                let expected = format!("at most {last} in a network of {depth} blocks, or `global`");
                 return Err(Error::out_of_range(flag, horizon, expected));
             }
         }

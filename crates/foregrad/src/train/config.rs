@@ -145,15 +145,7 @@ impl RunConfig {
     /// # Errors
     /// [`Error::OutOfRange`] and what the parts refuse.
     pub fn validate(&self) -> Result<()> {
-        if !(1..=MOST_EPOCHS).contains(&self.epochs) {
-            return Err(Error::out_of_range("--epochs", self.epochs, format!("from 1 to {MOST_EPOCHS}")));
-        }
-        if !(1..=MOST_IMAGES).contains(&self.batch) {
-            return Err(Error::out_of_range("--batch", self.batch, format!("from 1 to {MOST_IMAGES}")));
-        }
-        if self.keep_checkpoints == 0 {
-            return Err(Error::out_of_range("--keep-checkpoints", 0, "at least 1"));
-        }
+        self.validate_counts()?;
         // More minutes than a clock can count are none that a run will see.
         if !(0.0..=1e9).contains(&self.checkpoint_minutes) {
             let expected = "a number of minutes from 0 to 1e9";
@@ -162,12 +154,6 @@ impl RunConfig {
         if let Some(dir) = self.data.dir.as_ref().filter(|dir| dir.to_str().is_none()) {
             let expected = "a path in UTF-8, as the file of settings is; a link of another name will do";
             return Err(Error::out_of_range("--data-dir", dir.display(), expected));
-        }
-        let DataConfig { train_limit, validation, .. } = self.data;
-        let images = train_limit.and_then(|limit| limit.checked_sub(validation)).filter(|images| *images > 0);
-        if let Some(images) = images.filter(|images| self.batch > *images) {
-            let expected = format!("at most the {images} training images");
-            return Err(Error::out_of_range("--batch", self.batch, expected));
         }
         self.optimizer.validate()?;
         self.schedule.validate()?;
@@ -179,6 +165,25 @@ impl RunConfig {
         self.model.validate()?;
         self.estimator.validate(self.model.depth()?)?;
         self.data.load_options(self.seed).validate(&self.data.dataset)
+    }
+
+    fn validate_counts(&self) -> Result<()> {
+        if !(1..=MOST_EPOCHS).contains(&self.epochs) {
+            return Err(Error::out_of_range("--epochs", self.epochs, format!("from 1 to {MOST_EPOCHS}")));
+        }
+        if !(1..=MOST_IMAGES).contains(&self.batch) {
+            return Err(Error::out_of_range("--batch", self.batch, format!("from 1 to {MOST_IMAGES}")));
+        }
+        if self.keep_checkpoints == 0 {
+            return Err(Error::out_of_range("--keep-checkpoints", 0, "at least 1"));
+        }
+        let DataConfig { train_limit, validation, .. } = self.data;
+        let images = train_limit.and_then(|limit| limit.checked_sub(validation)).filter(|images| *images > 0);
+        if let Some(images) = images.filter(|images| self.batch > *images) {
+            let expected = format!("at most the {images} training images");
+            return Err(Error::out_of_range("--batch", self.batch, expected));
+        }
+        Ok(())
     }
 }
 
