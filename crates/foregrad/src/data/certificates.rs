@@ -14,10 +14,9 @@ const VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 pub(super) fn settings() -> Result<TlsConfig> {
     let named = VARIABLES.into_iter().find_map(|name| Some((name, std::env::var_os(name)?)));
     let found = rustls_native_certs::load_native_certs();
+    found.errors.iter().for_each(|error| log::warn!("{error}"));
     if let Some((name, place)) = named.filter(|_| found.certs.is_empty()) {
-        let reasons: Vec<_> = found.errors.iter().map(|error| format!(" ({error})")).collect();
-        let expected = format!("a file or folder of certificates (PEM){}", reasons.concat());
-        return Err(Error::out_of_range(name, place.display(), expected));
+        return Err(Error::out_of_range(name, place.display(), "a file or folder of certificates (PEM)"));
     }
     if found.certs.is_empty() {
         return Ok(TlsConfig::builder().root_certs(RootCerts::WebPki).build());

@@ -48,6 +48,10 @@ impl<'a> Array<'a> {
 
 /// The numbers of a matrix that is stored column by column.
 fn row_by_row(bytes: &[u8], rows: usize, columns: usize, width: usize) -> Vec<u8> {
+    if bytes.is_empty() {
+        // One axis may then be as long as it likes.
+        return Vec::new();
+    }
     let number = |row: usize, column: usize| (column * rows + row) * width;
     let places = (0..rows).flat_map(|row| (0..columns).map(move |column| number(row, column)));
     places.flat_map(|place| &bytes[place..place + width]).copied().collect()
@@ -144,6 +148,7 @@ pub(super) mod tests {
         assert_eq!(turned("|u1", "(2, 3)", &[1, 4, 2, 5, 3, 6]).expect("a matrix"), [1, 2, 3, 4, 5, 6]);
         assert_eq!(turned("<u2", "(2, 2)", &[1, 0, 3, 0, 2, 0, 4, 0]).expect("a matrix"), [1, 2, 3, 4]);
         assert_eq!(turned("|u1", "(3,)", &[1, 2, 3]).expect("a row"), [1, 2, 3]);
+        assert_eq!(turned("|u1", "(99999999999, 0)", &[]).expect("nothing"), []);
         assert!(turned("|u1", "(1, 1, 1)", &[1]).expect_err("refused").contains("three or more axes"));
     }
 

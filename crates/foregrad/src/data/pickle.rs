@@ -172,6 +172,8 @@ impl<'a> Machine<'a> {
             b'N' => self.push(Node::Other)?,
             b'G' => self.take(8).and_then(|_| self.push(Node::Other))?,
             0x88 | 0x89 => self.push(Node::Number(i64::from(code == 0x88)))?,
+            b'I' | b'L' => self.decimal()?,
+            b'F' => self.line().and_then(|_| self.push(Node::Other))?,
             b'J' => self.whole(4, true)?,
             b'K' => self.whole(1, false)?,
             b'M' => self.whole(2, false)?,
@@ -212,6 +214,10 @@ impl<'a> Machine<'a> {
             b'h' => self.length(1).and_then(|key| self.recall(key as u64))?,
             b'j' => self.length(4).and_then(|key| self.recall(key as u64))?,
             b'0' => drop(self.pop()?),
+            b'S' | b'V' | b'd' | b'g' | b'p' => {
+                let code = char::from(code);
+                return Err(format!("a pickle of protocol 0 (instruction {code:?}): save it with protocol=2 or newer"));
+            }
             other => return Err(format!("a pickle with the instruction {:?}", char::from(other))),
         }
         Ok(None)
@@ -251,6 +257,13 @@ impl<'a> Machine<'a> {
             return Err("a number of more than 64 bits".into());
         }
         let number = little_endian(self.take(width)?, signed);
+        self.push(Node::Number(number))
+    }
+
+    /// A number as text: `7`, `7L`, or `01` for truth.
+    fn decimal(&mut self) -> Found<()> {
+        let line = std::str::from_utf8(self.line()?).unwrap_or_default();
+        let number = line.trim_end_matches('L').parse().map_err(|_| format!("a pickle with the number {line:?}"))?;
         self.push(Node::Number(number))
     }
 

@@ -168,7 +168,8 @@ fn agent(address: &str, patience: &Patience) -> Result<Agent> {
         .timeout_recv_response(silence)
         .timeout_per_read(silence);
     // A mirror on this machine is not to be reached through a proxy.
-    if ["http://127.0.0.1", "http://localhost", "http://[::1]"].iter().any(|local| address.starts_with(local)) {
+    let host = address.split_once("://").map_or(address, |(_, host)| host);
+    if ["127.0.0.1", "localhost", "[::1]"].iter().any(|local| host.starts_with(local)) {
         settings = settings.proxy(None);
     }
     settings = settings.tls_config(certificates::settings()?);

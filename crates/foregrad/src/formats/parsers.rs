@@ -32,8 +32,8 @@ const OWN: &[Format] = &[
     Format { name: "study", parse: |bytes| text(bytes, |text| drop(Study::from_toml(text, Path::new(NAME)))) },
     Format { name: "epochs", parse: lines::<EpochRecord> },
     Format { name: "probes", parse: lines::<ProbeRecord> },
-    Format { name: "row", parse: lines::<Row> },
-    Format { name: "claim", parse: lines::<Holder> },
+    Format { name: "row", parse: |bytes| drop(serde_json::from_slice::<Row>(bytes)) },
+    Format { name: "claim", parse: |bytes| drop(serde_json::from_slice::<Holder>(bytes)) },
     Format { name: "unknown", parse: |bytes| drop(super::what_is(bytes)) },
 ];
 

@@ -62,6 +62,17 @@ fn dictionaries_of_every_protocol_are_read() {
 }
 
 #[test]
+fn numbers_are_read_as_text_and_as_numpys_own() {
+    let found = Dictionary::parse(b"}(X\x06\x00\x00\x00labels(I7\nI01\nL-3L\nlX\x04\x00\x00\x00meanF1.5\nu.");
+    assert_eq!(found.expect("a dictionary").numbers("labels").expect("numbers"), [7, 1, -3]);
+    let scalar = b"cnumpy.core.multiarray\nscalar\n(cnumpy\ndtype\n(X\x02\x00\x00\x00i2I00\nI01\ntR(K\x03X\x01\x00\x00\x00<tbC\x02\x05\x01tR";
+    let pickle = [b"}X\x06\x00\x00\x00labels(".as_slice(), scalar, b"ls."].concat();
+    assert_eq!(Dictionary::parse(&pickle).expect("a dictionary").numbers("labels").expect("numbers"), [261]);
+    assert!(Dictionary::parse(b"}Iseven\n.").expect_err("refused").contains("number \"seven\""));
+    assert!(Dictionary::parse(b"(dp0\n.").expect_err("refused").contains("protocol=2 or newer"));
+}
+
+#[test]
 fn cut_and_changed_pickles_never_panic() {
     for pickle in PICKLES {
         for length in 0..pickle.len() {
