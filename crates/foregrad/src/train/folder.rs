@@ -54,12 +54,15 @@ impl RunFolder {
     pub fn resume(path: &Path, config: &RunConfig, epochs: u64, step: u64) -> Result<Self> {
         let lock = lock(path)?;
         files::remove_unfinished(path)?;
+        // All is read before anything is changed: what cannot be read stays as it is.
+        let (metrics, epochs) = kept::<EpochRecord>(&path.join(METRICS), |record| record.epoch <= epochs)?;
+        // A probe comes before its step: that of the next step is made again.
+        let (probes, probed) = kept::<ProbeRecord>(&path.join(PROBES), |record| record.step < step)?;
         for (_, file) in checkpoint::list(path)?.into_iter().filter(|(later, _)| *later > step) {
             files::rename(&file, &file.with_extension("safetensors.superseded"))?;
         }
-        let epochs = cut::<EpochRecord>(&path.join(METRICS), |record| record.epoch <= epochs)?;
-        // A probe comes before its step: that of the next step is made again.
-        let probes = cut::<ProbeRecord>(&path.join(PROBES), |record| record.step < step)?;
+        files::write_atomically(&path.join(METRICS), metrics.as_bytes())?;
+        files::write_atomically(&path.join(PROBES), probes.as_bytes())?;
         files::write_atomically(&path.join(CONFIG), config.to_toml().as_bytes())?;
         // Event files cannot be cut; they hold nothing that the other two do not, and are written again.
         for file in Events::list(path)? {
@@ -67,7 +70,7 @@ impl RunFolder {
         }
         let mut folder = Self::open(path, lock)?;
         epochs.iter().try_for_each(|record| folder.events.epoch(record))?;
-        probes.iter().try_for_each(|record| folder.events.probe(record))?;
+        probed.iter().try_for_each(|record| folder.events.probe(record))?;
         Ok(folder)
     }
 
@@ -250,9 +253,7 @@ fn records<R: DeserializeOwned>(path: &Path) -> Result<Vec<R>> {
     Ok(lines(path)?.into_iter().map(|(_, record)| record).collect())
 }
 
-/// Keeps the lines that are wanted as they are, and gives back their records.
-fn cut<R: DeserializeOwned>(path: &Path, wanted: impl Fn(&R) -> bool) -> Result<Vec<R>> {
-    let (lines, records): (String, Vec<R>) = lines(path)?.into_iter().filter(|(_, record)| wanted(record)).unzip();
-    files::write_atomically(path, lines.as_bytes())?;
-    Ok(records)
+/// The lines that are wanted, as they are, and their records.
+fn kept<R: DeserializeOwned>(path: &Path, wanted: impl Fn(&R) -> bool) -> Result<(String, Vec<R>)> {
+    Ok(lines(path)?.into_iter().filter(|(_, record)| wanted(record)).unzip())
 }
