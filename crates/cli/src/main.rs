@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 the run or check failed, 2 bad usage or input, 130 stopped by a signal, whichever it was.
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make and damage files on purpose"))]
 
 mod args;
 mod commands;

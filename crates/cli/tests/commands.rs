@@ -1,4 +1,5 @@
 //! The binary as its users meet it: exit codes, standard output, standard error.
+#![allow(clippy::disallowed_methods, reason = "tests make and damage files on purpose")]
 
 use std::path::Path;
 use std::process::{Command, Output};

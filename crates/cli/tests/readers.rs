@@ -1,5 +1,6 @@
 //! What foregrad writes, read by the programs that its users read it with: a browser and TensorBoard. A test whose program
 //! is not installed says so on standard error; where `CI` is set it fails.
+#![allow(clippy::disallowed_methods, reason = "tests make and damage files on purpose")]
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

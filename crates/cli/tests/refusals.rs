@@ -1,4 +1,5 @@
 //! What `init`, `check`, `eval`, `step` and `bench` refuse instead of guessing or ignoring it.
+#![allow(clippy::disallowed_methods, reason = "tests make and damage files on purpose")]
 
 use std::path::Path;
 use std::process::{Command, Output};

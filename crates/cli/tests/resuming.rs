@@ -1,4 +1,5 @@
 //! Going on with a run by the binary: which flags may change, jobs that are requeued, names of folders.
+#![allow(clippy::disallowed_methods, reason = "tests make and damage files on purpose")]
 
 use std::ffi::OsStr;
 use std::path::Path;

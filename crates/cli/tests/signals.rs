@@ -1,4 +1,5 @@
 //! Signals as launchers send them: to runs that are waited for by what they write, never by a clock.
+#![allow(clippy::disallowed_methods, reason = "tests make and damage files on purpose")]
 #![cfg(unix)]
 
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
 //! `foregrad study` as its users meet it: grids that survive interruption, shards, damaged folders.
+#![allow(clippy::disallowed_methods, reason = "tests make and damage files on purpose")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

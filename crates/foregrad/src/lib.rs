@@ -17,6 +17,7 @@
 //! | block, trunk, head | a stretch of the network; all of them; a block's auxiliary net with its loss |
 //! | oracle | the same step with targets by reverse mode: exact, for comparison |
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make and damage files on purpose"))]
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod baseline;

@@ -1,4 +1,5 @@
 //! Conventions that no derivative identity pins: values at kinks, statistics, names.
+#![allow(clippy::disallowed_methods, reason = "tests make and damage files on purpose")]
 
 mod common;
 

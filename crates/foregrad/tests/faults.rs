@@ -2,6 +2,8 @@
 //! finished is lost, every error names a file, and going on gives the bits of an undisturbed run.
 //!
 //! `FOREGRAD_FAULTS=all` tries every fault at every call; without it every call still fails once, with the faults in turn.
+#![allow(clippy::disallowed_methods, reason = "tests make and damage files on purpose")]
+#![allow(clippy::print_stdout, reason = "counts are told")]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,4 +1,5 @@
 //! Which maps run: forward-only methods call no cotangent, and nothing crosses a block's border backward.
+#![allow(clippy::disallowed_methods, reason = "tests make and damage files on purpose")]
 
 mod common;
 

@@ -1,6 +1,7 @@
 //! Every parser on thousands of damaged files: no panic, and no memory out of proportion.
 //!
 //! `PARSER_INPUTS=1000000 PARSER=pickle cargo test --release --test parsers -- --nocapture` tries more of one.
+#![allow(clippy::disallowed_methods, reason = "tests make and damage files on purpose")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;

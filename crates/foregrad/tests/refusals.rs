@@ -1,4 +1,5 @@
 //! What the library refuses at its door, so that nothing is computed from it; and settings that every part must honour.
+#![allow(clippy::disallowed_methods, reason = "tests make and damage files on purpose")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Whole runs: they learn, resume to the same bits, and fail without losing what is done.
+#![allow(clippy::disallowed_methods, reason = "tests make and damage files on purpose")]
 
 use std::path::Path;
 

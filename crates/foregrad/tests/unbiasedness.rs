@@ -1,4 +1,5 @@
 //! Exact unbiasedness: the mean over all sign vectors is the gradient, without any sampling.
+#![allow(clippy::disallowed_methods, reason = "tests make and damage files on purpose")]
 
 mod common;
 

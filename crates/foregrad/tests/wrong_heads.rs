@@ -1,4 +1,5 @@
 //! As `wrong_layers.rs`: deliberately wrong heads must be rejected, each by the identity that sees the mistake.
+#![allow(clippy::disallowed_methods, reason = "tests make and damage files on purpose")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! The checkers are checked: deliberately wrong layers must be rejected, each by the identity that sees the mistake.
+#![allow(clippy::disallowed_methods, reason = "tests make and damage files on purpose")]
 
 mod common;
 

@@ -1,6 +1,7 @@
 //! Every command with wrong input of every kind: exit code 2, a message that names what is wrong, nothing written.
 //!
 //! The inputs are lines of `cases.txt`; to add one, add a line.
+#![allow(clippy::disallowed_methods, reason = "tests make and damage files on purpose")]
 #![cfg(target_os = "linux")]
 
 mod given;
