@@ -148,7 +148,7 @@ pub(super) mod tests {
         assert_eq!(turned("|u1", "(2, 3)", &[1, 4, 2, 5, 3, 6]).expect("a matrix"), [1, 2, 3, 4, 5, 6]);
         assert_eq!(turned("<u2", "(2, 2)", &[1, 0, 3, 0, 2, 0, 4, 0]).expect("a matrix"), [1, 2, 3, 4]);
         assert_eq!(turned("|u1", "(3,)", &[1, 2, 3]).expect("a row"), [1, 2, 3]);
-        assert_eq!(turned("|u1", "(99999999999, 0)", &[]).expect("nothing"), []);
+        assert!(turned("|u1", "(99999999999, 0)", &[]).expect("nothing").is_empty());
         assert!(turned("|u1", "(1, 1, 1)", &[1]).expect_err("refused").contains("three or more axes"));
     }
 
