@@ -3,6 +3,8 @@
 #
 #     scripts/fuzz.sh MINUTES [PARSER...]
 #
+# FUZZ_OPTIONS go to cargo-fuzz: `--dev -s none` builds in a third of the time, without AddressSanitizer.
+#
 # First a parser with a planted mistake must be found out. What is found lies in fuzz/artifacts; put it into fuzz/corpus/PARSER,
 # where the ordinary tests (`cargo test --test parsers`) try it for ever.
 set -euo pipefail
@@ -22,7 +24,9 @@ fuzz() { # PARSER SECONDS
     return $status
 }
 
-if fuzz planted 60 >/dev/null 2>&1; then
+cargo fuzz build "${options[@]}" parse
+fuzz planted 60 >/dev/null 2>&1 || true
+if ! ls fuzz/artifacts/planted/crash-* >/dev/null 2>&1; then
     echo "the planted mistake was not found: this fuzzer finds nothing" >&2
     exit 1
 fi

@@ -56,7 +56,7 @@ fn a_private_authority_is_trusted_if_the_environment_names_it() {
     let dir = tempfile::tempdir().expect("a folder");
     std::fs::write(dir.path().join("root.pem"), &root).expect("a file");
     let refused = download(dir.path(), &address, &[]);
-    assert!(refused.contains("UnknownIssuer"), "{refused}");
+    assert!(refused.contains("UnknownIssuer") && refused.contains("SSL_CERT_FILE"), "{refused}");
     let trusted = download(dir.path(), &address, &[("SSL_CERT_FILE", "root.pem")]);
     assert!(trusted.contains("status 404"), "{trusted}");
     std::fs::write(dir.path().join("root.pem"), "no certificate").expect("a file");

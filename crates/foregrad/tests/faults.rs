@@ -139,9 +139,11 @@ fn try_fault(work: Work, at: usize, fault: Fault, lasting: bool, whole: &[String
     drop(injected);
     let place = format!("call {at}, {operation:?} of {}, {fault:?}", path.display());
     let passes = matches!(fault, Fault::Short | Fault::Error(libc::EINTR));
+    // A folder that cannot be synced, and a claim that cannot be given back in words (its lock is), are warnings.
+    let is_claim = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("claim-"));
     let is_told_only = operation == Operation::SyncFolder;
     match result {
-        Ok(()) => assert!(passes || is_told_only, "{place}: it was swallowed"),
+        Ok(()) => assert!(passes || is_told_only || is_claim, "{place}: it was swallowed"),
         Err(error) => {
             let goes_on = passes || (is_told_only && !lasting && fault != Fault::Crash);
             assert!(!goes_on, "{place}: {error}");

@@ -1,6 +1,5 @@
 //! Peak memory of a step in forward mode: it does not grow with depth, where theory says so.
 #![allow(clippy::disallowed_methods, reason = "tests make and damage files on purpose")]
-
 // The measured growth, for whoever runs it with `--nocapture`.
 #![allow(clippy::print_stdout, reason = "the growth is worth reading under --nocapture")]
 

@@ -160,12 +160,8 @@ impl Source {
 fn add_records(set: &mut Dataset, path: &Path, bytes: &[u8], records: usize, variant: &Variant) -> Result<()> {
     let expected = records * variant.record();
     if bytes.len() != expected {
-        let damage = format!("{} bytes", bytes.len());
         let expected = format!("{records} records, {expected} bytes");
-        return Err(match bytes.len() < variant.record() {
-            true => formats::unlike(path, expected, bytes, damage),
-            false => Error::bad_file(path, expected, damage),
-        });
+        return Err(formats::unlike(path, expected, bytes, format!("{} bytes", bytes.len())));
     }
     for (number, record) in bytes.chunks(variant.record()).enumerate() {
         let label = record[variant.label_bytes - 1];

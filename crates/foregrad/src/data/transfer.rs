@@ -257,6 +257,10 @@ fn classify(wanted: &Wanted, error: ureq::Error) -> Failure {
             let reason = "the server is silent for too long";
             Failure::Passing(std::io::Error::new(std::io::ErrorKind::TimedOut, reason))
         }
+        Io(reason) if reason.to_string().contains("certificate") => {
+            let advice = "a private authority's certificate is named by the variable SSL_CERT_FILE";
+            wanted.refused(format!("{reason}; {advice}"))
+        }
         Io(_) | ConnectionFailed | Protocol(_) | BodyStalled => Failure::Passing(error.into_io()),
         error => Failure::Final(wanted.failed(error.into_io())),
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{LoadOptions, entry, files as data_files, load};
+use super::{Entry, LoadOptions, entry, files as data_files, load};
 use crate::Result;
 use crate::files::{self, Kind};
 
@@ -56,18 +56,35 @@ pub struct FileReport {
 /// # Errors
 /// An unknown name, a file that cannot be read, or - once all files are there - one that does not load.
 pub fn verify(name: &str, options: &LoadOptions) -> Result<Vec<FileReport>> {
-    let known = (entry(name)?.files)();
+    let entry = entry(name)?;
+    let known = (entry.files)();
     if known.is_empty() {
         return Ok(Vec::new());
     }
     let root = options.dir(name)?;
     let mut reports: Vec<FileReport> = known.iter().map(|file| report(&root, file)).collect::<Result<_>>()?;
-    let archived = data_files::is_file(&root)? || reports.iter().all(|report| report.status == FileStatus::Missing);
-    if archived || reports.iter().all(|report| report.status != FileStatus::Missing) {
+    if reports.iter().all(|report| report.status == FileStatus::Missing) {
+        // An archive that is read as it is, or an error that says what was looked for.
         load(name, options)?;
-        reports.iter_mut().for_each(|report| report.decoded = report.status != FileStatus::Missing);
+        reports = vec![archive(&root, entry)?];
+    } else if reports.iter().all(|report| report.status != FileStatus::Missing) {
+        load(name, options)?;
+    } else {
+        return Ok(reports);
     }
+    reports.iter_mut().for_each(|report| report.decoded = true);
     Ok(reports)
+}
+
+/// The archive of a set that was read from one: the path itself, or the file of its official name in the folder.
+fn archive(root: &Path, entry: &Entry) -> Result<FileReport> {
+    let official = entry.source.and_then(|source| source.files.first());
+    let (place, published) = match (data_files::is_file(root)?, official) {
+        (false, Some((name, digest))) => (name.to_string(), Some(*digest)),
+        _ => (String::new(), None),
+    };
+    let path = if place.is_empty() { root.to_path_buf() } else { root.join(&place) };
+    checked(path, None, published)
 }
 
 fn report(root: &Path, file: &KnownFile) -> Result<FileReport> {
@@ -84,12 +101,14 @@ fn report(root: &Path, file: &KnownFile) -> Result<FileReport> {
             return Ok(found(path, FileStatus::Missing, 0));
         }
     };
-    let bytes = match files::kind(&path)? {
-        Some(Kind::File(bytes)) => bytes,
-        _ => {
-            let bytes = folder_size(&path)?;
-            return Ok(found(path, FileStatus::Present, bytes));
-        }
+    checked(path, size, published)
+}
+
+/// A file or folder that is there.
+fn checked(path: PathBuf, size: Option<u64>, published: Option<&str>) -> Result<FileReport> {
+    let Some(Kind::File(bytes)) = files::kind(&path)? else {
+        let bytes = folder_size(&path)?;
+        return Ok(found(path, FileStatus::Present, bytes));
     };
     let md5 = data_files::digest(&path)?;
     let wrong_size = size.filter(|size| *size != bytes).map(|size| format!("{size} bytes"));
@@ -118,4 +137,34 @@ fn folder_size(folder: &Path) -> Result<u64> {
         };
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::archive::tests::tar;
+    use ::tar::EntryType;
+
+    /// What is found when one training image is enough, so that a test need not write all batches.
+    fn status(dir: &Path) -> Result<Vec<(FileStatus, bool)>> {
+        let options = LoadOptions { dir: Some(dir.to_path_buf()), train_limit: Some(1), ..Default::default() };
+        Ok(verify("cifar10", &options)?.iter().map(|report| (report.status, report.decoded)).collect())
+    }
+
+    #[test]
+    fn an_archive_is_checked_as_a_whole_and_what_is_missing_is_not_vouched_for() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let batch = vec![0; 10_000 * 3073];
+        let members = ["x/data_batch_1.bin", "x/test_batch.bin"].map(|name| (name, EntryType::Regular, &batch[..]));
+        let path = dir.path().join("mine.tar");
+        std::fs::write(&path, tar(&members)).expect("a file");
+        assert_eq!(status(&path).expect("reports"), [(FileStatus::Present, true)]);
+        std::fs::write(&path, tar(&members[1..])).expect("a file");
+        assert!(status(&path).expect_err("a missing member").to_string().contains("data_batch_1.bin"));
+        let loose = tempfile::tempdir().expect("a folder");
+        std::fs::write(loose.path().join("test_batch.bin"), &batch).expect("a file");
+        let found = status(loose.path()).expect("reports");
+        assert_eq!(found[..5], [(FileStatus::Missing, false); 5]);
+        assert_eq!(found[5], (FileStatus::Present, false));
+    }
 }

@@ -32,7 +32,6 @@ const MARKS: &[(usize, &[u8], &str)] = &[
     (4, b"ftyp", "a HEIF or AVIF picture, or a film: save it as JPEG or PNG"),
     (0, b"II*\0", "a TIFF picture: save it as JPEG or PNG"),
     (0, b"MM\0*", "a TIFF picture: save it as JPEG or PNG"),
-    (0, b"BM", "a BMP picture: save it as JPEG or PNG"),
     (0, b"\0\x05\x16\x07", "what macOS keeps beside a file (AppleDouble), not the file"),
     (0, b"\x93NUMPY", "a numpy array (.npy)"),
     (0, b"GGUF", "a GGUF file"),

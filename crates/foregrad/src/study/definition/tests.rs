@@ -160,3 +160,14 @@ fn every_preset_is_a_study() {
     let missing = Study::load("quik").expect_err("no such study").to_string();
     assert!(missing.contains("did you mean `quick`"), "{missing}");
 }
+
+#[test]
+fn a_grid_of_more_runs_than_anybody_means_is_refused_before_it_is_made() {
+    let axis =
+        |number| format!("[[axis]]\nname = \"a{number}\"\nkey = \"batch\"\nvalues = [1, 2, 3, 4, 5, 6, 7, 8, 9]\n");
+    let axes: String = (0..30).map(axis).collect();
+    assert!(refused(&format!("name = \"many\"\nquestion = \"?\"\n{axes}")).contains("at most 10000 runs"));
+    let seeds: Vec<_> = (0..10_001).map(|seed: u32| seed.to_string()).collect();
+    let text = format!("name = \"many\"\nquestion = \"?\"\nseeds = [{}]\n", seeds.join(", "));
+    assert!(refused(&text).contains("at most 10000 runs"));
+}
