@@ -123,12 +123,16 @@ fn a_run_is_scored_resumed_and_guarded() {
 }
 
 #[test]
-fn writing_where_it_cannot_be_written_fails_with_exit_code_1() {
+fn a_place_that_cannot_be_written_to_is_refused_before_anything_is_done() {
     let dir = dir();
     std::fs::write(dir.path().join("file"), "in the way").expect("a file");
-    fails(dir.path(), &format!("train {TINY} --out file/run"), 1);
-    fails(dir.path(), "init --width 0.05 --out file/w.safetensors", 1);
-    fails(dir.path(), "data preview --dataset glyphs --out none/x.png", 1);
+    for command in [
+        &format!("train {TINY} --out file/run"),
+        "init --width 0.05 --out file/w.safetensors",
+        "data preview --dataset glyphs --out none/x.png",
+    ] {
+        assert!(fails(dir.path(), command, 2).contains("--out is "), "{command}");
+    }
 }
 
 #[test]

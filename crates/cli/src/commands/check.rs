@@ -1,6 +1,6 @@
 //! `foregrad check`.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use burn::tensor::{DType, Device};
 use clap::{Args, ValueEnum};
 use foregrad::check::{self, Entry, MapCounts};
@@ -80,7 +80,7 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
         bar.tick();
     });
     bar.finish_and_clear();
-    let entries = entries?;
+    let entries = entries.context("--only")?;
     let failed = entries.iter().filter(|entry| !entry.passed()).count();
     let report = Report { entries, maps: count_maps()? };
     if arguments.json {
