@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use burn::tensor::DType;
 use clap::Args;
-use foregrad::files;
 use foregrad::train::{Changes, Difference, EpochRecord, Outcome, RunConfig, RunFolder, Score, Trainer};
+use foregrad::{Error, files};
 
 use crate::args::{DataFlags, EstimatorFlags, MachineFlags, ModelFlags, TrainingFlags};
 use crate::progress::Progress;
@@ -131,7 +131,7 @@ fn has_begun(out: &Path) -> Result<bool> {
     Ok(RunFolder::has_checkpoint(out)? || RunFolder::has_settings(out)?)
 }
 
-/// Goes on with a run under its own settings, or begins it again if it has no checkpoint yet.
+/// Goes on with a run under its own settings, or begins it again if it has no checkpoint yet and may be started.
 fn resume(arguments: &Arguments, out: &Path, whole: RunConfig) -> Result<Trainer> {
     let saved = RunFolder::config(out)?;
     // What is not said with `--resume` stays; a command that may start a run says everything.
@@ -147,6 +147,10 @@ fn resume(arguments: &Arguments, out: &Path, whole: RunConfig) -> Result<Trainer
     }
     let from = arguments.resume.clone().flatten();
     if from.is_none() && !RunFolder::has_checkpoint(out)? {
+        if !arguments.resume_or_start {
+            let found = "none yet; begin it again with its first command, or use --resume-or-start";
+            return Err(Error::bad_file(out, "a run with a checkpoint to go on from", found).into());
+        }
         if !arguments.quiet {
             output::remark("the run has no checkpoint yet: it begins again");
         }

@@ -67,6 +67,10 @@ impl File {
         &self.path
     }
 
+    pub(super) fn into_inner(self) -> std::fs::File {
+        self.file
+    }
+
     /// The file as the system knows it.
     pub(super) fn inner(&self) -> &std::fs::File {
         &self.file

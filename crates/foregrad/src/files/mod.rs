@@ -228,7 +228,53 @@ pub fn rename(from: &Path, to: &Path) -> Result<()> {
 /// # Errors
 /// A file that cannot be written; what was there before is then still there.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = folder_of(path);
+    let written = || {
+        let (_, mut temporary) = written_beside(path, bytes)?;
+        let renamed = attempt(Operation::Rename, path, || std::fs::rename(&temporary, path));
+        // What was renamed is not temporary any more; a process that died left its file behind.
+        temporary.disable_cleanup(renamed.is_ok() || fault::is_dead(path));
+        renamed
+    };
+    written().map_err(Error::io("write", path))?;
+    sync_folder_of(path);
+    Ok(())
+}
+
+/// Makes a file with all it holds at once; none if there is one already. Of many processes that try, one gets it, and no
+/// process that dies leaves an empty one.
+///
+/// # Errors
+/// A file that cannot be written.
+pub fn create_whole(path: &Path, bytes: &[u8]) -> Result<Option<File>> {
+    let (file, temporary) = written_beside(path, bytes).map_err(Error::io("write", path))?;
+    let mut temporary = Some(temporary);
+    let named = attempt(Operation::Rename, path, || {
+        let own = temporary.take().expect("it comes back with every error");
+        own.persist_noclobber(path).map_err(|failed| {
+            temporary = Some(failed.path);
+            failed.error
+        })
+    });
+    match named {
+        Ok(()) => Ok(Some(File::of(file, path))),
+        // Missing: whoever was faster has tidied the folder up.
+        Err(error) if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => Ok(None),
+        Err(error) if is_unsupported(&error) => {
+            let Some(mut file) = File::create_new(path)? else { return Ok(None) };
+            file.write_all(bytes).map_err(Error::io("write", path))?;
+            Ok(Some(file))
+        }
+        Err(error) => {
+            if let Some(temporary) = &mut temporary {
+                temporary.disable_cleanup(fault::is_dead(path));
+            }
+            Err(Error::io("write", path)(error))
+        }
+    }
+}
+
+/// A file beside another, with the bytes that the other shall hold, on the disk.
+fn written_beside(path: &Path, bytes: &[u8]) -> io::Result<(std::fs::File, tempfile::TempPath)> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(UNFINISHED);
     #[cfg(unix)]
@@ -237,16 +283,13 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
         // As any new file (less the umask), not for the owner alone as temporary files are.
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
-    let make = || builder.tempfile_in(folder);
-    let (file, mut temporary) = attempt(Operation::Open, path, make).map_err(Error::io("write", path))?.into_parts();
+    let make = || builder.tempfile_in(folder_of(path));
+    let (file, mut temporary) = attempt(Operation::Open, path, make)?.into_parts();
     let mut file = File::of(file, &temporary);
     let written = file.write_all(bytes).and_then(|()| file.synced());
-    let renamed = written.and_then(|()| attempt(Operation::Rename, path, || std::fs::rename(&temporary, path)));
-    // What was renamed is not temporary any more; a process that died left its file behind.
-    temporary.disable_cleanup(renamed.is_ok() || fault::is_dead(path));
-    renamed.map_err(Error::io("write", path))?;
-    sync_folder_of(path);
-    Ok(())
+    temporary.disable_cleanup(fault::is_dead(path));
+    written?;
+    Ok((file.into_inner(), temporary))
 }
 
 /// Removes what a process that died left unfinished in a folder that is this process's own.

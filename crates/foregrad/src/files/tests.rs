@@ -56,6 +56,30 @@ fn at_every_call_that_fails_the_old_file_or_the_new_one_is_there_whole() {
 }
 
 #[test]
+fn a_file_that_is_made_once_is_never_empty() {
+    let dir = folder();
+    let path = dir.path().join("file");
+    let counted = strike(dir.path(), usize::MAX, Fault::Short);
+    assert!(create_whole(&path, b"first").expect("a file").is_some());
+    let calls = counted.calls();
+    drop(counted);
+    assert!(create_whole(&path, b"second").expect("a file").is_none());
+    assert_eq!(read(&path).expect("a file"), b"first");
+    for at in 0..calls {
+        for fault in [Fault::Error(libc::ENOSPC), Fault::Error(libc::EIO), Fault::Crash] {
+            remove_if_there(&path).expect("removed");
+            let injected = strike(dir.path(), at, fault);
+            create_whole(&path, b"second").expect_err("a fault");
+            drop(injected);
+            assert_eq!(read_if_there(&path).expect("none"), None, "{at} {fault:?}");
+        }
+    }
+    let _injected = strike(dir.path(), calls - 1, Fault::Error(libc::EINVAL));
+    let made = create_whole(&path, b"second").expect("a file system without the call");
+    assert_eq!((made.is_some(), read(&path).expect("a file")), (true, b"second".to_vec()));
+}
+
+#[test]
 fn interrupted_and_short_calls_are_made_again() {
     let dir = folder();
     let path = dir.path().join("file");

@@ -101,18 +101,19 @@ pub(super) struct Own {
     content: Content,
 }
 
+/// A claim as it stands in its file.
+fn written(content: &Content) -> Vec<u8> {
+    let text = serde_json::to_string(content).expect("a claim is plain values");
+    format!("{text:<length$}\n", length = LENGTH - 1).into_bytes()
+}
+
 impl Own {
     /// Makes the claim that comes after a number; none if another was faster.
     pub fn make(folder: &Path, after: u64, content: Content) -> Result<Option<Self>> {
         let number = after + 1;
         let path = path_of(folder, number);
-        let Some(file) = File::create_new(&path)? else { return Ok(None) };
-        let mut own = Self { folder: folder.to_path_buf(), number, file, content };
-        if let Err(error) = own.write() {
-            // An empty claim would keep others waiting; should it stay, they wait.
-            let _ = files::remove_if_there(&path);
-            return Err(error);
-        }
+        let Some(file) = files::create_whole(&path, &written(&content))? else { return Ok(None) };
+        let own = Self { folder: folder.to_path_buf(), number, file, content };
         // A number that was seen late may have been made and removed long ago: only the highest holds the run.
         if own.loss()?.is_some() {
             return Ok(None);
@@ -157,9 +158,8 @@ impl Own {
 
     /// Writes into the file that was made, whatever its name may lead to by now.
     fn write(&mut self) -> Result<()> {
-        let text = serde_json::to_string(&self.content).expect("a claim is plain values");
-        let text = format!("{text:<length$}\n", length = LENGTH - 1);
-        let written = self.file.seek(SeekFrom::Start(0)).and_then(|_| self.file.write_all(text.as_bytes()));
+        let text = written(&self.content);
+        let written = self.file.seek(SeekFrom::Start(0)).and_then(|_| self.file.write_all(&text));
         written.map_err(Error::io("write", self.file.path()))?;
         self.file.sync()
     }
