@@ -92,7 +92,7 @@ fn one_command_starts_a_run_goes_on_with_it_and_leaves_it_when_it_is_done() {
 /// What a run leaves that was killed in its first epoch: settings and empty records.
 #[test]
 fn a_run_without_a_checkpoint_begins_again() {
-    for again in ["train TINY --epochs 1", "train TINY --epochs 1 --resume-or-start"] {
+    for again in ["train TINY --epochs 1 --checkpoint-every 3", "train TINY --epochs 1 --resume-or-start"] {
         let dir = tempfile::tempdir().expect("a folder");
         let (code, text) = run(command(dir.path(), &format!("train {TINY} --epochs 1 --out run")));
         assert_eq!(code, Some(0), "{text}");

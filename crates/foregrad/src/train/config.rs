@@ -198,6 +198,14 @@ pub struct Difference {
     pub other: String,
 }
 
+impl Difference {
+    /// Whether it is about what is kept of a run, and not about the run: its bits are the same.
+    pub fn is_of_keeping(&self) -> bool {
+        ["checkpoint-every", "checkpoint-steps", "checkpoint-minutes", "keep-checkpoints"]
+            .contains(&self.setting.as_str())
+    }
+}
+
 impl RunConfig {
     /// The settings in which another run differs, less those of the machine that change no result: data folder, threads and
     /// device.

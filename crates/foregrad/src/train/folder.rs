@@ -210,7 +210,8 @@ fn check_free(path: &Path, config: &RunConfig) -> Result<()> {
         return Ok(());
     }
     let saved = RunFolder::config(path)?;
-    let different = saved.differences(config).into_iter().find(|difference| difference.setting != "epochs");
+    let mut differences = saved.differences(config).into_iter();
+    let different = differences.find(|difference| difference.setting != "epochs" && !difference.is_of_keeping());
     different.map_or(Ok(()), |Difference { setting, own, other }| {
         let found = format!("a run without a checkpoint whose {setting} is {own}, not {other}");
         Err(Error::bad_file(path, advice, found))
