@@ -261,7 +261,11 @@ pub fn create_whole(path: &Path, bytes: &[u8]) -> Result<Option<File>> {
         Err(error) if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => Ok(None),
         Err(error) if is_unsupported(&error) => {
             let Some(mut file) = File::create_new(path)? else { return Ok(None) };
-            file.write_all(bytes).map_err(Error::io("write", path))?;
+            if let Err(error) = file.write_all(bytes) {
+                // Told is the error that came first; half a file is none.
+                let _ = remove_if_there(path);
+                return Err(Error::io("write", path)(error));
+            }
             Ok(Some(file))
         }
         Err(error) => {
