@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use foregrad::formats::{Format, all};
+use foregrad_lab::parsers::{Format, all};
 use foregrad_fuzz::mend::mended;
 use foregrad_fuzz::mutate::{Draws, changed};
 use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};

@@ -5,10 +5,11 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use foregrad::data::DATASETS;
 use foregrad::estimate::{EstimatorConfig, GUESSES, HORIZONS};
 use foregrad::models::{HEADS, HeadKind, MODELS, ModelConfig, Norm};
-use foregrad::train::{RunConfig, SCHEDULES};
+use foregrad::optim::SCHEDULES;
+use foregrad_lab::data::DATASETS;
+use foregrad_lab::train::RunConfig;
 
 /// A list of names with what each is, for a flag's help.
 fn listing<'a>(title: &str, names: impl Iterator<Item = (&'a str, &'a str)>) -> String {

@@ -1,7 +1,7 @@
 //! The defaults of `train`'s flags in its help, read from the settings themselves so that they cannot go stale.
 
 use clap::Command;
-use foregrad::train::RunConfig;
+use foregrad_lab::train::RunConfig;
 
 /// Flags by clap's name, and where their values stand in a run's settings.
 const FLAGS: &[(&str, &str)] = &[

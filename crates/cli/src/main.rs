@@ -1,13 +1,14 @@
 //! The `foregrad` binary: arguments, dispatch, exit codes; no algorithm.
 //!
 //! Exit codes: 0 done, 1 the run or check failed, 2 bad usage or input, 130 stopped by a signal, whichever it was.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make and damage files on purpose"))]
 
 mod args;
 mod commands;
 mod defaults;
 mod device;
+mod machine;
 mod output;
 mod place;
 mod process;
@@ -20,7 +21,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 #[global_allocator]
-static ALLOCATOR: foregrad_kernels::heap::Heap = foregrad_kernels::heap::Heap;
+static ALLOCATOR: machine::heap::Heap = machine::heap::Heap;
 
 /// Train neural networks with forward gradients.
 ///
@@ -90,7 +91,7 @@ fn negative(command: clap::Command) -> clap::Command {
 }
 
 fn main() -> ExitCode {
-    foregrad_kernels::memory::keep_freed();
+    machine::keep_freed();
     output::show_warnings();
     let matches = command().get_matches();
     let command = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()).command;

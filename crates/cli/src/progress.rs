@@ -6,10 +6,10 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
-use foregrad::train::{EpochRecord, Observer, ProbeRecord, Score, StepReport};
+use foregrad_lab::train::{EpochRecord, Observer, ProbeRecord, Score, StepReport};
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
-use crate::output;
+use crate::{machine, output};
 use pace::Lines;
 
 /// Shows a run's progress, and hands its epochs to standard output as JSON lines if that is wanted.
@@ -55,6 +55,10 @@ impl Progress {
 }
 
 impl Observer for Progress {
+    fn peak_memory(&self) -> u64 {
+        machine::peak_memory()
+    }
+
     fn step(&mut self, report: &StepReport) {
         let [step, total] = report.steps;
         if self.done == 0 {

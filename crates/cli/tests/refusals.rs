@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use burn::tensor::{DType, Device};
 use foregrad::rng::{Placement, Stream};
-use foregrad::train::weights;
+use foregrad::weights;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 

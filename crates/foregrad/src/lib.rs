@@ -22,20 +22,21 @@
 
 pub mod baseline;
 pub mod check;
-pub mod data;
+
 pub mod error;
 pub mod estimate;
 pub mod files;
-pub mod formats;
+
 pub mod layers;
 pub mod losses;
 pub mod models;
 pub mod numbers;
 pub mod ops;
-pub mod report;
+pub mod optim;
+
 pub mod rng;
-pub mod study;
-pub mod train;
+
 pub mod vector;
+pub mod weights;
 
 pub use error::{Error, Result};

@@ -10,7 +10,7 @@ use foregrad::losses::{CrossEntropy, Labels, Loss};
 use foregrad::models::ModelConfig;
 use foregrad::ops::{ConvShape, conv2d};
 use foregrad::rng::{Placement, Stream};
-use foregrad::train::weights;
+use foregrad::weights;
 
 fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
     tensor.into_data().iter::<f64>().collect()

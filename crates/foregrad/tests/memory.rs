@@ -4,14 +4,11 @@
 #![allow(clippy::print_stdout, reason = "the growth is worth reading under --nocapture")]
 
 use burn::tensor::{DType, Device, Tensor};
-use foregrad::estimate::{
-    self, EstimatorConfig, EstimatorState, Granularity, Horizon, LastBlock, Mode, Space, StepInput,
-};
+use foregrad::estimate::{self, EstimatorConfig, EstimatorState, Granularity, Horizon, LastBlock, Mode, StepInput};
 use foregrad::layers::{Layer, Phase, Sequential};
 use foregrad::losses::Labels;
 use foregrad::models::{HeadKind, ModelConfig, Network};
 use foregrad::rng::{Placement, Stream};
-use foregrad::train;
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]
@@ -81,10 +78,7 @@ fn peaks(config: &EstimatorConfig) -> [f64; 2] {
 #[test]
 fn memory_grows_with_depth_only_where_it_must() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
-    pool.install(|| {
-        a_probe_keeps_one_direction();
-        compare_depths();
-    });
+    pool.install(compare_depths);
 }
 
 fn compare_depths() {
@@ -133,29 +127,4 @@ fn growing(block: &EstimatorConfig) {
         let tangents = in_outputs(case) * added / first_stage;
         assert!(tangents > 0.9, "{}: a tangent for each block: {tangents:.2}", case.0);
     }
-}
-
-/// Of a span's directions a probe keeps one a block, and the target.
-fn a_probe_keeps_one_direction() {
-    const FEW: usize = 32;
-    let network = network(2);
-    let (images, labels) = batch(FEW);
-    let input = StepInput::new(images, &labels, 0, 0);
-    let state = EstimatorState::default();
-    let directions = 16;
-    let config = EstimatorConfig {
-        guess: "span".parse().expect("a guess"),
-        space: Space::Activity,
-        directions,
-        ..Default::default()
-    };
-    let [forward, oracle] = [Mode::Forward, Mode::Oracle].map(|mode| {
-        let config = EstimatorConfig { mode, ..config.clone() };
-        peak_of(|| estimate::step(&config, &network, &input, &state).expect("a step"))
-    });
-    let probed = peak_of(|| train::probe(&config, &network, &input, &state).expect("a probe"));
-    let once: f64 = outputs(&network, FEW).iter().sum();
-    let kept = (probed - forward.max(oracle)) / once;
-    println!("a probe keeps {kept:.2} outputs of every block beside a step's");
-    assert!(kept < 4.0, "{directions} directions a block, of which one is read: {kept:.2} are kept");
 }

@@ -13,7 +13,6 @@ use foregrad_kernels::convolution::{Convolution, input_cotangent, sum, weight_co
 const REPEATS: usize = 5;
 
 fn main() {
-    foregrad_kernels::memory::keep_freed();
     let [layer, map] = [1, 2].map(|argument| std::env::args().nth(argument));
     let is_wanted = |name: &str| map.as_deref().is_none_or(|map| map == name);
     println!("instructions: {}", foregrad_kernels::instructions::name());

@@ -1,4 +1,4 @@
-//! How the process asks the system for memory, and arrays that are written only once.
+//! Arrays that begin at a cache line, and arrays that are written only once.
 
 use std::mem::MaybeUninit;
 
@@ -14,19 +14,6 @@ pub(crate) fn aligned<T: Copy + Default>(length: usize) -> Aligned<T> {
     let mut values = AVec::new(64);
     values.resize(length, T::default());
     values
-}
-
-/// Keeps freed memory for the next step instead of handing every tensor back to the system.
-///
-/// A training step allocates and frees the same large arrays again and again; by default each of them is mapped afresh, and
-/// the system clears every page on first touch. Kept memory is used again at once, and the peak is the same. Only glibc has
-/// the switch; elsewhere nothing happens.
-pub fn keep_freed() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    for (parameter, value) in [(libc::M_MMAP_THRESHOLD, libc::c_int::MAX), (libc::M_TRIM_THRESHOLD, libc::c_int::MAX)] {
-        // SAFETY: `mallopt` takes two integers and touches no memory of ours; it refuses values it does not know.
-        unsafe { libc::mallopt(parameter, value) };
-    }
 }
 
 /// An array of `length` elements that `write` writes: not cleared first, which would be a pass over memory for nothing.

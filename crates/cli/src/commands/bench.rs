@@ -6,19 +6,19 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use burn::tensor::{DType, Tensor};
 use clap::Args;
-use foregrad::data::{Augmentation, BatchOptions, Batches, Dataset, Order};
 use foregrad::estimate::{self, EstimatorConfig, EstimatorState, StepInput};
 use foregrad::losses::Labels;
 use foregrad::models::{ModelConfig, Network};
 use foregrad::rng::{Placement, Stream};
-use foregrad::train::{RunConfig, peak_memory};
 use foregrad::{Error, baseline};
 use foregrad_kernels::{instructions, operations};
+use foregrad_lab::data::{Augmentation, BatchOptions, Batches, Dataset, Order};
+use foregrad_lab::train::RunConfig;
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 
 use crate::args::{MachineFlags, ModelFlags};
-use crate::{Ending, device, output, process, table};
+use crate::{Ending, device, machine, output, process, table};
 
 const CLASSES: usize = 10;
 
@@ -235,7 +235,7 @@ fn measure(arguments: &Arguments, name: &str) -> Result<Measurement> {
         minimum_seconds: sorted[0],
         seconds,
         operations: counted,
-        peak_memory: peak_memory(),
+        peak_memory: machine::peak_memory(),
         fraction_of_peak: None,
     })
 }

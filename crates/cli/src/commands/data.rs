@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use foregrad::data::{
+use foregrad_lab::data::{
     self, ByHand, DATASETS, DownloadOptions, Downloaded, FileStatus, LoadOptions, Patience, Transferred,
 };
 use indicatif::{ProgressBar, ProgressStyle};

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use anyhow::Result;
 use burn::tensor::DType;
 use clap::Args;
-use foregrad::data;
 use foregrad::estimate::Plan;
 use foregrad::models::ModelConfig;
-use foregrad::train::{Checkpoint, Loaded, RunConfig, Tally, evaluate, weights};
+use foregrad::weights;
+use foregrad_lab::data;
+use foregrad_lab::train::{Checkpoint, Loaded, RunConfig, Tally, evaluate};
 
 use crate::args::{DataFlags, MachineFlags, ModelFlags};
 use crate::{Ending, device, output, table};

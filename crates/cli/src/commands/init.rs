@@ -6,7 +6,7 @@ use anyhow::Result;
 use burn::tensor::DType;
 use clap::Args;
 use foregrad::models::ModelConfig;
-use foregrad::train::weights;
+use foregrad::weights;
 
 use crate::args::{MachineFlags, ModelFlags};
 use crate::{Ending, device, output, place};

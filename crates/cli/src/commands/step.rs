@@ -9,9 +9,10 @@ use foregrad::estimate::{self, Collect, EstimatorState, StepInput, StepOutput};
 use foregrad::losses::Labels;
 use foregrad::models::ModelConfig;
 use foregrad::rng::Placement;
-use foregrad::train::{self, Checkpoint, Loaded, RunConfig, weights};
 use foregrad::vector::ParamVector;
+use foregrad::weights;
 use foregrad::{estimate::EstimatorConfig, files};
+use foregrad_lab::train::{Checkpoint, Loaded, RunConfig};
 
 use crate::args::{EstimatorFlags, MachineFlags, ModelFlags};
 use crate::{Ending, device, output, place};
@@ -114,11 +115,11 @@ fn read_batch(arguments: &Arguments, weights: &ParamVector, placement: &Placemen
     let path = &arguments.batch;
     let of_classifier = weights.entry("fc.bias").and_then(|bias| bias.shape().first().copied());
     let classes = arguments.classes.map(|classes| classes as usize).or(of_classifier).unwrap_or(10);
-    Ok(train::read_batch(path, &files::read(path)?, classes, placement)?)
+    Ok(weights::read_batch(path, &files::read(path)?, classes, placement)?)
 }
 
 fn read_guesses(path: &Path, placement: &Placement) -> Result<ParamVector> {
-    Ok(train::read_guesses(path, &files::read(path)?, placement)?)
+    Ok(weights::read_guesses(path, &files::read(path)?, placement)?)
 }
 
 /// Everything a step gives, under the names of the output file.

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use burn::tensor::DType;
 use clap::Args;
-use foregrad::train::{Changes, Difference, EpochRecord, Outcome, RunConfig, RunFolder, Score, Trainer};
 use foregrad::{Error, files};
+use foregrad_lab::train::{Changes, Difference, EpochRecord, Outcome, RunConfig, RunFolder, Score, Trainer};
 
 use crate::args::{DataFlags, EstimatorFlags, MachineFlags, ModelFlags, TrainingFlags};
 use crate::progress::Progress;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use foregrad::train::Control;
+use foregrad_lab::train::Control;
 
 /// Launchers repeat a signal (GNU `timeout` sends it to the process and to its group): within this time it is the same one.
 const REPEATS: Duration = Duration::from_secs(1);

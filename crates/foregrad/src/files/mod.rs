@@ -14,9 +14,11 @@ use std::sync::Once;
 
 pub mod fault;
 mod handle;
+mod known;
 mod lock;
 
 pub use handle::File;
+pub use known::{unlike, what_is};
 pub use lock::{Lock, Locking, try_lock};
 
 use crate::{Error, Result};

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use burn::tensor::DType;
-use foregrad::study::{Attempt, Planned, Terms, execute};
-use foregrad::train::{Control, Observer, StepReport};
+use foregrad_lab::study::{Attempt, Planned, Terms, execute};
+use foregrad_lab::train::{Control, Observer, StepReport};
 use serde::{Deserialize, Serialize};
 
-use crate::{Ending, device, output, process};
+use crate::{Ending, device, machine, output, process};
 
 /// Between two lines of progress.
 const PERIOD: Duration = Duration::from_millis(200);
@@ -84,6 +84,10 @@ struct Reporter {
 }
 
 impl Observer for Reporter {
+    fn peak_memory(&self) -> u64 {
+        machine::peak_memory()
+    }
+
     fn step(&mut self, report: &StepReport) {
         if self.told.is_none_or(|told| told.elapsed() >= PERIOD) {
             self.told = Some(Instant::now());

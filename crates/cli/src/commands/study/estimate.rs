@@ -6,17 +6,17 @@ use std::time::Instant;
 
 use anyhow::Result;
 use burn::tensor::DType;
-use foregrad::data;
 use foregrad::estimate::{self, EstimatorState, StepInput};
 use foregrad::losses::Labels;
 use foregrad::rng::Stream;
-use foregrad::study::Planned;
-use foregrad::train::{RunConfig, evaluate, network_for, peak_memory};
+use foregrad_lab::data;
+use foregrad_lab::study::Planned;
+use foregrad_lab::train::{RunConfig, evaluate, network_for};
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 
 use super::Arguments;
-use crate::{Ending, device, output, process, table};
+use crate::{Ending, device, machine, output, process, table};
 
 /// Images of a step that is measured.
 const IMAGES: usize = 32;
@@ -95,7 +95,7 @@ pub fn in_this_process(arguments: &Arguments, run: &Planned) -> Result<Ending> {
     let placement = device::placement(&config.device, DType::F32)?;
     let splits = data::load(&config.data.dataset, &config.data.load_options(config.seed))?;
     let (network, plan) = network_for(config, &splits, &placement)?;
-    let before = peak_memory();
+    let before = machine::peak_memory();
     let samples = IMAGES.min(config.batch);
     let [channels, height, width] = splits.train.shape;
     let images = Stream::new(0, "estimate").normal_tensor([samples, channels, height, width], &placement);
@@ -108,7 +108,7 @@ pub fn in_this_process(arguments: &Arguments, run: &Planned) -> Result<Ending> {
         drop(estimate::step(&config.estimator, &network, &input, &EstimatorState::default())?);
         step = began.elapsed().as_secs_f64();
     }
-    let after = peak_memory();
+    let after = machine::peak_memory();
     let judged = Arc::new(splits.test.subset(&(0..samples.min(splits.test.len())).collect::<Vec<_>>()));
     let began = Instant::now();
     evaluate(&network, &judged, &plan.trains, &placement)?;

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
-use foregrad::report::{self, Summary};
-use foregrad::study::{Machine, PRESETS, Planned, Results, Row, Sighting, Study, Terms, prepare, run_folder};
-use foregrad::train::network_for;
-use foregrad::{Error, data};
+use foregrad::Error;
+use foregrad_lab::data;
+use foregrad_lab::report::{self, Summary};
+use foregrad_lab::study::{Machine, PRESETS, Planned, Results, Row, Sighting, Study, Terms, prepare, run_folder};
+use foregrad_lab::train::network_for;
 use indicatif::ProgressBar;
 
 use crate::args::{MachineFlags, data_folder};
@@ -200,7 +201,7 @@ fn unfinished(arguments: &Arguments, out: &Path, runs: &[Planned]) -> Result<Vec
 /// Checks every run: settings, data, network, estimate.
 fn verify(study: &Study, runs: &[Planned]) -> Result<Ending> {
     let bar = ProgressBar::new(runs.len() as u64);
-    let mut loaded: Option<(foregrad::train::DataConfig, u64, data::Splits)> = None;
+    let mut loaded: Option<(foregrad_lab::train::DataConfig, u64, data::Splits)> = None;
     let mut wrong = Vec::new();
     for run in runs {
         let config = &run.config;

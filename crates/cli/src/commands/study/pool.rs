@@ -9,8 +9,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use foregrad::study::{Planned, Row, Sighting, Standing, Watch, run_folder};
-use foregrad::train::Control;
+use foregrad_lab::study::{Planned, Row, Sighting, Standing, Watch, run_folder};
+use foregrad_lab::train::Control;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Arguments;

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use foregrad::study::Planned;
+use foregrad_lab::study::Planned;
 use indicatif::ProgressBar;
 
 use super::super::child::{CHECKPOINT, Message};

@@ -1,0 +1,168 @@
+//! Arrays as numpy writes them: in memory, in `.npy` members of `.npz` archives.
+//!
+//! Source: *NEP 1*: `\x93NUMPY`, a version, the length of a header, the header as a Python dictionary, the numbers.
+
+use std::borrow::Cow;
+use std::io::{Read, Seek};
+
+use zip::ZipArchive;
+
+use super::places;
+
+/// An array of whole numbers, row by row; errors are what was found instead of one.
+#[derive(Debug, PartialEq)]
+pub(super) struct Array<'a> {
+    pub shape: Vec<usize>,
+    /// Its type as numpy names it: byte order, `i` or `u`, bytes.
+    kind: String,
+    pub bytes: Cow<'a, [u8]>,
+}
+
+impl<'a> Array<'a> {
+    /// An array whose shape and type account for its bytes.
+    pub fn new(kind: &str, columns_first: bool, shape: Vec<usize>, bytes: Cow<'a, [u8]>) -> Result<Self, String> {
+        let width = width(kind).ok_or_else(|| format!("numbers of type {kind}"))?;
+        if shape.iter().try_fold(width, |size, axis| size.checked_mul(*axis)) != Some(bytes.len()) {
+            return Err(format!("{} bytes for {shape:?} of type {kind}", bytes.len()));
+        }
+        let bytes = match shape[..] {
+            [rows, columns] if columns_first => Cow::Owned(row_by_row(&bytes, rows, columns, width)),
+            [_, _, _, ..] if columns_first => return Err("an array of three or more axes, column by column".into()),
+            _ => bytes,
+        };
+        Ok(Self { shape, kind: kind.to_string(), bytes })
+    }
+
+    /// Whether every number is a byte.
+    pub fn is_bytes(&self) -> bool {
+        self.kind.ends_with("u1")
+    }
+
+    /// The numbers.
+    pub fn numbers(&self) -> Vec<i64> {
+        let width = width(&self.kind).unwrap_or(1);
+        let signed = self.kind.contains('i');
+        self.bytes.chunks_exact(width).map(|chunk| little_endian(chunk, signed)).collect()
+    }
+}
+
+/// The numbers of a matrix that is stored column by column.
+fn row_by_row(bytes: &[u8], rows: usize, columns: usize, width: usize) -> Vec<u8> {
+    if bytes.is_empty() {
+        // One axis may then be as long as it likes.
+        return Vec::new();
+    }
+    let number = |row: usize, column: usize| (column * rows + row) * width;
+    let places = (0..rows).flat_map(|row| (0..columns).map(move |column| number(row, column)));
+    places.flat_map(|place| &bytes[place..place + width]).copied().collect()
+}
+
+/// Bytes of a number, for types that are known here.
+fn width(kind: &str) -> Option<usize> {
+    match kind.trim_start_matches(['<', '|', '=']) {
+        "u1" | "i1" => Some(1),
+        "u2" | "i2" => Some(2),
+        "u4" | "i4" => Some(4),
+        "u8" | "i8" => Some(8),
+        _ => None,
+    }
+}
+
+/// A number of at most 8 bytes, the least first.
+pub(super) fn little_endian(bytes: &[u8], signed: bool) -> i64 {
+    let negative = signed && bytes.last().is_some_and(|last| *last >= 128);
+    let mut whole = [if negative { 255 } else { 0 }; 8];
+    whole[..bytes.len()].copy_from_slice(bytes);
+    i64::from_le_bytes(whole)
+}
+
+/// The array of a name in an `.npz` archive.
+pub(super) fn member(archive: &mut ZipArchive<impl Read + Seek>, name: &str) -> Result<Array<'static>, String> {
+    let file = archive.by_name(&format!("{name}.npy")).map_err(|error| format!("no array {name}: {error}"))?;
+    let mut bytes = Vec::new();
+    file.take(places::LARGEST + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| format!("a damaged array {name}: {error}"))?;
+    if bytes.len() as u64 > places::LARGEST {
+        return Err(format!("an array {name} of more than {} bytes", places::LARGEST));
+    }
+    parse(bytes).map_err(|found| format!("{found} as {name}"))
+}
+
+pub(super) fn parse(mut bytes: Vec<u8>) -> Result<Array<'static>, String> {
+    let version = bytes.get(..8).filter(|head| head.starts_with(b"\x93NUMPY")).map(|head| head[6]);
+    let width = match version {
+        Some(1) => 2,
+        Some(2 | 3) => 4,
+        _ => return Err("no numpy array".into()),
+    };
+    let length = bytes.get(8..8 + width).map(|length| little_endian(length, false) as usize);
+    let start = 8 + width;
+    let head = length.and_then(|length| bytes.get(start..start + length)).ok_or("a numpy array without its header")?;
+    let head = String::from_utf8_lossy(head).into_owned();
+    let after = |key: &str| head.split_once(key).map(|(_, rest)| rest.trim_start_matches([':', ' ']));
+    let unclear = || format!("a numpy array with the header {head:?}");
+    let kind = after("'descr'").and_then(|rest| rest.split('\'').nth(1)).ok_or_else(unclear)?;
+    let columns_first = after("'fortran_order'").ok_or_else(unclear)?.starts_with("True");
+    let shape = after("'shape'").and_then(|rest| rest.strip_prefix('(')?.split(')').next()).ok_or_else(unclear)?;
+    let axes = shape.split(',').map(str::trim).filter(|axis| !axis.is_empty());
+    let shape = axes.map(str::parse).collect::<Result<Vec<usize>, _>>().map_err(|_| unclear())?;
+    let kind = kind.to_string();
+    let numbers = bytes.split_off(start + length.unwrap_or_default());
+    Array::new(&kind, columns_first, shape, Cow::Owned(numbers))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// An array as numpy saves it.
+    pub fn written(kind: &str, shape: &str, bytes: &[u8]) -> Vec<u8> {
+        let mut head = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}");
+        while (10 + head.len() + 1) % 64 != 0 {
+            head.push(' ');
+        }
+        head.push('\n');
+        [b"\x93NUMPY\x01\x00".to_vec(), (head.len() as u16).to_le_bytes().to_vec(), head.into_bytes(), bytes.to_vec()]
+            .concat()
+    }
+
+    #[test]
+    fn arrays_of_every_width_are_read() {
+        let numbers = |kind: &str, shape: &str, bytes: &[u8]| parse(written(kind, shape, bytes)).expect(kind).numbers();
+        assert_eq!(numbers("|u1", "(1, 2)", &[1, 255]), [1, 255]);
+        assert_eq!(numbers("|i1", "(2,)", &[1, 255]), [1, -1]);
+        assert_eq!(numbers("<i8", "(1,)", &[0xfe, 255, 255, 255, 255, 255, 255, 255]), [-2]);
+        assert_eq!(numbers("<u2", "()", &[1, 1]), [257]);
+        assert_eq!(parse(written("|u1", "(3, 0)", &[])).expect("none").shape, [3, 0]);
+    }
+
+    #[test]
+    fn matrices_column_by_column_are_turned() {
+        let turned = |kind: &str, shape: &str, bytes: &[u8]| {
+            let mut array = written(kind, shape, bytes);
+            let place = array.windows(5).position(|window| window == b"False").expect("an order");
+            array[place..place + 5].copy_from_slice(b"True ");
+            parse(array).map(|array| array.numbers())
+        };
+        assert_eq!(turned("|u1", "(2, 3)", &[1, 4, 2, 5, 3, 6]).expect("a matrix"), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(turned("<u2", "(2, 2)", &[1, 0, 3, 0, 2, 0, 4, 0]).expect("a matrix"), [1, 2, 3, 4]);
+        assert_eq!(turned("|u1", "(3,)", &[1, 2, 3]).expect("a row"), [1, 2, 3]);
+        assert!(turned("|u1", "(99999999999, 0)", &[]).expect("nothing").is_empty());
+        assert!(turned("|u1", "(1, 1, 1)", &[1]).expect_err("refused").contains("three or more axes"));
+    }
+
+    #[test]
+    fn damaged_arrays_are_errors() {
+        let good = written("|u1", "(1, 2)", &[1, 2]);
+        for length in 0..good.len() {
+            assert!(parse(good[..length].to_vec()).is_err(), "cut to {length} bytes");
+        }
+        let found = |kind: &str, shape: &str| parse(written(kind, shape, &[1, 2])).expect_err("damage");
+        assert!(found("<f8", "(2,)").contains("type <f8"));
+        assert!(found(">u2", "(1,)").contains("type >u2"));
+        assert!(found("|u1", "(3,)").contains("2 bytes for [3]"));
+        assert!(found("|u1", "(99999999999, 99999999999)").contains("2 bytes for"));
+        assert!(found("|u1", "(-1,)").contains("header"));
+    }
+}

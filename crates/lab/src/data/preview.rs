@@ -1,0 +1,68 @@
+//! A contact sheet of a data set.
+
+use std::path::Path;
+
+use image::{ImageFormat, RgbImage};
+
+use super::Dataset;
+use crate::Result;
+use foregrad::files;
+
+/// Side of a picture element on the sheet, and the gap between images.
+const SCALE: usize = 2;
+const GAP: usize = 4;
+
+/// Classes on a sheet at most: more than these make a picture that few programs show.
+const ROWS: usize = 100;
+
+/// Writes a PNG with one row a class (the first 100) and `columns` images in each, the first ones of the class.
+///
+/// # Errors
+/// A file that cannot be written.
+pub fn write_preview(set: &Dataset, columns: usize, path: &Path) -> Result<()> {
+    let [_, height, width] = set.shape;
+    let (cell_height, cell_width) = (height * SCALE + GAP, width * SCALE + GAP);
+    let rows = set.classes.len().min(ROWS);
+    let size = [columns * cell_width + GAP, rows * cell_height + GAP];
+    let mut sheet = RgbImage::from_pixel(size[0] as u32, size[1] as u32, image::Rgb([24, 24, 28]));
+    for class in 0..rows {
+        let members = (0..set.len()).filter(|index| usize::from(set.labels[*index]) == class);
+        for (column, index) in members.take(columns).enumerate() {
+            place(&mut sheet, set, index, [GAP + class * cell_height, GAP + column * cell_width]);
+        }
+    }
+    let mut png = std::io::Cursor::new(Vec::new());
+    sheet.write_to(&mut png, ImageFormat::Png).expect("a picture in memory");
+    files::write_atomically(path, png.get_ref())
+}
+
+fn place(sheet: &mut RgbImage, set: &Dataset, index: usize, [top, left]: [usize; 2]) {
+    let [channels, height, width] = set.shape;
+    let pixels = set.image(index);
+    for row in 0..height * SCALE {
+        for column in 0..width * SCALE {
+            let at = row / SCALE * width + column / SCALE;
+            let level = |channel: usize| pixels[channel.min(channels - 1) * height * width + at];
+            let colour = image::Rgb([level(0), level(1), level(2)]);
+            sheet.put_pixel((left + column) as u32, (top + row) as u32, colour);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{LoadOptions, load};
+
+    #[test]
+    fn a_sheet_has_a_row_a_class_and_failing_to_write_is_said() {
+        let options = LoadOptions { train_limit: Some(60), test_limit: Some(1), ..Default::default() };
+        let set = load("glyphs-colour", &options).expect("glyphs").train;
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("sheet.png");
+        write_preview(&set, 3, &path).expect("a sheet");
+        let sheet = image::open(&path).expect("a picture");
+        assert_eq!((sheet.width(), sheet.height()), (3 * 68 + 4, 10 * 68 + 4));
+        assert!(write_preview(&set, 3, &dir.path().join("none/sheet.png")).is_err());
+    }
+}

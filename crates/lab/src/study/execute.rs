@@ -1,0 +1,222 @@
+//! One run of a study: claimed, begun or gone on with, and written down.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::claim::{Claim, Holder, Sighting};
+use super::planned::Planned;
+use super::results::run_folder;
+use super::{Machine, Row};
+use crate::train::{Changes, Control, Observer, Outcome, RunFolder, Trainer};
+use crate::{Error, Result};
+use foregrad::rng::Placement;
+
+/// How an attempt at a run ended.
+#[derive(Debug)]
+pub enum Attempt {
+    /// The run has ended, and this is its row.
+    Ended(Box<Row>),
+    /// Another process holds it.
+    Held(Holder),
+    /// It was asked to stop, and goes on from its checkpoint the next time.
+    Stopped,
+    /// It may be another process's by now, and why; nothing was written since that was known.
+    Lost(String),
+}
+
+/// What an attempt goes by, besides the run's settings.
+#[derive(Debug, Clone, Default)]
+pub struct Terms {
+    /// The program's version and source revision, for the row.
+    pub version: String,
+    /// Whether a run that failed is tried again, if it would not fail in the same way to the last bit.
+    pub retry_failed: bool,
+    /// The claim that a [`super::Watch`] saw unchanged for its whole waiting time, and that may be taken over.
+    pub silent: Option<Sighting>,
+}
+
+/// Runs one run of a study's folder to its end: from its newest checkpoint if it has one. A run that has a row is left alone.
+///
+/// A run that cannot go on (a loss that is not finite) ends with a row that says so.
+///
+/// # Errors
+/// Whatever has nothing to do with the run itself: data that is missing, a damaged checkpoint, a full disk. There is no row
+/// then, and the run can be tried again.
+pub fn execute(
+    study: &Path,
+    planned: &Planned,
+    placement: Placement,
+    terms: &Terms,
+    control: &Arc<Control>,
+    observer: &mut dyn Observer,
+) -> Result<Attempt> {
+    let folder = run_folder(study, &planned.name);
+    let abandoned = control.clone();
+    let claim = match Claim::take(&folder, terms.silent.as_ref(), move || abandoned.abandon())? {
+        Ok(claim) => claim,
+        Err(holder) => return Ok(Attempt::Held(holder)),
+    };
+    // Looked for only now: whoever held the run before may have ended it.
+    if let Some(row) = Row::read(&folder)? {
+        let machine = Machine::this(&planned.config, &terms.version);
+        if !terms.retry_failed || !row.is_failed() || row.is_replayed(&folder, &planned.config, &machine)? {
+            return Ok(Attempt::Ended(Box::new(row)));
+        }
+        Row::remove(&folder)?;
+    }
+    let outcome = train(&folder, planned, placement, control, observer);
+    // Looked at anew: what follows writes.
+    let loss = match claim.loss() {
+        Ok(loss) => loss,
+        Err(unknown) => return Err(outcome.err().unwrap_or(unknown)),
+    };
+    if let Some(loss) = loss {
+        let after = outcome.err().filter(|error| !matches!(error, Error::Stopped));
+        return Ok(Attempt::Lost(after.map_or(loss.clone(), |error| format!("{loss}; {error}"))));
+    }
+    let machine = Machine::this(&planned.config, &terms.version);
+    let row = match outcome {
+        Ok(false) => return Ok(Attempt::Stopped),
+        Ok(true) => Row::done(planned, &RunFolder::epochs(&folder)?, machine)
+            .ok_or_else(|| Error::bad_file(&folder, "a finished run", "one without epochs"))?,
+        Err(error @ Error::NotFinite { .. }) => Row::failed(planned, &error, machine),
+        Err(error) => return Err(error),
+    };
+    row.write(&folder)?;
+    Ok(Attempt::Ended(Box::new(row)))
+}
+
+/// Trains a run to its end; false if it was asked to stop.
+fn train(
+    folder: &Path,
+    planned: &Planned,
+    placement: Placement,
+    control: &Control,
+    observer: &mut dyn Observer,
+) -> Result<bool> {
+    let config = &planned.config;
+    let mut trainer = if RunFolder::has_checkpoint(folder)? {
+        let changes = Changes { epochs: None, data_dir: config.data.dir.clone() };
+        Trainer::resume(folder, None, &changes, placement)?
+    } else {
+        Trainer::start(config, placement, folder, true)?
+    };
+    if trainer.is_complete() {
+        return Ok(true);
+    }
+    Ok(matches!(trainer.run(control, observer)?, Outcome::Done(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::study::Study;
+    use crate::train::{Silent, StepReport};
+
+    const TEXT: &str = "
+name = 's'
+question = '?'
+[base]
+epochs = 2
+batch = 20
+checkpoint-every = 1
+data = { dataset = 'glyphs', train-limit = 60, test-limit = 20 }
+model = { name = 'mlp', width = 0.25 }
+";
+
+    fn on_cpu() -> Placement {
+        Placement { device: Default::default(), dtype: burn::tensor::DType::F32 }
+    }
+
+    fn planned(text: &str) -> Planned {
+        Study::from_toml(text, Path::new("s.toml")).and_then(|study| study.runs()).expect("runs").remove(0)
+    }
+
+    fn attempt(study: &Path, planned: &Planned, terms: &Terms, observer: &mut dyn Observer) -> Result<Attempt> {
+        execute(study, planned, on_cpu(), terms, &Arc::new(Control::default()), observer)
+    }
+
+    /// What a run's folder holds but for the claims, by name.
+    fn content(folder: &Path) -> Vec<(String, Vec<u8>)> {
+        let files = std::fs::read_dir(folder).expect("a folder").flatten().map(|file| file.path());
+        let name = |path: &Path| path.file_name().expect("a name").to_string_lossy().to_string();
+        let mut content: Vec<_> = files
+            .map(|path| (name(&path), std::fs::read(&path).expect("a file")))
+            .filter(|(name, _)| !name.starts_with("claim"))
+            .collect();
+        content.sort();
+        content
+    }
+
+    /// Takes the run over from outside at the first step of the second epoch, and remembers what was there.
+    struct Thief<'a> {
+        folder: &'a Path,
+        before: Vec<(String, Vec<u8>)>,
+    }
+
+    impl Observer for Thief<'_> {
+        fn step(&mut self, report: &StepReport) {
+            if report.epoch == 1 && self.before.is_empty() {
+                std::fs::write(self.folder.join("claim-9.json"), "another's").expect("a file");
+                self.before = content(self.folder);
+            }
+        }
+    }
+
+    #[test]
+    fn a_run_that_is_lost_is_told_and_has_no_row() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let planned = planned(TEXT);
+        let folder = run_folder(dir.path(), &planned.name);
+        let mut thief = Thief { folder: &folder, before: Vec::new() };
+        let attempt = attempt(dir.path(), &planned, &Terms::default(), &mut thief).expect("an end");
+        let Attempt::Lost(reason) = attempt else { panic!("{attempt:?}") };
+        assert!(reason.contains("took it over"), "{reason}");
+        assert_eq!(Row::read(&folder).expect("readable"), None);
+        assert!(!thief.before.is_empty());
+    }
+
+    #[test]
+    fn a_run_that_is_abandoned_writes_nothing_more() {
+        /// Abandons the run at the first step of the second epoch.
+        struct Leaver<'a> {
+            control: &'a Control,
+            folder: &'a Path,
+            before: Vec<(String, Vec<u8>)>,
+        }
+        impl Observer for Leaver<'_> {
+            fn step(&mut self, report: &StepReport) {
+                if report.epoch == 1 && self.before.is_empty() {
+                    self.before = content(self.folder);
+                    self.control.abandon();
+                }
+            }
+        }
+        let dir = tempfile::tempdir().expect("a folder");
+        let planned = planned(TEXT);
+        let folder = run_folder(dir.path(), &planned.name);
+        let control = Arc::new(Control::default());
+        let mut leaver = Leaver { control: &control, folder: &folder, before: Vec::new() };
+        let terms = Terms::default();
+        let attempt = execute(dir.path(), &planned, on_cpu(), &terms, &control.clone(), &mut leaver).expect("an end");
+        assert!(matches!(attempt, Attempt::Stopped), "{attempt:?}");
+        assert_eq!(content(&folder), leaver.before);
+    }
+
+    #[test]
+    fn a_failed_run_is_tried_again_where_that_can_make_a_difference() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let planned = planned(&TEXT.replace("epochs = 2", "epochs = 2\noptimizer = { rate = 1e30 }"));
+        let run = |version: &str, retry_failed| {
+            let terms = Terms { version: version.into(), retry_failed, silent: None };
+            let Attempt::Ended(row) = attempt(dir.path(), &planned, &terms, &mut Silent).expect("an end") else {
+                panic!("it ends")
+            };
+            assert!(row.is_failed());
+            row.machine.version
+        };
+        let versions =
+            [("1", false), ("2", false), ("1", true), ("2", true)].map(|(version, retry)| run(version, retry));
+        assert_eq!(versions, ["1", "1", "1", "2"]);
+    }
+}

@@ -1,0 +1,160 @@
+//! Checkpoints: everything a run needs to go on to the same bits.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{RunConfig, Tally};
+use crate::{Error, Result};
+use foregrad::estimate::EstimatorState;
+use foregrad::files;
+use foregrad::optim::Plateau;
+use foregrad::rng::Placement;
+use foregrad::vector::ParamVector;
+use foregrad::weights::{self, Metadata};
+
+/// The version of the files written now.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// The text that tells a checkpoint from a file of weights: its version.
+const VERSION_KEY: &str = "foregrad-checkpoint";
+
+/// What a file of weights may be.
+#[derive(Debug)]
+pub enum Loaded {
+    /// A run's checkpoint.
+    Checkpoint(Box<Checkpoint>),
+    /// Tensors alone.
+    Weights(ParamVector),
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Position {
+    /// The epoch under way, from 0.
+    pub epoch: u64,
+    /// Batches of it that are done.
+    pub batch: usize,
+    /// Optimiser steps done.
+    pub step: u64,
+    /// The epoch's training scores so far.
+    pub tallies: Vec<Tally>,
+    /// Zero guesses of the epoch so far.
+    pub zero_guesses: usize,
+    /// Seconds of training in the epoch so far.
+    #[serde(with = "foregrad::numbers")]
+    pub seconds: f64,
+    /// The plateau schedule's state.
+    pub plateau: Plateau,
+    /// Mixing's baselines.
+    #[serde(with = "foregrad::numbers::by_name")]
+    pub baselines: BTreeMap<String, f64>,
+    /// Steps that Adam's moments have seen.
+    pub ages: BTreeMap<String, usize>,
+}
+
+/// A checkpoint in memory.
+#[derive(Debug, Clone)]
+pub struct Checkpoint {
+    /// The run's settings.
+    pub config: RunConfig,
+    /// Where the run stands.
+    pub position: Position,
+    /// Parameters and moving averages.
+    pub state: ParamVector,
+    /// The optimiser's tensors.
+    pub optimizer: ParamVector,
+}
+
+impl Checkpoint {
+    /// Mixing's state.
+    pub fn estimator_state(&self) -> EstimatorState {
+        EstimatorState { baselines: self.position.baselines.clone() }
+    }
+
+    /// Writes the checkpoint, whole or not at all.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let mut tensors = self.state.clone();
+        tensors.extend(self.optimizer.clone().prefixed("optimizer"));
+        let position = serde_json::to_string(&self.position).expect("a position is plain values");
+        let metadata = Metadata::from([
+            (VERSION_KEY.to_string(), FORMAT_VERSION.to_string()),
+            ("config".to_string(), self.config.to_toml()),
+            ("position".to_string(), position),
+        ]);
+        weights::save(path, &tensors, metadata)
+    }
+
+    /// Reads a checkpoint.
+    ///
+    /// # Errors
+    /// A damaged file, a file of weights that is no checkpoint, a checkpoint of another version.
+    pub fn load(path: &Path, placement: &Placement) -> Result<Self> {
+        let (tensors, metadata) = weights::load(path, placement)?;
+        Self::decode(path, tensors, &metadata)
+    }
+
+    /// Reads a checkpoint, or a file of weights alone.
+    ///
+    /// # Errors
+    /// A damaged file, a checkpoint of another version.
+    pub fn load_or_weights(path: &Path, placement: &Placement) -> Result<Loaded> {
+        Self::from_bytes(path, &files::read(path)?, placement)
+    }
+
+    /// As [`Self::load_or_weights`], of a file's bytes.
+    ///
+    /// # Errors
+    /// As [`Self::load_or_weights`].
+    pub fn from_bytes(path: &Path, bytes: &[u8], placement: &Placement) -> Result<Loaded> {
+        let (tensors, metadata) = weights::from_bytes(path, bytes, placement)?;
+        if metadata.contains_key(VERSION_KEY) {
+            return Ok(Loaded::Checkpoint(Box::new(Self::decode(path, tensors, &metadata)?)));
+        }
+        Ok(Loaded::Weights(tensors))
+    }
+
+    fn decode(path: &Path, tensors: ParamVector, metadata: &Metadata) -> Result<Self> {
+        let text = |key: &str| {
+            metadata.get(key).ok_or_else(|| Error::bad_file(path, "a checkpoint of a run", "weights alone"))
+        };
+        let version = text(VERSION_KEY)?;
+        if *version != FORMAT_VERSION.to_string() {
+            let expected = format!("a checkpoint of format {FORMAT_VERSION}");
+            return Err(Error::bad_file(path, expected, format!("format {version}")));
+        }
+        let damaged = |what: &str, error: String| Error::bad_file(path, what, error);
+        let config = RunConfig::from_toml(text("config")?).map_err(|error| damaged("a run's settings", error))?;
+        let position =
+            serde_json::from_str(text("position")?).map_err(|error| damaged("a run's position", error.to_string()))?;
+        let optimizer = tensors.scoped("optimizer");
+        let state = tensors.filtered(|name| !name.starts_with("optimizer."));
+        Ok(Self { config, position, state, optimizer })
+    }
+}
+
+/// The checkpoints of a folder by their steps, oldest first; none of a folder that is missing.
+///
+/// # Errors
+/// A folder that is there and cannot be read.
+pub fn list(folder: &Path) -> Result<Vec<(u64, PathBuf)>> {
+    let paths = files::list_if_there(folder)?.unwrap_or_default();
+    let mut found: Vec<_> = paths.into_iter().filter_map(|path| Some((step_of(&path)?, path))).collect();
+    found.sort();
+    Ok(found)
+}
+
+/// The step in a checkpoint's name; none for any other file, such as a copy that a user keeps beside them.
+fn step_of(path: &Path) -> Option<u64> {
+    let digits = path.file_name()?.to_str()?.strip_prefix("checkpoint-")?.strip_suffix(".safetensors")?;
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
+}
+
+/// The file of a step's checkpoint.
+pub fn path_of(folder: &Path, step: u64) -> PathBuf {
+    folder.join(format!("checkpoint-{step:08}.safetensors"))
+}

@@ -1,0 +1,63 @@
+//! Scores of the network and its heads on a set of images.
+
+use std::sync::Arc;
+
+use burn::tensor::{Tensor, TensorData};
+
+use super::Tally;
+use crate::Result;
+use crate::data::{BatchOptions, Batches, Dataset, HostBatch, Order};
+use foregrad::layers::{Layer, Phase};
+use foregrad::losses::Labels;
+use foregrad::models::{LossHead, Network};
+use foregrad::rng::Placement;
+
+/// Images a batch: nothing is kept for derivatives, so it may be larger than in training.
+const BATCH: usize = 256;
+
+/// The tallies of every block's loss on a data set, in evaluation phase; heads that are not asked for stay empty.
+///
+/// # Errors
+/// None but those of making batches.
+pub fn evaluate(network: &Network, set: &Arc<Dataset>, heads: &[bool], placement: &Placement) -> Result<Vec<Tally>> {
+    evaluate_pausing(network, set, heads, placement, &mut || Ok(()))
+}
+
+/// [`evaluate`] that calls `pause` before every block; its error ends the evaluation.
+///
+/// # Errors
+/// Those of making batches, and of `pause`.
+pub fn evaluate_pausing(
+    network: &Network,
+    set: &Arc<Dataset>,
+    heads: &[bool],
+    placement: &Placement,
+    pause: &mut dyn FnMut() -> Result<()>,
+) -> Result<Vec<Tally>> {
+    let options = BatchOptions { size: BATCH, order: Order::InOrder, augment: false, skip: 0 };
+    let mut tallies = vec![Tally::default(); network.depth()];
+    for batch in Batches::new(set.clone(), options)? {
+        let (mut x, labels) = on_device(batch?, set.classes.len(), placement);
+        let images = labels.indices.len();
+        for (block, maps) in network.blocks.iter().enumerate() {
+            pause()?;
+            x = maps.forward(x, Phase::Eval).0;
+            let loss: Option<&dyn LossHead> = match network.heads.get(block) {
+                Some(head) if heads.get(block).copied().unwrap_or(false) => Some(head),
+                Some(_) => None,
+                None => Some(&network.classifier),
+            };
+            if let Some(loss) = loss {
+                tallies[block].add(&loss.forward(x.clone(), &labels, Phase::Eval).0, images);
+            }
+        }
+    }
+    Ok(tallies)
+}
+
+/// A mini-batch as a tensor and its labels.
+pub fn on_device(batch: HostBatch, classes: usize, placement: &Placement) -> (Tensor<4>, Labels) {
+    let data = TensorData::new(batch.images, batch.shape);
+    let images = Tensor::from_data(data, (&placement.device, placement.dtype));
+    (images, Labels { indices: batch.labels, classes })
+}

@@ -1,0 +1,26 @@
+//! Training: optimisers, schedules, checkpoints, metrics and the loop around [`foregrad::estimate::step`].
+
+mod checkpoint;
+mod config;
+mod control;
+mod evaluate;
+mod events;
+mod folder;
+mod metrics;
+mod observer;
+
+mod probe;
+mod run;
+
+mod timetable;
+
+pub use checkpoint::{Checkpoint, FORMAT_VERSION, Loaded};
+pub use config::{DataConfig, Difference, RunConfig};
+pub use control::Control;
+pub use evaluate::{evaluate, evaluate_pausing};
+pub use folder::RunFolder;
+pub use metrics::{EpochRecord, Score, Tally};
+pub use observer::{Observer, Outcome, Silent, StepReport};
+
+pub use probe::{BlockProbe, ProbeRecord, probe};
+pub use run::{Changes, Trainer, network_for};

@@ -1,0 +1,52 @@
+//! What a run tells while it goes on, and how it ends; a library prints nothing itself.
+
+use std::path::{Path, PathBuf};
+
+use super::{EpochRecord, ProbeRecord};
+
+/// Who is told.
+pub trait Observer {
+    /// After every step.
+    fn step(&mut self, _report: &StepReport) {}
+    /// After every probe.
+    fn probe(&mut self, _record: &ProbeRecord) {}
+    /// After every epoch.
+    fn epoch(&mut self, _record: &EpochRecord) {}
+    /// After a checkpoint that was asked for.
+    fn checkpoint(&mut self, _path: &Path) {}
+    /// The process's largest resident memory so far, bytes, for the records; 0 where it is not known. Only a program knows its
+    /// machine.
+    fn peak_memory(&self) -> u64 {
+        0
+    }
+}
+
+/// An observer that says nothing.
+#[derive(Debug, Default)]
+pub struct Silent;
+
+impl Observer for Silent {}
+
+/// A step that is done.
+#[derive(Debug, Clone, Copy)]
+pub struct StepReport {
+    /// The epoch under way, from 0.
+    pub epoch: u64,
+    /// Steps done, and steps of the whole run.
+    pub steps: [u64; 2],
+    /// Images a step.
+    pub batch: usize,
+    /// The network's loss on the batch.
+    pub loss: f64,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// All epochs are done; the last one's record.
+    Done(Box<EpochRecord>),
+    /// It was asked to stop, and wrote this checkpoint.
+    Stopped(PathBuf),
+    /// It was told that its folder is another's, and wrote nothing more.
+    Abandoned,
+}

@@ -1,0 +1,349 @@
+//! The loop: batches, steps, scores, checkpoints.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::checkpoint::{Checkpoint, Position};
+use super::evaluate::{evaluate_pausing, on_device};
+use super::timetable::Timetable;
+use super::{Control, EpochRecord, Observer, Outcome, RunConfig, RunFolder, Score, StepReport, Tally, probe};
+use crate::data::{self, BatchOptions, Batches, HostBatch, Order, Splits};
+use crate::{Error, Result};
+use foregrad::estimate::{self, EstimatorState, Plan, StepInput, StepOutput};
+use foregrad::models::Network;
+use foregrad::optim::{Optimizer, clip};
+use foregrad::rng::Placement;
+use foregrad::vector::ParamVector;
+use foregrad::weights;
+
+/// The weight of a batch in the moving averages (PyTorch's default).
+const AVERAGE_MOMENTUM: f64 = 0.1;
+
+/// What a run may change when it goes on; without any change it goes on to the same bits.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Changes {
+    /// Passes over the training images; schedules that end with the run end with the new last pass.
+    pub epochs: Option<u64>,
+    /// Where the data set's files are now.
+    pub data_dir: Option<PathBuf>,
+}
+
+/// The images of a run, shared with the threads that make batches of them.
+struct Data {
+    train: Arc<data::Dataset>,
+    validation: Arc<data::Dataset>,
+    test: Arc<data::Dataset>,
+}
+
+/// A run.
+pub struct Trainer {
+    config: RunConfig,
+    placement: Placement,
+    network: Network,
+    optimizer: Optimizer,
+    state: EstimatorState,
+    position: Position,
+    plan: Plan,
+    data: Data,
+    folder: RunFolder,
+    timetable: Timetable,
+    last: Option<EpochRecord>,
+}
+
+impl Trainer {
+    /// Starts a run in a folder.
+    ///
+    /// # Errors
+    /// Settings that mean nothing, data that cannot be loaded, a folder that holds a run or cannot be written.
+    pub fn start(config: &RunConfig, placement: Placement, folder: &Path, overwrite: bool) -> Result<Self> {
+        let (network, data, plan) = prepare(config, &placement)?;
+        let folder = RunFolder::create(folder, config, overwrite)?;
+        let position = Position { tallies: vec![Tally::default(); network.depth()], ..Default::default() };
+        let optimizer = Optimizer::new(&config.optimizer);
+        let (config, state) = (config.clone(), EstimatorState::default());
+        let timetable = Timetable::new(&config, Instant::now());
+        Ok(Self { config, placement, network, optimizer, state, position, plan, data, folder, timetable, last: None })
+    }
+
+    /// Goes on with the run in a folder, from its newest checkpoint or a given one, to the same bits.
+    ///
+    /// # Errors
+    /// No run there, a damaged checkpoint, one of another model, data that cannot be loaded.
+    pub fn resume(folder: &Path, from: Option<&Path>, changes: &Changes, placement: Placement) -> Result<Self> {
+        let checkpoint = match from {
+            Some(file) => Checkpoint::load(file, &placement)?,
+            None => RunFolder::newest(folder, &placement)?,
+        };
+        let mut config = checkpoint.config.clone();
+        config.epochs = changes.epochs.unwrap_or(config.epochs);
+        config.data.dir = changes.data_dir.clone().or(config.data.dir);
+        if config.epochs < checkpoint.position.epoch {
+            let expected = format!("at least the {} epochs that are done", checkpoint.position.epoch);
+            return Err(Error::out_of_range("--epochs", config.epochs, expected));
+        }
+        let (mut network, data, plan) = prepare(&config, &placement)?;
+        weights::assign(&mut network, &checkpoint.state, from.unwrap_or(folder))?;
+        let mut optimizer = Optimizer::new(&config.optimizer);
+        optimizer.restore(&checkpoint.optimizer, &checkpoint.position.ages);
+        let state = checkpoint.estimator_state();
+        let position = checkpoint.position;
+        let folder = RunFolder::resume(folder, &config, position.epoch, position.step)?;
+        let timetable = Timetable::new(&config, Instant::now());
+        Ok(Self { config, placement, network, optimizer, state, position, plan, data, folder, timetable, last: None })
+    }
+
+    /// The network as it is now.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Whether all epochs are done.
+    pub fn is_complete(&self) -> bool {
+        self.position.epoch >= self.config.epochs
+    }
+
+    /// The run's settings.
+    pub fn config(&self) -> &RunConfig {
+        &self.config
+    }
+
+    /// Steps of one epoch.
+    pub fn steps_per_epoch(&self) -> usize {
+        self.data.train.len() / self.config.batch
+    }
+
+    /// Goes on to the end, or until it is asked to stop: after the block under way, whose step or evaluation is dropped.
+    ///
+    /// # Errors
+    /// A loss or update that is not finite, files that cannot be written.
+    pub fn run(&mut self, control: &Control, observer: &mut dyn Observer) -> Result<Outcome> {
+        while self.position.epoch < self.config.epochs {
+            match self.epoch(control, observer) {
+                Err(Error::Stopped) if control.is_abandoned() => return Ok(Outcome::Abandoned),
+                Err(Error::Stopped) => return Ok(Outcome::Stopped(self.save()?)),
+                record => self.last = Some(record?),
+            }
+        }
+        match self.last.take() {
+            Some(record) => Ok(Outcome::Done(Box::new(record))),
+            None => Err(Error::bad_file(self.folder.path(), "a run with epochs left", "one that is complete")),
+        }
+    }
+
+    /// The rest of the epoch under way, with its scores; the next one's beginning.
+    fn epoch(&mut self, control: &Control, observer: &mut dyn Observer) -> Result<EpochRecord> {
+        self.steps(control, observer)?;
+        let record = self.scored(control, observer)?;
+        may_write(control)?;
+        self.folder.epoch(&record)?;
+        observer.epoch(&record);
+        self.check_scores(&record)?;
+        self.turn(&record);
+        let every = self.config.checkpoint_every;
+        if (every > 0 && self.position.epoch.is_multiple_of(every)) || self.position.epoch == self.config.epochs {
+            may_write(control)?;
+            self.save()?;
+        }
+        Ok(record)
+    }
+
+    /// The epoch's steps that are left.
+    fn steps(&mut self, control: &Control, observer: &mut dyn Observer) -> Result<()> {
+        self.pause(control, observer)?;
+        let order = Order::Shuffled { seed: self.config.seed, epoch: self.position.epoch };
+        let augment = self.config.data.augments()?;
+        let options = BatchOptions { size: self.config.batch, order, augment, skip: self.position.batch };
+        let total = self.config.epochs * self.steps_per_epoch() as u64;
+        for batch in Batches::new(self.data.train.clone(), options)? {
+            let loss = self.step(batch?, control, observer)?;
+            let (epoch, steps) = (self.position.epoch, [self.position.step, total]);
+            observer.step(&StepReport { epoch, steps, batch: self.config.batch, loss });
+            if self.timetable.is_due_at(self.position.step) {
+                may_write(control)?;
+                self.save()?;
+            }
+            self.pause(control, observer)?;
+        }
+        Ok(())
+    }
+
+    /// One step, with its probe; gives the network's loss.
+    fn step(&mut self, batch: HostBatch, control: &Control, observer: &mut dyn Observer) -> Result<f64> {
+        let began = Instant::now();
+        let (images, labels) = on_device(batch, self.data.train.classes.len(), &self.placement);
+        let buffer = self.optimizer.buffer().clone();
+        let mut input = StepInput::new(images, &labels, self.config.seed, self.position.step);
+        (input.momentum, input.stop) = (Some(&buffer), Some(control.stopping()));
+        let estimator = &self.config.estimator;
+        let is_probed = self.config.probe_every > 0 && self.position.step.is_multiple_of(self.config.probe_every);
+        let probed = is_probed.then(|| probe(estimator, &self.network, &input, &self.state)).transpose()?;
+        let output = estimate::step(estimator, &self.network, &input, &self.state)?;
+        // Written only now: a step that was asked to stop leaves nothing behind.
+        if let Some(record) = probed {
+            may_write(control)?;
+            self.folder.probe(&record)?;
+            observer.probe(&record);
+        }
+        let loss = self.apply(output, labels.indices.len())?;
+        self.position.seconds += began.elapsed().as_secs_f64();
+        Ok(loss)
+    }
+
+    /// Answers what was asked for meanwhile.
+    fn pause(&self, control: &Control, observer: &mut dyn Observer) -> Result<()> {
+        if control.is_stopping() {
+            return Err(Error::Stopped);
+        }
+        let is_asked = control.takes_checkpoint();
+        if is_asked || self.timetable.is_overdue(Instant::now()) {
+            let path = self.save()?;
+            if is_asked {
+                observer.checkpoint(&path);
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves the parameters and averages by one step's output; gives the network's loss.
+    fn apply(&mut self, output: StepOutput, images: usize) -> Result<f64> {
+        let loss = output.evaluations.last().copied().flatten().map_or(f64::NAN, |evaluation| evaluation.loss);
+        self.check_finite("the loss", loss.is_finite())?;
+        let update = clip(output.update, self.config.optimizer.clip);
+        self.check_finite("the update", update.is_finite())?;
+        let moved = self.optimizer.step(self.rate(self.position.step), &self.network.parameters(), &update);
+        let averages = averaged(&self.network.averages(), &output.statistics);
+        self.check_finite("a parameter after the update", moved.is_finite())?;
+        self.check_finite("a moving average", averages.is_finite())?;
+        self.network.assign(&moved);
+        self.network.assign(&averages);
+        for (tally, evaluation) in self.position.tallies.iter_mut().zip(&output.evaluations) {
+            evaluation.iter().for_each(|evaluation| tally.add(evaluation, images));
+        }
+        self.position.zero_guesses += output.zero_guesses;
+        self.position.step += 1;
+        self.position.batch += 1;
+        self.state = output.state;
+        Ok(loss)
+    }
+
+    fn check_finite(&self, what: &str, finite: bool) -> Result<()> {
+        if finite {
+            return Ok(());
+        }
+        let kept = match self.folder.newest_file() {
+            Ok(Some(file)) => format!("the last good checkpoint is {}", file.display()),
+            Ok(None) => "no checkpoint was written yet".to_string(),
+            Err(error) => format!("its checkpoints cannot be listed: {error}"),
+        };
+        let advice = format!("try a lower --lr, or --clip 1; {kept}");
+        Err(Error::NotFinite { what: what.into(), step: self.position.step, advice })
+    }
+
+    /// The learning rate of a step.
+    fn rate(&self, step: u64) -> f64 {
+        let per_epoch = self.steps_per_epoch() as u64;
+        let factor = self.config.schedule.factor(step, per_epoch, self.config.epochs, &self.position.plateau);
+        self.config.optimizer.rate * factor
+    }
+
+    /// The record of the epoch whose steps are done.
+    fn scored(&self, control: &Control, observer: &mut dyn Observer) -> Result<EpochRecord> {
+        let scores = |tallies: &[Tally]| tallies.iter().map(Tally::score).collect::<Vec<Option<Score>>>();
+        let mut score = |set: &Arc<data::Dataset>| -> Result<Vec<Option<Score>>> {
+            if set.is_empty() {
+                return Ok(Vec::new());
+            }
+            let pause = &mut || self.pause(control, observer);
+            Ok(scores(&evaluate_pausing(&self.network, set, &self.plan.trains, &self.placement, pause)?))
+        };
+        let (test, validation) = (score(&self.data.test)?, score(&self.data.validation)?);
+        let Position { epoch, batch, step, tallies, zero_guesses, seconds, .. } = &self.position;
+        Ok(EpochRecord {
+            epoch: epoch + 1,
+            step: *step,
+            rate: self.rate(step.saturating_sub(1)),
+            train: scores(tallies),
+            test,
+            validation,
+            zero_guesses: *zero_guesses,
+            images_per_second: (batch * self.config.batch) as f64 / seconds.max(1e-9),
+            seconds: *seconds,
+            peak_memory: observer.peak_memory(),
+        })
+    }
+
+    /// A run whose network scores no number has failed, though its last update was finite; heads may score what they like.
+    fn check_scores(&self, record: &EpochRecord) -> Result<()> {
+        let sets = [("training", &record.train), ("test", &record.test), ("validation", &record.validation)];
+        sets.into_iter().try_for_each(|(set, scores)| {
+            let own = scores.last().copied().flatten();
+            let what = format!("the {set} loss of epoch {}", record.epoch);
+            self.check_finite(&what, own.is_none_or(|score| score.loss.is_finite()))
+        })
+    }
+
+    /// Turns to the next epoch.
+    fn turn(&mut self, record: &EpochRecord) {
+        let watched = if record.validation.is_empty() { &record.train } else { &record.validation };
+        let loss = watched.last().copied().flatten().map_or(f64::INFINITY, |score| score.loss);
+        self.position = Position {
+            epoch: self.position.epoch + 1,
+            step: self.position.step,
+            tallies: vec![Tally::default(); self.network.depth()],
+            plateau: self.position.plateau.observe(loss, &self.config.schedule),
+            ..Default::default()
+        };
+    }
+
+    fn save(&self) -> Result<PathBuf> {
+        let (baselines, ages) = (self.state.baselines.clone(), self.optimizer.ages());
+        let path = self.folder.checkpoint(&Checkpoint {
+            config: self.config.clone(),
+            position: Position { baselines, ages, ..self.position.clone() },
+            state: self.network.state(),
+            optimizer: self.optimizer.tensors(),
+        })?;
+        self.timetable.written(Instant::now());
+        Ok(path)
+    }
+}
+
+/// Nothing is written into a folder that is another's now.
+fn may_write(control: &Control) -> Result<()> {
+    if control.is_abandoned() { Err(Error::Stopped) } else { Ok(()) }
+}
+
+/// Network, data and plan of a run whose settings have been found to mean something.
+fn prepare(config: &RunConfig, placement: &Placement) -> Result<(Network, Data, Plan)> {
+    config.validate()?;
+    let splits = data::load(&config.data.dataset, &config.data.load_options(config.seed))?;
+    let (network, plan) = network_for(config, &splits, placement)?;
+    let Splits { train, validation, test } = splits;
+    let [train, validation, test] = [train, validation, test].map(Arc::new);
+    Ok((network, Data { train, validation, test }, plan))
+}
+
+/// The network of a run and the course of its steps, for images that are loaded.
+///
+/// # Errors
+/// Settings that mean nothing, or do not go with the images.
+pub fn network_for(config: &RunConfig, splits: &Splits, placement: &Placement) -> Result<(Network, Plan)> {
+    config.validate()?;
+    if config.batch > splits.train.len() {
+        let expected = format!("at most the {} training images", splits.train.len());
+        return Err(Error::out_of_range("--batch", config.batch, expected));
+    }
+    let classes = splits.train.classes.len();
+    let network = config.model.init(splits.train.shape, classes, config.seed, placement)?;
+    config.estimator.validate(network.depth())?;
+    config.estimator.validate_losses(&estimate::View::new(&network))?;
+    let plan = Plan::new(&config.estimator, network.depth());
+    Ok((network, plan))
+}
+
+/// Moving averages after a batch: `0.9 average + 0.1 statistic`.
+fn averaged(averages: &ParamVector, statistics: &ParamVector) -> ParamVector {
+    let seen = averages.filtered(|path| statistics.entry(path).is_some());
+    seen.scaled(1.0 - AVERAGE_MOMENTUM).axpy(AVERAGE_MOMENTUM, statistics)
+}
