@@ -21,7 +21,7 @@ jax.config.update("jax_enable_x64", True)
 
 BLOCKS = [f"layer{stage}.{position}" for stage in range(1, 5) for position in range(2)]
 LAST = len(BLOCKS) - 1
-MODEL = "--model resnet18-8b --width 0.1 --aux mlp"
+MODEL = "--model resnet18-8b --width 0.1 --head mlp"
 
 
 # The network, with parameters in a dictionary under torchvision's names.

@@ -4,10 +4,9 @@
 #![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make and damage files on purpose"))]
 
-mod args;
 mod commands;
-mod defaults;
 mod device;
+mod flags;
 mod machine;
 mod output;
 mod place;
@@ -54,6 +53,8 @@ enum Command {
     Report(Box<commands::report::Arguments>),
     /// Measure time, memory and FLOP/s of one step of every method
     Bench(Box<commands::bench::Arguments>),
+    /// List the methods that have a name, with their flags
+    Methods(Box<commands::methods::Arguments>),
     /// Check the derivative identities of every layer, head, model and estimator
     Check(Box<commands::check::Arguments>),
     /// Score a checkpoint or file of weights on a data set
@@ -64,6 +65,9 @@ enum Command {
     Init(Box<commands::init::Arguments>),
     /// List, verify and preview data sets
     Data(Box<commands::data::Arguments>),
+    /// One piece of work of a parent process
+    #[command(name = commands::work::NAME, hide = true)]
+    Work,
 }
 
 /// How a command ended, if not by an error.
@@ -79,7 +83,7 @@ pub enum Ending {
 /// The command line, with the defaults of a run's settings in the help of `train`. A negative number is a value, refused
 /// under its flag's name, and no flag of its own.
 fn command() -> clap::Command {
-    negative(Cli::command().mut_subcommand("train", defaults::shown))
+    negative(Cli::command().mut_subcommand("train", flags::with_defaults))
 }
 
 /// `--epochs -3` is a wrong number of epochs and no flag `-3`, in every command.
@@ -104,20 +108,37 @@ fn main() -> ExitCode {
         Command::Study(arguments) => commands::study::run(*arguments),
         Command::Report(arguments) => commands::report::run(*arguments),
         Command::Bench(arguments) => commands::bench::run(*arguments),
+        Command::Methods(arguments) => commands::methods::run(*arguments),
         Command::Check(arguments) => commands::check::run(*arguments),
         Command::Eval(arguments) => commands::eval::run(*arguments),
         Command::Step(arguments) => commands::step::run(*arguments),
         Command::Init(arguments) => commands::init::run(*arguments),
         Command::Data(arguments) => commands::data::run(*arguments),
+        Command::Work => commands::work::run(),
     };
     match ending {
         Ok(Ending::Done) => ExitCode::SUCCESS,
         Ok(Ending::Failed) => ExitCode::from(1),
         Ok(Ending::Interrupted) => ExitCode::from(130),
         Err(error) => {
-            output::remark(format_args!("error: {error:#}"));
-            ExitCode::from(exit_code(&error))
+            let code = exit_code(&error);
+            output::remark(format_args!("error: {}", told(error)));
+            ExitCode::from(code)
         }
+    }
+}
+
+/// An error with what it came of; settings stand under their flags, as the user wrote them.
+fn told(error: anyhow::Error) -> String {
+    let contexts: Vec<String> = error.chain().map(ToString::to_string).collect();
+    let own = error.chain().position(|cause| cause.is::<foregrad::Error>());
+    match (own, error.downcast::<foregrad::Error>()) {
+        (Some(place), Ok(own)) => {
+            let mut contexts = contexts;
+            contexts[place] = flags::in_flags(own).to_string();
+            contexts.join(": ")
+        }
+        _ => contexts.join(": "),
     }
 }
 

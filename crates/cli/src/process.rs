@@ -1,6 +1,7 @@
 //! This program's own process: started again for work that needs memory of its own, and asked to stop by signals.
 
-use std::process::{Command, Stdio};
+use std::io::Write;
+use std::process::{Child, Command, Stdio};
 
 mod signals;
 
@@ -9,22 +10,33 @@ pub use signals::requests;
 use anyhow::{Context, Result, bail};
 use serde::de::DeserializeOwned;
 
-/// A command that starts this program again.
+use crate::commands::work;
+
+/// Starts this program again with a task of its own: the first line on its standard input, which stays open.
 ///
 /// # Errors
-/// The program's file cannot be found.
-pub fn this_program() -> Result<Command> {
-    Ok(Command::new(std::env::current_exe().context("cannot find this program's own file")?))
+/// The program's file cannot be found or started.
+pub fn start(task: &work::Task) -> Result<Child> {
+    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let mut command = Command::new(program);
+    command.arg(work::NAME).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().context("cannot start a process")?;
+    let line = serde_json::to_string(task).context("a task is plain values")?;
+    let input = child.stdin.as_mut().context("a child without input")?;
+    // A child that is gone already tells why when it is waited for.
+    let _ = writeln!(input, "{line}");
+    Ok(child)
 }
 
-/// What this very command, with two more arguments, prints as JSON in a process of its own.
+/// What a task prints as JSON in a process of its own.
 ///
 /// # Errors
 /// The process cannot be started, it fails (with its own reason), or it prints something else.
-pub fn result_of<T: DeserializeOwned>(more: [&str; 2]) -> Result<T> {
-    let mut command = this_program()?;
-    command.args(std::env::args_os().skip(1)).args(more);
-    let output = command.stdin(Stdio::null()).output().context("cannot start a process")?;
+pub fn result_of<T: DeserializeOwned>(task: &work::Task) -> Result<T> {
+    let mut child = start(task)?;
+    // Its end would tell the child that this process is gone.
+    let _input = child.stdin.take();
+    let output = child.wait_with_output().context("cannot wait for a process")?;
     if !output.status.success() {
         let reason = String::from_utf8_lossy(&output.stderr);
         bail!("{}", reason.trim().trim_start_matches("error: "));

@@ -66,7 +66,7 @@ fn bad_usage_is_said_with_exit_code_2() {
         ("train --dataset glyph", "did you mean `glyphs`"),
         ("train --guess gausian", "did you mean `gaussian`"),
         ("train --model resnet18", "did you mean `resnet18-8b`"),
-        ("train --aux cnnn", "did you mean `cnn`"),
+        ("train --head cnnn", "did you mean `cnn`"),
         ("train --batch 0", "--batch is 0; expected from 1"),
         ("train --epochs 0", "--epochs is 0"),
         ("train --epochs -3", "--epochs"),

@@ -301,6 +301,26 @@ fn a_parent_passes_on_what_is_asked_of_it() {
     assert!(!study.wait().expect("an end").success());
 }
 
+/// What another process on the same folder says of a run that is held, before it waits.
+#[cfg(unix)]
+fn who_works_on_it(dir: &Path, out: &str) -> String {
+    use std::io::BufRead;
+    use std::os::unix::process::CommandExt;
+    let mut other = Command::new(env!("CARGO_BIN_EXE_foregrad"))
+        .current_dir(dir)
+        .args(["study", "tiny.toml", "--out", out])
+        .process_group(0)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    let lines = std::io::BufReader::new(other.stderr.take().expect("messages")).lines();
+    let told = lines.map_while(Result::ok).find(|line| line.contains("works on it")).unwrap_or_default();
+    signal("-KILL", &format!("-{}", other.id()));
+    other.wait().expect("an end");
+    told
+}
+
 #[cfg(unix)]
 #[test]
 fn a_run_is_held_by_one_process_at_a_time_and_killed_ones_hold_nothing() {
@@ -309,8 +329,7 @@ fn a_run_is_held_by_one_process_at_a_time_and_killed_ones_hold_nothing() {
     let run = dir.path().join("held").join("runs").join("local-seed0");
     wait_for(&run, "metrics", ".jsonl");
     let claimed = std::fs::read_to_string(run.join("claim-1.json")).expect("a claim");
-    let one = command(dir.path(), "--out held --one local-seed0 --threads 1").output().expect("the binary runs");
-    let told = String::from_utf8_lossy(&one.stdout).to_string();
+    let told = who_works_on_it(dir.path(), "held");
     let claim: Value = serde_json::from_str(&claimed).expect("JSON");
     assert!(told.contains(&format!("process {} on ", claim["holder"]["process"])), "{told}");
     signal("-KILL", &format!("-{}", first.id()));

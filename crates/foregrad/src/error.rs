@@ -24,15 +24,15 @@ pub enum Error {
     /// A combination of settings that means nothing.
     #[error("{reason}; nearest combination that has a meaning: {nearest}")]
     Meaningless {
-        /// Why it means nothing.
+        /// Why it means nothing; settings stand by their place in backticks, with or without a value: `` `estimator.mix = 1` ``.
         reason: String,
-        /// Flags that do mean something.
+        /// Settings that do mean something, written in the same way.
         nearest: String,
     },
     /// A setting outside its range.
     #[error("{name} is {found}; expected {expected}")]
     OutOfRange {
-        /// The setting, as the user writes it.
+        /// The setting by its place: `optimizer.rate`.
         name: String,
         /// The value given.
         found: String,
@@ -111,6 +111,41 @@ impl Error {
         move |source| Error::Io { action, path, source }
     }
 
+    /// The same error with its settings under other names: `name` gets a place and the value that stands beside it, if one does, and
+    /// gives the text of both, or none for what is no setting.
+    pub fn renamed(self, name: impl Fn(&str, Option<&str>) -> Option<String>) -> Self {
+        let place = |text: String| name(&text, None).unwrap_or(text);
+        match self {
+            Error::OutOfRange { name, found, expected } => Error::OutOfRange { name: place(name), found, expected },
+            Error::Meaningless { reason, nearest } => {
+                let [reason, nearest] = [reason, nearest].map(|text| in_backticks(&text, &name));
+                Error::Meaningless { reason, nearest }
+            }
+            Error::UnknownName { kind: SETTING, name, nearest, available } => {
+                let available = available.split(", ").map(|text| place(text.into())).collect::<Vec<_>>().join(", ");
+                Error::UnknownName { kind: SETTING, name: place(name), nearest: nearest.map(place), available }
+            }
+            other => other,
+        }
+    }
+
+    /// The places of the settings that it is about, the most telling first.
+    pub fn settings(&self) -> Vec<String> {
+        let (first, second) = match self {
+            Error::OutOfRange { name, .. } => return vec![name.clone()],
+            Error::Meaningless { reason, nearest } => (reason, nearest),
+            _ => return Vec::new(),
+        };
+        let found = std::cell::RefCell::new(Vec::new());
+        for text in [second, first] {
+            in_backticks(text, &|place, _| {
+                found.borrow_mut().push(place.to_string());
+                None
+            });
+        }
+        found.into_inner()
+    }
+
     /// Whether this is the user's input (exit code 2) rather than a run that failed (exit code 1).
     pub fn is_usage(&self) -> bool {
         match self {
@@ -119,6 +154,21 @@ impl Error {
             _ => true,
         }
     }
+}
+
+/// What a name in no list of settings is called.
+pub(crate) const SETTING: &str = "setting";
+
+/// A text whose pieces in backticks are replaced by what `name` makes of a place and the value beside it.
+fn in_backticks(text: &str, name: &impl Fn(&str, Option<&str>) -> Option<String>) -> String {
+    let piece = |(number, piece): (usize, &str)| {
+        if number % 2 == 0 {
+            return piece.to_string();
+        }
+        let (place, value) = piece.split_once(" = ").map_or((piece, None), |(place, value)| (place, Some(value)));
+        name(place, value).unwrap_or_else(|| format!("`{piece}`"))
+    };
+    text.split('`').enumerate().map(piece).collect()
 }
 
 fn did_you_mean(nearest: &Option<String>) -> String {
@@ -135,6 +185,20 @@ mod tests {
         assert_eq!(text, "unknown guess `gausian` (did you mean `gaussian`?); available: gaussian, local");
         let far = Error::unknown_name("guess", "zzz", &["gaussian", "local"]).to_string();
         assert_eq!(far, "unknown guess `zzz`; available: gaussian, local");
+    }
+
+    #[test]
+    fn settings_take_the_names_that_a_program_has_for_them() {
+        let flag = |place: &str, value: Option<&str>| {
+            let flag = place.strip_prefix("estimator.").map(|key| format!("--{key}"))?;
+            Some(value.map_or(flag.clone(), |value| format!("{flag} {value}")))
+        };
+        let error = Error::meaningless("`estimator.guess` of `span` is odd", "`estimator.mix = 1`, or `a.b = 2`");
+        assert_eq!(error.settings(), ["estimator.mix", "a.b", "estimator.guess", "span"]);
+        let expected = "--guess of `span` is odd; nearest combination that has a meaning: --mix 1, or `a.b = 2`";
+        assert_eq!(error.renamed(flag).to_string(), expected);
+        let error = Error::out_of_range("estimator.mix", 0, "at least 1");
+        assert_eq!(error.renamed(flag).to_string(), "--mix is 0; expected at least 1");
     }
 
     #[test]

@@ -35,6 +35,7 @@ pub mod ops;
 pub mod optim;
 
 pub mod rng;
+pub mod settings;
 
 pub mod vector;
 pub mod weights;

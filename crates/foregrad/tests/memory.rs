@@ -23,7 +23,7 @@ fn network(per_stage: usize) -> Network {
         name: "resnet18-8b".into(),
         width: 0.0625,
         blocks_per_stage: per_stage,
-        aux: HeadKind::Linear,
+        head: HeadKind::Linear,
         ..Default::default()
     };
     model.init([3, 32, 32], 10, 0, &placement).expect("a model")

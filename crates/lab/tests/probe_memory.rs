@@ -37,7 +37,7 @@ fn compare() {
         name: "resnet18-8b".into(),
         width: 0.0625,
         blocks_per_stage: 2,
-        aux: HeadKind::Linear,
+        head: HeadKind::Linear,
         ..Default::default()
     };
     let network = model.init([3, 32, 32], 10, 0, &placement).expect("a model");

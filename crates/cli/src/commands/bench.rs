@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use burn::tensor::{DType, Tensor};
 use clap::Args;
-use foregrad::estimate::{self, EstimatorConfig, EstimatorState, StepInput};
+use foregrad::estimate::{self, EstimatorConfig, EstimatorState, METHODS, Method, StepInput};
 use foregrad::losses::Labels;
 use foregrad::models::{ModelConfig, Network};
 use foregrad::rng::{Placement, Stream};
+use foregrad::vector::ParamVector;
 use foregrad::{Error, baseline};
 use foregrad_kernels::{instructions, operations};
 use foregrad_lab::data::{Augmentation, BatchOptions, Batches, Dataset, Order};
@@ -17,50 +18,42 @@ use foregrad_lab::train::RunConfig;
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 
-use crate::args::{MachineFlags, ModelFlags};
+use super::work;
+use crate::flags::{Flags, Machine, Model};
 use crate::{Ending, device, machine, output, process, table};
 
 const CLASSES: usize = 10;
 
-/// What is measured.
-enum Method {
-    /// The network's loss alone.
-    Forward,
-    /// Mini-batches as they are loaded: shuffled, cropped, flipped, normalised.
-    Loading,
-    /// An estimator's step, by its flags.
-    Step(&'static [(&'static str, &'static str)]),
+/// What is measured besides the methods of [`METHODS`].
+const BASELINES: [(&str, &str); 2] = [
+    (LOADING, "mini-batches as they are loaded: shuffled, cropped, flipped, normalised"),
+    (FORWARD, "the network's loss alone"),
+];
+
+const LOADING: &str = "loading";
+const FORWARD: &str = "forward";
+
+/// The names of all that can be measured.
+fn names() -> Vec<&'static str> {
+    BASELINES.iter().map(|(name, _)| *name).chain(METHODS.iter().map(|method| method.name)).collect()
 }
 
-const EXACT: (&str, &str) = ("guess", "exact");
-const LOCAL: (&str, &str) = ("guess", "local");
-const ORACLE: (&str, &str) = ("mode", "oracle");
-const ACTIVITY: (&str, &str) = ("space", "activity");
-const TENSOR: (&str, &str) = ("granularity", "tensor");
-const BLOCK: (&str, &str) = ("granularity", "block");
-const NETWORK: (&str, &str) = ("granularity", "network");
-const WHOLE: (&str, &str) = ("last-block", "estimated");
+fn help() -> String {
+    let baselines = BASELINES.map(|(name, about)| format!("`{name}` ({about})"));
+    format!("Methods, separated by commas: those of `foregrad methods`, {} [default: all]", baselines.join(" and "))
+}
 
-/// The methods by name. To add one: a line.
-const METHODS: &[(&str, Method)] = &[
-    ("loading", Method::Loading),
-    ("forward", Method::Forward),
-    ("backprop", Method::Step(&[EXACT, ORACLE])),
-    ("backprop-checkpointed", Method::Step(&[EXACT, ("mode", "checkpointed")])),
-    ("jvp-weights", Method::Step(&[("guess", "gaussian"), NETWORK, WHOLE])),
-    ("jvp-weights-low-rank", Method::Step(&[("guess", "low-rank"), NETWORK, WHOLE])),
-    ("jvp-activities", Method::Step(&[("guess", "gaussian"), ACTIVITY])),
-    ("local-learning", Method::Step(&[EXACT, ("target", "local")])),
-    ("local-weight-tensor-oracle", Method::Step(&[LOCAL, TENSOR, ORACLE])),
-    ("local-weight-block-oracle", Method::Step(&[LOCAL, BLOCK, ORACLE])),
-    ("local-weight-tensor-forward", Method::Step(&[LOCAL, TENSOR])),
-    ("local-weight-block-forward", Method::Step(&[LOCAL, BLOCK])),
-    ("local-weight-network-forward", Method::Step(&[LOCAL, NETWORK])),
-    ("local-weight-mixed-forward", Method::Step(&[LOCAL, ("mix", "1")])),
-    ("local-activity-oracle", Method::Step(&[LOCAL, ACTIVITY, ORACLE])),
-    ("local-activity-forward", Method::Step(&[LOCAL, ACTIVITY])),
-    ("local-activity-mixed-forward", Method::Step(&[LOCAL, ACTIVITY, ("mix", "1")])),
-];
+/// Work for a process of its own.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MeasureTask {
+    /// What is measured.
+    method: String,
+    /// Network, batch, seed, threads and device.
+    config: RunConfig,
+    image: [usize; 3],
+    steps: u32,
+    warm_up: u32,
+}
 
 /// The arguments of `bench`.
 #[derive(Args)]
@@ -70,8 +63,7 @@ const METHODS: &[(&str, Method)] = &[
   foregrad bench --methods loading,backprop        does loading keep the step fed?
   foregrad bench --model small-net --width 0.25 --threads 1 --json")]
 pub struct Arguments {
-    /// Methods, separated by commas [default: all]
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', help = help())]
     methods: Vec<String>,
     /// Images a step
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=65_536))]
@@ -88,13 +80,10 @@ pub struct Arguments {
     /// JSON on standard output
     #[arg(long)]
     json: bool,
-    /// Measure one method in this process
-    #[arg(long, value_name = "NAME", hide = true)]
-    in_process: Option<String>,
     #[command(flatten)]
-    model: ModelFlags,
+    model: Flags<Model>,
     #[command(flatten)]
-    machine: MachineFlags,
+    machine: Flags<Machine>,
 }
 
 /// What was measured of a method.
@@ -125,41 +114,36 @@ struct Report {
 }
 
 impl Arguments {
-    /// The network that is measured, and the shape of its images.
-    fn network(&self) -> Result<(ModelConfig, [usize; 3])> {
-        let mut model = ModelConfig { name: "resnet18-8b".into(), ..Default::default() };
-        self.model.apply(&mut model)?;
-        Ok((model, super::init::parse_image(&self.image)?))
+    /// What is measured, less the method.
+    fn task(&self) -> Result<MeasureTask> {
+        let mut config = self.machine.config()?;
+        config.model = ModelConfig { name: "resnet18-8b".into(), ..Default::default() };
+        config.batch = self.batch as usize;
+        self.model.apply(&mut config)?;
+        let image = super::init::parse_image(&self.image)?;
+        config.model.validate_for(image, CLASSES)?;
+        Ok(MeasureTask { method: String::new(), config, image, steps: self.steps, warm_up: self.warm_up })
     }
 }
 
 /// Runs the command.
 pub fn run(arguments: Arguments) -> Result<Ending> {
-    device::set_threads(arguments.machine.threads.unwrap_or(0))?;
-    if let Some(method) = &arguments.in_process {
-        output::line(serde_json::to_string(&measure(&arguments, method)?)?)?;
-        return Ok(Ending::Done);
-    }
-    let mut model = ModelConfig { name: "resnet18-8b".into(), ..Default::default() };
-    arguments.model.apply(&mut model)?;
-    model.validate_for(super::init::parse_image(&arguments.image)?, CLASSES)?;
-    let known: Vec<&str> = METHODS.iter().map(|(name, _)| *name).collect();
+    arguments.machine.prepared(DType::F32)?;
+    let task = arguments.task()?;
+    let known = names();
     if let Some(unknown) = arguments.methods.iter().find(|name| !known.contains(&name.as_str())) {
         return Err(Error::unknown_name("method", unknown, &known).into());
     }
-    let device = arguments.machine.device.clone().unwrap_or("cpu".into());
-    device::placement(&device, DType::F32)?;
-    let (model, image) = arguments.network()?;
-    model.validate_for(image, CLASSES)?;
     let wanted = |name: &&str| arguments.methods.is_empty() || arguments.methods.iter().any(|method| method == name);
     let names: Vec<&str> = known.into_iter().filter(wanted).collect();
+    let device = task.config.device.clone();
     let peak = (device == "cpu").then(|| operations::measured_peak(Duration::from_millis(300)));
     let bar = ProgressBar::new(names.len() as u64);
     bar.enable_steady_tick(Duration::from_millis(200));
     let mut methods = Vec::new();
     for name in names {
         bar.set_message(name.to_string());
-        let mut measured = in_child(name)?;
+        let mut measured = in_child(&MeasureTask { method: name.into(), ..task.clone() })?;
         let rate = measured.operations as f64 / measured.minimum_seconds;
         measured.fraction_of_peak = peak.map(|peak| rate / peak);
         methods.push(measured);
@@ -178,8 +162,9 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
 }
 
 /// One method in a process of its own, so that its peak memory is its own.
-fn in_child(method: &str) -> Result<Measurement> {
-    process::result_of(["--in-process", method]).with_context(|| format!("`{method}` was not measured"))
+fn in_child(task: &MeasureTask) -> Result<Measurement> {
+    let measured = process::result_of(&work::Task::Measure(Box::new(task.clone())));
+    measured.with_context(|| format!("`{}` was not measured", task.method))
 }
 
 fn print(report: &Report) -> Result<()> {
@@ -203,26 +188,26 @@ fn print(report: &Report) -> Result<()> {
     output::line(format_args!("\n{device}, {instructions}, {threads} threads; fused multiply-add peak {peak}"))
 }
 
+/// Measures a method in this process, and prints what was measured.
+pub fn measure_one(task: &MeasureTask) -> Result<Ending> {
+    device::set_threads(task.config.threads)?;
+    output::line(serde_json::to_string(&measure(task)?)?)?;
+    Ok(Ending::Done)
+}
+
 /// Runs a method's steps, and only them.
-fn measure(arguments: &Arguments, name: &str) -> Result<Measurement> {
-    let placement = device::placement(arguments.machine.device.as_deref().unwrap_or("cpu"), DType::F32)?;
-    let seed = arguments.machine.seed.unwrap_or(0);
-    let (model, image) = arguments.network()?;
-    let network = model.init(image, CLASSES, seed, &placement)?;
-    let [channels, height, width] = image;
-    let samples = arguments.batch as usize;
-    let images = Stream::new(seed, "bench").normal_tensor([samples, channels, height, width], &placement);
-    let labels = Labels { indices: (0..samples).map(|sample| sample % CLASSES).collect(), classes: CLASSES };
-    let (_, method) = METHODS.iter().find(|(known, _)| *known == name).context("no such method")?;
-    let case = Case { images, labels, config: method.config()?, set: random_set(image, samples).into(), network };
+fn measure(task: &MeasureTask) -> Result<Measurement> {
+    let MeasureTask { method, config, steps, warm_up, .. } = task;
+    let placement = device::placement(&config.device, DType::F32)?;
+    let case = Case::new(task, &placement)?;
     let mut seconds = Vec::new();
     let mut counted = 0;
-    for step in 0..arguments.warm_up + arguments.steps {
+    for step in 0..warm_up + steps {
         operations::take();
         let began = Instant::now();
-        method.once(&case, u64::from(step))?;
+        case.once(u64::from(step))?;
         finish(&placement)?;
-        if step >= arguments.warm_up {
+        if step >= *warm_up {
             seconds.push(began.elapsed().as_secs_f64());
         }
         counted = operations::take();
@@ -230,7 +215,7 @@ fn measure(arguments: &Arguments, name: &str) -> Result<Measurement> {
     let mut sorted = seconds.clone();
     sorted.sort_by(f64::total_cmp);
     Ok(Measurement {
-        method: name.to_string(),
+        method: method.clone(),
         median_seconds: sorted[sorted.len() / 2],
         minimum_seconds: sorted[0],
         seconds,
@@ -245,45 +230,56 @@ fn finish(placement: &Placement) -> Result<()> {
     placement.device.sync().map_err(|error| anyhow::anyhow!("the device failed: {error:?}"))
 }
 
-impl Method {
-    fn config(&self) -> Result<EstimatorConfig> {
-        let Self::Step(flags) = self else { return Ok(EstimatorConfig::default()) };
-        // Through the same reader as a run's settings, so that a name here is a name there.
-        let lines = flags.iter().map(|(key, value)| match value.parse::<u32>() {
-            Ok(number) => format!("{key} = {number}\n"),
-            Err(_) => format!("{key} = \"{value}\"\n"),
-        });
-        let text = format!("[estimator]\n{}", lines.collect::<String>());
-        let config = RunConfig::from_toml(&text).map_err(|error| anyhow::anyhow!(error))?;
-        Ok(config.estimator)
+/// What a method works on.
+struct Case {
+    network: Network,
+    images: Tensor<4>,
+    labels: Labels,
+    what: What,
+}
+
+/// What is done again and again.
+enum What {
+    /// The network's loss alone.
+    Forward,
+    /// One batch of these images, before they are loaded.
+    Loading(Arc<Dataset>),
+    /// An estimator's step.
+    Step(Box<EstimatorConfig>),
+}
+
+impl Case {
+    fn new(task: &MeasureTask, placement: &Placement) -> Result<Self> {
+        let MeasureTask { method, config, image, .. } = task;
+        let network = config.model.init(*image, CLASSES, config.seed, placement)?;
+        let ([channels, height, width], samples) = (*image, config.batch);
+        let images = Stream::new(config.seed, "bench").normal_tensor([samples, channels, height, width], placement);
+        let labels = Labels { indices: (0..samples).map(|sample| sample % CLASSES).collect(), classes: CLASSES };
+        let what = match method.as_str() {
+            FORWARD => What::Forward,
+            LOADING => What::Loading(random_set(*image, samples).into()),
+            name => What::Step(Box::new(Method::named(name)?.config())),
+        };
+        Ok(Self { network, images, labels, what })
     }
 
-    fn once(&self, case: &Case, step: u64) -> Result<()> {
-        let Case { network, images, labels, config, set } = case;
-        match self {
-            Self::Forward => drop(baseline::forward(network, images.clone(), labels)),
-            Self::Loading => {
+    fn once(&self, step: u64) -> Result<()> {
+        let Self { network, images, labels, what } = self;
+        match what {
+            What::Forward => drop(baseline::forward(network, images.clone(), labels)),
+            What::Loading(set) => {
                 let order = Order::Shuffled { seed: 0, epoch: step };
                 let options = BatchOptions { size: set.len(), order, augment: true, skip: 0 };
                 drop(Batches::new(set.clone(), options)?.next().context("the loader gave no batch")??);
             }
-            Self::Step(_) => {
-                let input = StepInput::new(images.clone(), labels, 0, step);
+            What::Step(config) => {
+                let momentum = ParamVector::default();
+                let input = StepInput { momentum: Some(&momentum), ..StepInput::new(images.clone(), labels, 0, step) };
                 drop(estimate::step(config, network, &input, &EstimatorState::default())?);
             }
         }
         Ok(())
     }
-}
-
-/// What the methods work on.
-struct Case {
-    network: Network,
-    images: Tensor<4>,
-    labels: Labels,
-    config: EstimatorConfig,
-    /// Images before they are loaded: one batch.
-    set: Arc<Dataset>,
 }
 
 /// A data set of random pixels.
@@ -302,20 +298,5 @@ fn random_set(shape: [usize; 3], images: usize) -> Dataset {
         mean: vec![0.5; channels],
         deviation: vec![0.25; channels],
         augmentation: Augmentation::default(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_method_has_a_meaning() {
-        for (name, method) in METHODS {
-            method
-                .config()
-                .and_then(|config| Ok(config.validate(8)?))
-                .unwrap_or_else(|error| panic!("{name}: {error}"));
-        }
     }
 }

@@ -9,7 +9,7 @@ use foregrad_lab::data::{
 };
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::args::DATA_FOLDER;
+use crate::flags::DATA_FOLDER;
 use crate::{Ending, output, place, table};
 
 /// The arguments of `data`.

@@ -12,8 +12,8 @@ use foregrad::weights;
 use foregrad_lab::data;
 use foregrad_lab::train::{Checkpoint, Loaded, RunConfig, Tally, evaluate};
 
-use crate::args::{DataFlags, MachineFlags, ModelFlags};
-use crate::{Ending, device, output, table};
+use crate::flags::{Data, Flags, Machine, Model};
+use crate::{Ending, output, table};
 
 /// The arguments of `eval`.
 #[derive(Args)]
@@ -28,25 +28,23 @@ pub struct Arguments {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    data: DataFlags,
+    data: Flags<Data>,
     #[command(flatten)]
-    model: ModelFlags,
+    model: Flags<Model>,
     #[command(flatten)]
-    machine: MachineFlags,
+    machine: Flags<Machine>,
 }
 
 /// Runs the command.
 pub fn run(arguments: Arguments) -> Result<Ending> {
-    let device_name = arguments.machine.device.clone().unwrap_or("cpu".into());
-    let placement = device::placement(&device_name, DType::F32)?;
-    device::set_threads(arguments.machine.threads.unwrap_or(0))?;
+    let placement = arguments.machine.prepared(DType::F32)?;
     let (mut config, tensors, is_checkpoint) = match Checkpoint::load_or_weights(&arguments.weights, &placement)? {
         Loaded::Checkpoint(checkpoint) => (checkpoint.config, checkpoint.state, true),
         Loaded::Weights(tensors) => (RunConfig { model: ModelConfig::default(), ..Default::default() }, tensors, false),
     };
-    arguments.data.apply(&mut config);
-    arguments.model.apply(&mut config.model)?;
-    arguments.machine.apply(&mut config);
+    arguments.data.apply(&mut config)?;
+    arguments.model.apply(&mut config)?;
+    arguments.machine.apply(&mut config)?;
     config.model.validate()?;
     let splits = data::load(&config.data.dataset, &config.data.load_options(config.seed))?;
     let test = Arc::new(splits.test);

@@ -7,9 +7,10 @@ use burn::tensor::DType;
 use clap::Args;
 use foregrad::models::ModelConfig;
 use foregrad::weights;
+use foregrad_lab::train::RunConfig;
 
-use crate::args::{MachineFlags, ModelFlags};
-use crate::{Ending, device, output, place};
+use crate::flags::{Flags, Machine, Model};
+use crate::{Ending, output, place};
 
 /// The arguments of `init`.
 #[derive(Args)]
@@ -26,21 +27,20 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..))]
     classes: u32,
     #[command(flatten)]
-    model: ModelFlags,
+    model: Flags<Model>,
     #[command(flatten)]
-    machine: MachineFlags,
+    machine: Flags<Machine>,
 }
 
 /// Runs the command.
 pub fn run(arguments: Arguments) -> Result<Ending> {
-    let machine = &arguments.machine;
-    device::set_threads(machine.threads.unwrap_or(0))?;
-    let placement = device::placement(machine.device.as_deref().unwrap_or("cpu"), DType::F32)?;
+    let placement = arguments.machine.prepared(DType::F32)?;
     place::for_file("--out", &arguments.out)?;
-    let mut model = ModelConfig::default();
-    arguments.model.apply(&mut model)?;
+    let mut config = RunConfig { model: ModelConfig::default(), ..Default::default() };
+    arguments.model.apply(&mut config)?;
+    arguments.machine.apply(&mut config)?;
     let image = parse_image(&arguments.image)?;
-    let network = model.init(image, arguments.classes as usize, machine.seed.unwrap_or(0), &placement)?;
+    let network = config.model.init(image, arguments.classes as usize, config.seed, &placement)?;
     weights::save(&arguments.out, &network.state(), weights::Metadata::new())?;
     let (trunk, all) = (network.trunk_dimension(), network.parameters().dimension());
     let file = arguments.out.display();

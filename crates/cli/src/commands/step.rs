@@ -14,8 +14,8 @@ use foregrad::weights;
 use foregrad::{estimate::EstimatorConfig, files};
 use foregrad_lab::train::{Checkpoint, Loaded, RunConfig};
 
-use crate::args::{EstimatorFlags, MachineFlags, ModelFlags};
-use crate::{Ending, device, output, place};
+use crate::flags::{Estimator, Flags, Machine, Model};
+use crate::{Ending, output, place};
 
 /// Floating-point types of a step.
 #[derive(Clone, Copy, ValueEnum)]
@@ -58,11 +58,11 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 0)]
     step: u64,
     #[command(flatten)]
-    model: ModelFlags,
+    model: Flags<Model>,
     #[command(flatten)]
-    estimator: EstimatorFlags,
+    estimator: Flags<Estimator>,
     #[command(flatten)]
-    machine: MachineFlags,
+    machine: Flags<Machine>,
 }
 
 /// Runs the command.
@@ -72,8 +72,7 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
         Dtype::F64 => DType::F64,
     };
     place::for_file("--out", &arguments.out)?;
-    device::set_threads(arguments.machine.threads.unwrap_or(0))?;
-    let placement = device::placement(arguments.machine.device.as_deref().unwrap_or("cpu"), dtype)?;
+    let placement = arguments.machine.prepared(dtype)?;
     let (mut config, tensors, state, momentum) = match Checkpoint::load_or_weights(&arguments.weights, &placement)? {
         Loaded::Checkpoint(checkpoint) => {
             let state = checkpoint.estimator_state();
@@ -84,19 +83,19 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
             (config, tensors, EstimatorState::default(), ParamVector::default())
         }
     };
-    arguments.model.apply(&mut config.model)?;
-    arguments.estimator.apply(&mut config.estimator)?;
+    arguments.model.apply(&mut config)?;
+    arguments.estimator.apply(&mut config)?;
+    arguments.machine.apply(&mut config)?;
     let (images, labels) = read_batch(&arguments, &tensors, &placement)?;
     let [_, channels, height, width] = images.dims();
     let mut network = config.model.init([channels, height, width], labels.classes, config.seed, &placement)?;
     weights::assign(&mut network, &tensors, &arguments.weights)?;
     let given = arguments.guess_file.as_deref().map(|file| read_guesses(file, &placement)).transpose()?;
-    let seed = arguments.machine.seed.unwrap_or(config.seed);
     let input = StepInput {
         momentum: Some(&momentum),
         given: given.as_ref(),
         collect: Collect::Everything,
-        ..StepInput::new(images, &labels, seed, arguments.step)
+        ..StepInput::new(images, &labels, config.seed, arguments.step)
     };
     let stepped = estimate::step(&config.estimator, &network, &input, &state);
     let stepped = match &arguments.guess_file {

@@ -8,9 +8,9 @@ use clap::Args;
 use foregrad::{Error, files};
 use foregrad_lab::train::{Changes, Difference, EpochRecord, Outcome, RunConfig, RunFolder, Score, Trainer};
 
-use crate::args::{DataFlags, EstimatorFlags, MachineFlags, ModelFlags, TrainingFlags};
+use crate::flags::{self, Data, Estimator, Flags, Machine, Model, Training};
 use crate::progress::Progress;
-use crate::{Ending, defaults, device, output, place, process, table};
+use crate::{Ending, device, output, place, process, table};
 
 /// The arguments of `train`.
 #[derive(Args)]
@@ -45,26 +45,26 @@ pub struct Arguments {
     #[arg(long)]
     quiet: bool,
     #[command(flatten)]
-    data: DataFlags,
+    data: Flags<Data>,
     #[command(flatten)]
-    model: ModelFlags,
+    model: Flags<Model>,
     #[command(flatten)]
-    estimator: EstimatorFlags,
+    estimator: Flags<Estimator>,
     #[command(flatten)]
-    training: TrainingFlags,
+    training: Flags<Training>,
     #[command(flatten)]
-    machine: MachineFlags,
+    machine: Flags<Machine>,
 }
 
 impl Arguments {
     /// The settings: a file's or the defaults, then the flags.
     fn settings(&self, base: RunConfig) -> Result<RunConfig> {
         let mut config = base;
-        self.data.apply(&mut config);
-        self.model.apply(&mut config.model)?;
-        self.estimator.apply(&mut config.estimator)?;
+        self.data.apply(&mut config)?;
+        self.model.apply(&mut config)?;
+        self.estimator.apply(&mut config)?;
         self.training.apply(&mut config)?;
-        self.machine.apply(&mut config);
+        self.machine.apply(&mut config)?;
         Ok(config)
     }
 }
@@ -139,7 +139,7 @@ fn resume(arguments: &Arguments, out: &Path, whole: RunConfig) -> Result<Trainer
     let given = if says_everything { whole } else { arguments.settings(saved.clone())? };
     let fixed = saved.differences(&given).into_iter().find(|difference| difference.setting != "epochs");
     if let Some(Difference { setting, own, other }) = fixed {
-        let (flag, out) = (defaults::flag_of(&setting), out.display());
+        let (flag, out) = (flags::flag_of(&setting), out.display());
         bail!(
             "{flag} is {other}, but {setting} of the run in {out} is {own}; a run that goes on keeps its settings, all but \
              --epochs, --data-dir, --threads and --device"

@@ -5,7 +5,7 @@ use crate::layers::{
     Relu, Residual, Sequential, SpatialDeviation,
 };
 use crate::losses::{AnyLoss, CrossEntropy, MeanSquaredError, Similarity};
-use crate::models::{HEADS, Head, HeadConfig, MODELS, ModelConfig, Network, Norm};
+use crate::models::{Head, HeadConfig, HeadKind, MODELS, ModelConfig, Network, Norm};
 use crate::rng::{Placement, Stream};
 
 /// A layer to check.
@@ -100,7 +100,7 @@ pub fn layer_examples(placement: &Placement) -> Vec<LayerExample> {
 pub fn head_examples(placement: &Placement) -> Vec<HeadExample> {
     let mut examples = Vec::new();
     let stream = Stream::new(0, "examples");
-    for (name, kind, _) in HEADS {
+    for kind in HeadKind::ALL {
         for norm in [Norm::Batch, Norm::Group] {
             let input = [6, 4, 5, 6];
             let config = HeadConfig {
@@ -112,7 +112,7 @@ pub fn head_examples(placement: &Placement) -> Vec<HeadExample> {
                 classes: 3,
                 smoothing: 0.1,
             };
-            let name = format!("{name}, {} norm", if norm == Norm::Batch { "batch" } else { "group" });
+            let name = format!("{kind}, {norm} norm");
             examples.push(HeadExample { name, head: config.init(stream, placement), input });
         }
     }
@@ -139,7 +139,6 @@ pub fn network_examples(placement: &Placement) -> Vec<NetworkExample> {
                 ModelConfig { name: name.to_string(), width: 0.1, norm, head_norm: norm, ..Default::default() };
             let image = [2, 9, 11];
             let network = config.init(image, 3, 1, placement).expect("a model of the list");
-            let norm = if norm == Norm::Batch { "batch" } else { "group" };
             examples.push(NetworkExample { name: format!("{name}, {norm} norm"), network, image });
         }
     }

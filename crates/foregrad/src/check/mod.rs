@@ -124,7 +124,7 @@ pub fn run_all(placement: &Placement, seed: u64, only: &str, mut progress: impl 
 mod tests {
     use super::*;
     use crate::layers::LAYERS;
-    use crate::models::{HEADS, MODELS};
+    use crate::models::{HeadKind, MODELS};
     use burn::tensor::Device;
 
     #[test]
@@ -164,7 +164,8 @@ mod tests {
             assert!(layers.iter().any(|example| example.starts_with(name)), "the layer {name} has no example");
         }
         let heads: Vec<_> = head_examples(&placement).into_iter().map(|example| example.name).collect();
-        for (name, ..) in HEADS {
+        for kind in HeadKind::ALL {
+            let name = kind.name();
             assert!(heads.iter().any(|example| example.starts_with(name)), "the head {name} has no example");
         }
         let networks: Vec<_> = network_examples(&placement).into_iter().map(|example| example.name).collect();

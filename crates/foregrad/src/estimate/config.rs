@@ -1,49 +1,15 @@
 //! What an estimator is made of, and which combinations have a meaning.
 
-use serde::{Deserialize, Serialize};
-
 use super::{Guess, Horizon};
 use crate::layers::Phase;
-use crate::{Error, Result};
+use crate::{Error, Result, names, settings};
 
 /// Tangents that anyone is thought to ask for; more would only end for want of memory.
 const MOST_TANGENTS: usize = 1 << 16;
 
-/// Declares an enumeration that is written in kebab case in flags and files.
-macro_rules! names {
-    ($(#[$meta:meta])* $kind:literal $name:ident { $($(#[$about:meta])* $variant:ident = $text:literal,)* }) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-        #[serde(rename_all = "kebab-case")]
-        pub enum $name { $($(#[$about])* $variant,)* }
-
-        impl $name {
-            /// All names, in order.
-            pub const NAMES: &[&str] = &[$($text),*];
-        }
-
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(match self { $($name::$variant => $text),* })
-            }
-        }
-
-        impl std::str::FromStr for $name {
-            type Err = Error;
-
-            fn from_str(text: &str) -> Result<Self> {
-                match text {
-                    $($text => Ok($name::$variant),)*
-                    _ => Err(Error::unknown_name($kind, text, Self::NAMES)),
-                }
-            }
-        }
-    };
-}
-
 names! {
     /// Where target and guess live. Source: Fournier et al. (2023), Spaces.
-    "space" Space {
+    "space" pub enum Space {
         /// In the parameters (equation 4).
         Weight = "weight",
         /// At the block's output (equation 5).
@@ -53,7 +19,7 @@ names! {
 
 names! {
     /// What one scalar covers.
-    "granularity" Granularity {
+    "granularity" pub enum Granularity {
         /// Every parameter tensor (weight space; the paper's).
         Tensor = "tensor",
         /// All parameters of a block (weight space).
@@ -69,20 +35,22 @@ names! {
 
 names! {
     /// How the scalars are measured.
-    "mode" Mode {
+    "mode" pub enum Mode {
         /// Directional derivatives by forward-mode differentiation.
         Forward = "forward",
         /// Inner products with the target by reverse mode: exact, for comparison.
         Oracle = "oracle",
-        /// The exact target by reverse mode that keeps each block's input only, and computes the rest of a block again on its
-        /// way back: one more forward pass, for less memory. Source: Chen et al., *Training deep nets with sublinear memory cost* (2016).
+        /// The exact target in less memory (exact guess, global target).
+        ///
+        /// Reverse mode that keeps each block's input only, and computes the rest of a block again on its way back: one more
+        /// forward pass. Source: Chen et al., *Training deep nets with sublinear memory cost* (2016).
         Checkpointed = "checkpointed",
     }
 }
 
 names! {
     /// How several directions are combined.
-    "combination" Combination {
+    "combination" pub enum Combination {
         /// The mean of the single estimates.
         Mean = "mean",
         /// The orthogonal projection on their span.
@@ -92,7 +60,7 @@ names! {
 
 names! {
     /// Where activity space takes a block's saved values from, once the scalars are known.
-    "memory" Memory {
+    "memory" pub enum Memory {
         /// Computed again from the block's input.
         Recompute = "recompute",
         /// Kept.
@@ -102,7 +70,7 @@ names! {
 
 names! {
     /// Whether heads learn from their own loss.
-    "choice" TrainHeads {
+    "choice" pub enum TrainHeads {
         /// Where a guess or a target uses them, except in ntk and fixed-ntk.
         Auto = "auto",
         /// Always.
@@ -114,7 +82,7 @@ names! {
 
 names! {
     /// What the last block and the classifier learn from.
-    "choice" LastBlock {
+    "choice" pub enum LastBlock {
         /// Their exact gradient.
         Exact = "exact",
         /// An estimate as in every other block (random guesses, weight space).
@@ -124,7 +92,7 @@ names! {
 
 names! {
     /// Whether tangents go through the batch statistics of batch norm.
-    "batch-norm tangent" StatisticsTangent {
+    "batch-norm tangent" pub enum StatisticsTangent {
         /// Mean and variance move with the input, so the samples of a batch are coupled: the derivative.
         Coupled = "coupled",
         /// Mean and variance are held, so samples stay apart (activity space).
@@ -132,61 +100,40 @@ names! {
     }
 }
 
-/// An estimator: target x guess x space x granularity x number of directions, and how it is computed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct EstimatorConfig {
-    /// Whose gradient is wanted.
-    pub target: Horizon,
-    /// The direction it is measured along.
-    pub guess: Guess,
-    /// Where both live.
-    pub space: Space,
-    /// What one scalar covers; by default as [`EstimatorConfig::granularity`] says.
-    pub granularity: Option<Granularity>,
-    /// How many blocks further on the guess's loss stands.
-    pub guess_horizon: Horizon,
-    /// Tangents that carry every slot's guess with random signs, instead of one tangent a slot.
-    pub mix: Option<usize>,
-    /// Whether mixing subtracts a running mean of each slot's scalar.
-    pub mix_baseline: bool,
-    /// Directions a slot.
-    pub directions: usize,
-    /// How they are combined.
-    pub combination: Combination,
-    /// How scalars are measured.
-    pub mode: Mode,
-    /// Tangents that go through a block in one call; 0 is all.
-    pub tangents_at_once: usize,
-    /// Where activity space takes saved values from.
-    pub memory: Memory,
-    /// Whether heads learn.
-    pub train_heads: TrainHeads,
-    /// What the last block learns from.
-    pub last_block: LastBlock,
-    /// Whether tangents go through the statistics of batch norm.
-    pub batch_norm_tangent: StatisticsTangent,
-}
-
-impl Default for EstimatorConfig {
-    fn default() -> Self {
-        Self {
-            target: Horizon::GLOBAL,
-            guess: "local".parse().expect("local is a guess"),
-            space: Space::Weight,
-            granularity: None,
-            guess_horizon: Horizon::LOCAL,
-            mix: None,
-            mix_baseline: true,
-            directions: 1,
-            combination: Combination::Mean,
-            mode: Mode::Forward,
-            tangents_at_once: 0,
-            memory: Memory::Recompute,
-            train_heads: TrainHeads::Auto,
-            last_block: LastBlock::Exact,
-            batch_norm_tangent: StatisticsTangent::Coupled,
-        }
+settings! {
+    /// An estimator: target x guess x space x granularity x number of directions, and how it is computed.
+    pub struct EstimatorConfig {
+        /// Whose loss the target is the gradient of, or a number of blocks.
+        target: Horizon = Horizon::GLOBAL => flag("target", "H"),
+        /// Direction the target is measured along.
+        guess: Guess = Guess::LOCAL => flag("guess", "NAME"),
+        /// Where target and guess live.
+        space: Space = Space::Weight => flag("space", "NAME"),
+        /// What one scalar covers; off: sample in activity space, in weight space tensor (oracle), network (forward, global target, no mixing)
+        /// or block.
+        granularity: Option<Granularity> = None => flag("granularity", "NAME"),
+        /// How many blocks further on the guess's loss stands.
+        guess_horizon: Horizon = Horizon::LOCAL => flag("guess-horizon", "R"),
+        /// Tangents that carry every slot's guess with random signs, instead of one tangent a slot (off).
+        mix: Option<usize> = None => flag("mix", "M"),
+        /// Whether mixing subtracts a running mean of each slot's scalar.
+        mix_baseline: bool = true => flag("mix-baseline", "on|off"),
+        /// Directions a slot.
+        directions: usize = 1 => flag("directions", "K"),
+        /// How several directions are combined.
+        combination: Combination = Combination::Mean => flag("combination", "NAME"),
+        /// How scalars are measured.
+        mode: Mode = Mode::Forward => flag("mode", "NAME"),
+        /// Tangents that go through a block in one call (0: all).
+        tangents_at_once: usize = 0 => flag("tangents-at-once", "N"),
+        /// Where activity space takes a block's saved values from, once the scalars are known.
+        memory: Memory = Memory::Recompute => flag("memory", "NAME"),
+        /// Whether heads learn from their own loss.
+        train_heads: TrainHeads = TrainHeads::Auto => flag("train-heads", "NAME"),
+        /// What the last block and the classifier learn from.
+        last_block: LastBlock = LastBlock::Exact => flag("last-block", "NAME"),
+        /// Whether tangents go through batch norm's statistics.
+        batch_norm_tangent: StatisticsTangent = StatisticsTangent::Coupled => flag("batch-norm-tangent", "NAME"),
     }
 }
 
@@ -229,18 +176,21 @@ impl EstimatorConfig {
         let is_backprop = matches!(self.guess.origin(), super::guess::Origin::Target) && self.target.is_global(depth);
         if self.mode == Mode::Checkpointed && !is_backprop {
             let reason = "checkpoints are for plain backprop: the exact guess with the global target";
-            let nearest = "--mode checkpointed --guess exact --target global, or --mode oracle";
+            let nearest = "`estimator.mode = checkpointed` `estimator.guess = exact` `estimator.target = global`, or `estimator.mode = oracle`";
             return Err(Error::meaningless(reason, nearest));
         }
         if self.batch_norm_tangent == StatisticsTangent::Detached && self.space == Space::Weight {
             let reason = "in weight space a scalar is a derivative along all samples at once, which detached statistics make wrong";
-            return Err(Error::meaningless(reason, "--batch-norm-tangent coupled, or --space activity"));
+            return Err(Error::meaningless(
+                reason,
+                "`estimator.batch-norm-tangent = coupled`, or `estimator.space = activity`",
+            ));
         }
         if self.last_block == LastBlock::Estimated && !(self.guess.is_random() && self.space == Space::Weight) {
             return Err(Error::meaningless(
                 "the last block can be estimated from random guesses in weight space only: other guesses need a loss \
                  before the classifier's",
-                "--last-block exact, or --guess gaussian --space weight",
+                "`estimator.last-block = exact`, or `estimator.guess = gaussian` `estimator.space = weight`",
             ));
         }
         Ok(())
@@ -262,17 +212,17 @@ impl EstimatorConfig {
         }
         Err(Error::meaningless(
             "a predsim head's loss is no sum over samples, so beyond its own block it gives no scalar to each of them",
-            "--granularity batch, or --target local or global",
+            "`estimator.granularity = batch`, or `estimator.target = local` or `global`",
         ))
     }
 
     /// A loss further on than the last is a slip.
     fn validate_horizons(&self, depth: usize) -> Result<()> {
         let last = depth.saturating_sub(1);
-        for (flag, horizon) in [("--target", self.target), ("--guess-horizon", self.guess_horizon)] {
+        for (setting, horizon) in [("estimator.target", self.target), ("estimator.guess-horizon", self.guess_horizon)] {
             if horizon != Horizon::GLOBAL && horizon > Horizon::blocks(last) {
                 let expected = format!("at most {last} in a network of {depth} blocks, or `global`");
-                return Err(Error::out_of_range(flag, horizon, expected));
+                return Err(Error::out_of_range(setting, horizon, expected));
             }
         }
         Ok(())
@@ -284,32 +234,42 @@ impl EstimatorConfig {
         if !support.spaces.contains(&self.space) {
             let other = support.spaces[0];
             let reason = format!("the guess `{name}` does not exist in {} space", self.space);
-            return Err(Error::meaningless(reason, format!("--guess {name} --space {other}")));
+            return Err(Error::meaningless(reason, format!("`estimator.guess = {name}` `estimator.space = {other}`")));
         }
         if !(1..=MOST_TANGENTS).contains(&self.directions) {
-            return Err(Error::out_of_range("--directions", self.directions, format!("from 1 to {MOST_TANGENTS}")));
+            return Err(Error::out_of_range(
+                "estimator.directions",
+                self.directions,
+                format!("from 1 to {MOST_TANGENTS}"),
+            ));
         }
         if self.directions > 1 && !support.several {
             let reason = format!("the guess `{name}` has one direction a slot, not {}", self.directions);
-            return Err(Error::meaningless(reason, format!("--guess {name} --directions 1, or --guess ntk")));
+            return Err(Error::meaningless(
+                reason,
+                format!("`estimator.guess = {name}` `estimator.directions = 1`, or `estimator.guess = ntk`"),
+            ));
         }
         if self.directions < support.least_directions {
             let reason = format!("the guess `{name}` needs at least {} directions", support.least_directions);
-            let nearest = format!("--guess {name} --directions {}", support.least_directions);
+            let nearest = format!("`estimator.guess = {name}` `estimator.directions = {}`", support.least_directions);
             return Err(Error::meaningless(reason, nearest));
         }
         if self.mode == Mode::Forward && !support.forward_any_target && self.target != Horizon::LOCAL {
             let reason =
                 format!("forward mode does not know the {} target itself, only its inner products", self.target);
-            return Err(Error::meaningless(reason, format!("--guess {name} --target {} --mode oracle", self.target)));
+            return Err(Error::meaningless(
+                reason,
+                format!("`estimator.guess = {name}` `estimator.target = {}` `estimator.mode = oracle`", self.target),
+            ));
         }
         if name == "fixed-ntk" && self.train_heads == TrainHeads::Yes {
             let reason = "the heads of `fixed-ntk` are never trained";
-            return Err(Error::meaningless(reason, "--train-heads auto, or --guess local"));
+            return Err(Error::meaningless(reason, "`estimator.train-heads = auto`, or `estimator.guess = local`"));
         }
         if self.guess_horizon != Horizon::LOCAL && self.guess.head_source().is_none() {
             let reason = format!("the guess `{name}` is no gradient of a head, so it has no guess horizon");
-            return Err(Error::meaningless(reason, "--guess local, or --guess-horizon 0"));
+            return Err(Error::meaningless(reason, "`estimator.guess = local`, or `estimator.guess-horizon = 0`"));
         }
         Ok(())
     }
@@ -322,19 +282,19 @@ impl EstimatorConfig {
         };
         if !fits {
             let nearest = match self.space {
-                Space::Weight => "--granularity tensor, block or network",
-                Space::Activity => "--granularity sample or batch",
+                Space::Weight => "`estimator.granularity = tensor`, `block` or `network`",
+                Space::Activity => "`estimator.granularity = sample` or `batch`",
             };
             let reason = format!("the granularity `{granularity}` does not exist in {} space", self.space);
             return Err(Error::meaningless(reason, nearest));
         }
         if granularity == Granularity::Network && !self.target.is_global(depth) {
             let reason = "one scalar for the network is the derivative of one loss, so the target must be global";
-            return Err(Error::meaningless(reason, "--granularity block, or --target global"));
+            return Err(Error::meaningless(reason, "`estimator.granularity = block`, or `estimator.target = global`"));
         }
         if matches!(self.guess.origin(), super::guess::Origin::BatchSpan) && granularity == Granularity::Batch {
             let reason = "the span's coefficients are per sample";
-            return Err(Error::meaningless(reason, "--guess span --granularity sample"));
+            return Err(Error::meaningless(reason, "`estimator.guess = span` `estimator.granularity = sample`"));
         }
         Ok(())
     }
@@ -344,22 +304,28 @@ impl EstimatorConfig {
         let refuse = |reason: &str, nearest: &str| Err(Error::meaningless(reason, nearest));
         if !(1..=MOST_TANGENTS).contains(&mix) {
             let expected = format!("from 1 to {MOST_TANGENTS} tangents, or `off`");
-            return Err(Error::out_of_range("--mix", mix, expected));
+            return Err(Error::out_of_range("estimator.mix", mix, expected));
         }
         if self.granularity() == Granularity::Network {
-            return refuse("the network is one slot, so there is nothing to mix", "--granularity block or tensor");
+            return refuse(
+                "the network is one slot, so there is nothing to mix",
+                "`estimator.granularity = block` or `tensor`",
+            );
         }
         if !self.target.is_global(depth) {
-            return refuse("mixed tangents all end at the network's loss", "--target global, or --mix off");
+            return refuse(
+                "mixed tangents all end at the network's loss",
+                "`estimator.target = global`, or `estimator.mix = off`",
+            );
         }
         if self.directions > 1 || self.guess.support().projection_only {
-            return refuse("mixing carries one guess a slot", "--directions 1, or --mix off");
+            return refuse("mixing carries one guess a slot", "`estimator.directions = 1`, or `estimator.mix = off`");
         }
         if matches!(self.guess.origin(), super::guess::Origin::Target) {
-            return refuse("the exact target needs no tangent, so there is nothing to mix", "--mix off");
+            return refuse("the exact target needs no tangent, so there is nothing to mix", "`estimator.mix = off`");
         }
         if self.last_block == LastBlock::Estimated {
-            return refuse("mixing and an estimated last block do not go together", "--last-block exact");
+            return refuse("mixing and an estimated last block do not go together", "`estimator.last-block = exact`");
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ mod finish;
 mod given;
 pub mod guess;
 mod merged;
+mod methods;
 mod mix;
 mod oracle;
 mod plan;
@@ -24,6 +25,7 @@ pub use config::{
     Combination, EstimatorConfig, Granularity, LastBlock, Memory, Mode, Space, StatisticsTangent, TrainHeads,
 };
 pub use guess::{GUESSES, Guess, Origin};
+pub use methods::{METHODS, Method};
 pub use plan::Plan;
 pub use target::{HORIZONS, Horizon};
 pub use view::{Block, View};

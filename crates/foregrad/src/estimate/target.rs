@@ -5,9 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
-
-use crate::Error;
+use crate::{Error, as_text};
 
 /// How many blocks further on a loss stands: `local` is 0, `intermediate` 1, `global` the end.
 ///
@@ -18,8 +16,7 @@ use crate::Error;
 /// assert_eq!(Horizon::GLOBAL.loss_of(3, 8), 7);         // the classifier's
 /// # Ok::<(), foregrad::Error>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Horizon(usize);
 
 /// The named horizons.
@@ -75,16 +72,4 @@ impl FromStr for Horizon {
     }
 }
 
-impl TryFrom<String> for Horizon {
-    type Error = Error;
-
-    fn try_from(text: String) -> Result<Self, Error> {
-        text.parse()
-    }
-}
-
-impl From<Horizon> for String {
-    fn from(horizon: Horizon) -> String {
-        horizon.to_string()
-    }
-}
+as_text!(Horizon, HORIZONS.iter().map(|(name, _, about)| (*name, *about)).collect());

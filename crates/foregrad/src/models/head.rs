@@ -1,6 +1,6 @@
 //! Heads: a block's auxiliary net with its loss. The classifier is one too.
 //!
-//! Source: Fournier et al. (2023), the table of auxiliary nets. To add a head: one net function and one line in [`HEADS`].
+//! Source: Fournier et al. (2023), the table of auxiliary nets. To add a head: one net function and one name in [`HeadKind`].
 
 use burn::tensor::Tensor;
 
@@ -10,43 +10,22 @@ use crate::layers::{
     SpatialDeviation, Wanted, stacked,
 };
 use crate::losses::{self, AnyLoss, CrossEntropy, Labels, Loss, Similarity};
+use crate::names;
 use crate::ops;
 use crate::rng::{Placement, Stream};
 use crate::vector::ParamVector;
-use crate::{Error, Result};
 
-/// The structure of a head.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum HeadKind {
-    /// Norm, 2x2 adaptive average pool, linear.
-    Linear,
-    /// 2x2 adaptive average pool, three hidden layers, linear.
-    Mlp,
-    /// 1x1 convolution, three 3x3 stride-2 convolutions, 2x2 adaptive average pool, linear.
-    #[default]
-    Cnn,
-    /// Similarity matching (0.99) and prediction (0.01).
-    Predsim,
-}
-
-/// The heads by name, each with what it is.
-pub const HEADS: &[(&str, HeadKind, &str)] = &[
-    ("cnn", HeadKind::Cnn, "1x1 convolution, three 3x3 stride-2 convolutions, 2x2 pool, linear"),
-    ("mlp", HeadKind::Mlp, "2x2 pool, three hidden layers, linear"),
-    ("linear", HeadKind::Linear, "norm, 2x2 pool, linear"),
-    ("predsim", HeadKind::Predsim, "similarity matching (0.99) and prediction (0.01)"),
-];
-
-impl HeadKind {
-    /// The head of a name.
-    ///
-    /// # Errors
-    /// [`Error::UnknownName`].
-    pub fn named(name: &str) -> Result<Self> {
-        let names: Vec<_> = HEADS.iter().map(|(name, ..)| *name).collect();
-        let found = HEADS.iter().find(|(head, ..)| *head == name);
-        found.map(|(_, kind, _)| *kind).ok_or_else(|| Error::unknown_name("head", name, &names))
+names! {
+    /// The structure of a head.
+    "head" pub enum HeadKind {
+        /// 1x1 convolution, three 3x3 stride-2 convolutions, 2x2 pool, linear.
+        Cnn = "cnn",
+        /// 2x2 pool, three hidden layers, linear.
+        Mlp = "mlp",
+        /// Norm, 2x2 pool, linear.
+        Linear = "linear",
+        /// Similarity matching (0.99) and prediction (0.01).
+        Predsim = "predsim",
     }
 }
 

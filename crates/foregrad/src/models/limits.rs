@@ -39,14 +39,18 @@ impl ModelConfig {
     /// [`Error::UnknownName`], [`Error::OutOfRange`].
     pub fn validate(&self) -> Result<()> {
         if !(self.width > 0.0 && self.width.is_finite() && self.width <= 64.0) {
-            return Err(Error::out_of_range("--width", self.width, "a factor above 0, at most 64"));
+            return Err(Error::out_of_range("model.width", self.width, "a factor above 0, at most 64"));
         }
         if !(0.0..1.0).contains(&self.label_smoothing) {
-            return Err(Error::out_of_range("--label-smoothing", self.label_smoothing, "a number from 0 to below 1"));
+            return Err(Error::out_of_range(
+                "model.label-smoothing",
+                self.label_smoothing,
+                "a number from 0 to below 1",
+            ));
         }
         if !(1..=MOST_BLOCKS).contains(&self.blocks_per_stage) {
             let expected = format!("from 1 to {MOST_BLOCKS}");
-            return Err(Error::out_of_range("--blocks-per-stage", self.blocks_per_stage, expected));
+            return Err(Error::out_of_range("model.blocks-per-stage", self.blocks_per_stage, expected));
         }
         // Two 3x3 convolutions between the widest layers a block, at most.
         let widest = 512.0 * self.width;
@@ -54,7 +58,7 @@ impl ModelConfig {
         if weights > MOST_WEIGHTS {
             let found = format!("{} (up to {weights:.0e} weights)", self.width);
             return Err(Error::out_of_range(
-                "--width",
+                "model.width",
                 found,
                 format!("a network of at most {MOST_WEIGHTS:.0e} weights"),
             ));
@@ -118,12 +122,12 @@ mod tests {
             config(name, 4.0).validate_for([3, 224, 224], 1000).expect("a network of ImageNet's");
         }
         for (wrong, image, classes, words) in [
-            (config("resnet18-8b", 64.0), [3, 32, 32], 10, "--width is 64"),
+            (config("resnet18-8b", 64.0), [3, 32, 32], 10, "model.width is 64"),
             (
                 ModelConfig { blocks_per_stage: 2000, ..config("resnet18-8b", 0.1) },
                 [3, 32, 32],
                 10,
-                "--blocks-per-stage",
+                "model.blocks-per-stage",
             ),
             (config("small-net", 1.0), [3, 100_000, 100_000], 10, "3x100000x100000"),
             (config("mlp", 1.0), [3, 5000, 5000], 10, "3x5000x5000"),

@@ -8,6 +8,6 @@ mod norm;
 mod resnet;
 mod small_net;
 
-pub use head::{Evaluation, HEADS, Head, HeadConfig, HeadKind, HeadSaved, LossHead};
+pub use head::{Evaluation, Head, HeadConfig, HeadKind, HeadSaved, LossHead};
 pub use network::{MODELS, ModelConfig, Network, head_prefix};
 pub use norm::Norm;

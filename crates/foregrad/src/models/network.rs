@@ -2,10 +2,11 @@
 
 use super::resnet::{Builder, plain_blocks, residual_blocks, two_halves};
 use super::{Head, HeadConfig, HeadKind, Norm, head::LossHead, mlp, small_net};
-use crate::Result;
 use crate::layers::{Layer, Phase, Sequential};
 use crate::rng::{Placement, Stream};
+use crate::settings::Choices;
 use crate::vector::ParamVector;
+use crate::{Result, settings};
 
 /// The models by name, each with what it is.
 pub const MODELS: &[(&str, &str)] = &[
@@ -16,43 +17,33 @@ pub const MODELS: &[(&str, &str)] = &[
     ("mlp", "three blocks of 512 hidden units"),
 ];
 
-/// What a network is built from; complete, so that it can be rebuilt from a file.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct ModelConfig {
-    /// A name of [`MODELS`].
-    pub name: String,
-    /// Factor on the channels of the trunk and the width of the heads.
-    pub width: f64,
-    /// The trunk's normalisation.
-    pub norm: Norm,
-    /// Average pools in `small-net`.
-    pub pool: bool,
-    /// Residual blocks a stage of `resnet18-8b`; 2 is ResNet-18.
-    pub blocks_per_stage: usize,
-    /// A normalisation before the classifier's pool, as in the paper's code.
-    pub classifier_norm: bool,
-    /// The heads' structure.
-    pub aux: HeadKind,
-    /// The heads' normalisation.
-    pub head_norm: Norm,
-    /// Label smoothing of every cross-entropy.
-    pub label_smoothing: f64,
+/// The names of [`MODELS`] for a setting.
+fn names() -> Choices {
+    MODELS.to_vec()
 }
 
-impl Default for ModelConfig {
-    fn default() -> Self {
-        Self {
-            name: "small-net".into(),
-            width: 1.0,
-            norm: Norm::Batch,
-            pool: true,
-            blocks_per_stage: 2,
-            classifier_norm: false,
-            aux: HeadKind::Cnn,
-            head_norm: Norm::Batch,
-            label_smoothing: 0.0,
-        }
+settings! {
+    /// What a network is built from; complete, so that it can be rebuilt from a file.
+    pub struct ModelConfig {
+        /// The network.
+        name: String = "small-net".into() => flag("model", "NAME", names),
+        /// Factor on the channels of the trunk and the width of the heads.
+        width: f64 = 1.0 => flag("width", "W"),
+        /// Normalisation of the trunk.
+        norm: Norm = Norm::Batch => flag("norm", "NAME"),
+        /// No average pools in `small-net`.
+        pool: bool = true => switch("no-pool", "off"),
+        /// Residual blocks a stage of `resnet18-8b` (2 is ResNet-18).
+        blocks_per_stage: usize = 2 => flag("blocks-per-stage", "N"),
+        /// A normalisation before the classifier's pool, as in the paper's code.
+        classifier_norm: bool = false => switch("classifier-norm", "on"),
+        /// Structure of the auxiliary heads.
+        #[serde(alias = "aux")]
+        head: HeadKind = HeadKind::Cnn => flag("head", "NAME"),
+        /// Normalisation of the heads.
+        head_norm: Norm = Norm::Batch => flag("head-norm", "NAME"),
+        /// Label smoothing of every cross-entropy.
+        label_smoothing: f64 = 0.0 => flag("label-smoothing", "S"),
     }
 }
 
@@ -105,7 +96,7 @@ impl ModelConfig {
         let halves = if self.name == "resnet18-16b" { 2.0 } else { 1.0 };
         let widened = |base: f64| ((base * self.width / halves).round() as usize).max(1);
         HeadConfig {
-            kind: self.aux,
+            kind: self.head,
             norm: self.head_norm,
             hidden: widened(1024.0),
             channels: widened(32.0),

@@ -1,6 +1,7 @@
 //! The choice of normalisation.
 
 use crate::layers::{AnyLayer, BatchNorm, GroupNorm};
+use crate::names;
 use crate::rng::Placement;
 
 /// Groups of a group norm, or the largest number below that divides the channels.
@@ -12,15 +13,14 @@ const GROUP_SIZE: usize = 4;
 /// Biases of the paper's code; batch norm's shift counts as one.
 pub const BIAS: f64 = 0.01;
 
-/// Which normalisation follows a convolution or a hidden linear layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Norm {
-    /// Batch normalisation: couples the samples of a batch.
-    #[default]
-    Batch,
-    /// Group normalisation: treats samples alone.
-    Group,
+names! {
+    /// Which normalisation follows a convolution or a hidden linear layer.
+    "normalisation" pub enum Norm {
+        /// Batch normalisation: couples the samples of a batch.
+        Batch = "batch",
+        /// Group normalisation: treats samples alone.
+        Group = "group",
+    }
 }
 
 impl Norm {

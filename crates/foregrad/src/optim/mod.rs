@@ -4,4 +4,4 @@ mod optimizer;
 mod schedule;
 
 pub use optimizer::{Optimizer, OptimizerConfig, OptimizerKind, clip};
-pub use schedule::{Plateau, SCHEDULES, ScheduleConfig, ScheduleKind};
+pub use schedule::{Plateau, ScheduleConfig, ScheduleKind};

@@ -2,71 +2,41 @@
 
 use std::collections::BTreeMap;
 
+use crate::vector::ParamVector;
+use crate::{Error, Result, names, settings};
 use burn::optim::Optimizer as BurnOptimizer;
 use burn::optim::{Adam, AdamConfig, AdamState, AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState};
 use burn::tensor::Tensor;
-use serde::{Deserialize, Serialize};
 
-use crate::vector::ParamVector;
-use crate::{Error, Result};
-
-/// The update rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OptimizerKind {
-    /// Stochastic gradient descent with momentum.
-    #[default]
-    Sgd,
-    /// Adam; weight decay is added to the gradient.
-    Adam,
-    /// AdamW; weight decay shrinks the parameters.
-    Adamw,
-}
-
-impl std::str::FromStr for OptimizerKind {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "sgd" => Ok(Self::Sgd),
-            "adam" => Ok(Self::Adam),
-            "adamw" => Ok(Self::Adamw),
-            _ => Err(Error::unknown_name("optimiser", text, &["sgd", "adam", "adamw"])),
-        }
+names! {
+    /// The update rule.
+    "optimiser" pub enum OptimizerKind {
+        /// Stochastic gradient descent with momentum.
+        Sgd = "sgd",
+        /// Adam; weight decay is added to the gradient.
+        Adam = "adam",
+        /// AdamW; weight decay shrinks the parameters.
+        Adamw = "adamw",
     }
 }
 
-/// An optimiser's settings.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct OptimizerConfig {
-    /// The update rule.
-    pub kind: OptimizerKind,
-    /// The initial learning rate.
-    pub rate: f64,
-    /// The weight of the past in SGD's buffer.
-    pub momentum: f64,
-    /// Whether SGD looks ahead along its buffer.
-    pub nesterov: bool,
-    /// The pull towards 0.
-    pub weight_decay: f64,
-    /// Adam's decay of the first and second moment.
-    pub betas: [f64; 2],
-    /// The largest norm of the whole gradient; 0 is none.
-    pub clip: f64,
-}
-
-impl Default for OptimizerConfig {
-    fn default() -> Self {
-        Self {
-            kind: OptimizerKind::Sgd,
-            rate: 0.05,
-            momentum: 0.9,
-            nesterov: false,
-            weight_decay: 5e-4,
-            betas: [0.9, 0.999],
-            clip: 0.0,
-        }
+settings! {
+    /// An optimiser's settings.
+    pub struct OptimizerConfig {
+        /// The update rule.
+        kind: OptimizerKind = OptimizerKind::Sgd => flag("optimizer", "NAME"),
+        /// The initial learning rate.
+        rate: f64 = 0.05 => flag("lr", "R"),
+        /// The weight of the past in SGD's buffer.
+        momentum: f64 = 0.9 => flag("momentum", "M"),
+        /// SGD looks ahead along its buffer.
+        nesterov: bool = false => switch("nesterov", "on"),
+        /// Pull of the parameters towards 0.
+        weight_decay: f64 = 5e-4 => flag("weight-decay", "W"),
+        /// Adam's decay of the first and second moment.
+        betas: [f64; 2] = [0.9, 0.999] => file,
+        /// Largest norm of the whole gradient (0: any).
+        clip: f64 = 0.0 => flag("clip", "NORM"),
     }
 }
 
@@ -79,13 +49,22 @@ impl OptimizerConfig {
         let positive = |name: &str, value: f64, allowed: bool, expected: &str| {
             if value.is_finite() && allowed { Ok(()) } else { Err(Error::out_of_range(name, value, expected)) }
         };
-        positive("--lr", self.rate, self.rate > 0.0, "a number above 0")?;
-        positive("--momentum", self.momentum, (0.0..1.0).contains(&self.momentum), "a number from 0 to below 1")?;
-        positive("--weight-decay", self.weight_decay, self.weight_decay >= 0.0, "a number not below 0")?;
-        positive("--clip", self.clip, self.clip >= 0.0, "a number not below 0")?;
+        positive("optimizer.rate", self.rate, self.rate > 0.0, "a number above 0")?;
+        positive(
+            "optimizer.momentum",
+            self.momentum,
+            (0.0..1.0).contains(&self.momentum),
+            "a number from 0 to below 1",
+        )?;
+        positive("optimizer.weight-decay", self.weight_decay, self.weight_decay >= 0.0, "a number not below 0")?;
+        positive("optimizer.clip", self.clip, self.clip >= 0.0, "a number not below 0")?;
         if self.nesterov && (self.kind != OptimizerKind::Sgd || self.momentum == 0.0) {
-            let reason = "--nesterov looks ahead along the buffer of SGD with momentum, which this optimiser lacks";
-            return Err(Error::meaningless(reason, "--optimizer sgd --momentum 0.9 --nesterov"));
+            let reason =
+                "`optimizer.nesterov` looks ahead along the buffer of SGD with momentum, which this optimiser lacks";
+            return Err(Error::meaningless(
+                reason,
+                "`optimizer.kind = sgd` `optimizer.momentum = 0.9` `optimizer.nesterov = on`",
+            ));
         }
         let beta =
             |beta: f64| positive("optimizer.betas", beta, (0.0..1.0).contains(&beta), "numbers from 0 to below 1");

@@ -1,67 +1,40 @@
-//! Learning-rate schedules. To add one: a variant, its formula, and a line in [`SCHEDULES`].
+//! Learning-rate schedules. To add one: a variant, its formula, its name beside it.
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::{Error, Result, names, settings};
 
-/// How the rate changes over a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ScheduleKind {
-    /// The initial rate throughout.
-    #[default]
-    Constant,
-    /// Times `gamma` every `every` epochs.
-    Step,
-    /// Half a cosine down to 0.
-    Cosine,
-    /// A straight line down to 0.
-    Linear,
-    /// Up to the rate over 30 % of the run, then down to nearly 0, along cosines.
-    OneCycle,
-    /// Times `gamma` when the loss has not improved for `patience` epochs.
-    Plateau,
-}
-
-/// The schedules by name, each with what it is.
-pub const SCHEDULES: &[(&str, ScheduleKind, &str)] = &[
-    ("constant", ScheduleKind::Constant, "the initial rate throughout"),
-    ("step", ScheduleKind::Step, "times gamma every so many epochs (the paper's)"),
-    ("cosine", ScheduleKind::Cosine, "half a cosine down to 0"),
-    ("linear", ScheduleKind::Linear, "a straight line down to 0"),
-    ("one-cycle", ScheduleKind::OneCycle, "up over 30 % of the run, then down to nearly 0"),
-    ("plateau", ScheduleKind::Plateau, "times gamma when the loss stops improving"),
-];
-
-impl std::str::FromStr for ScheduleKind {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let names: Vec<_> = SCHEDULES.iter().map(|(name, ..)| *name).collect();
-        let found = SCHEDULES.iter().find(|(name, ..)| *name == text);
-        found.map(|(_, kind, _)| *kind).ok_or_else(|| Error::unknown_name("schedule", text, &names))
+names! {
+    /// How the rate changes over a run.
+    "schedule" pub enum ScheduleKind {
+        /// The initial rate throughout.
+        Constant = "constant",
+        /// Times gamma every so many epochs (the paper's).
+        Step = "step",
+        /// Half a cosine down to 0.
+        Cosine = "cosine",
+        /// A straight line down to 0.
+        Linear = "linear",
+        /// Up to the rate over 30 % of the run, then down to nearly 0, along cosines.
+        OneCycle = "one-cycle",
+        /// Times gamma when the loss stops improving.
+        Plateau = "plateau",
     }
 }
 
-/// A schedule's settings.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct ScheduleConfig {
-    /// Which schedule.
-    pub kind: ScheduleKind,
-    /// Epochs between two steps.
-    pub every: u64,
-    /// The factor of a step, or of a plateau.
-    pub gamma: f64,
-    /// Epochs without improvement that make a plateau.
-    pub patience: u64,
-    /// Epochs of a straight line up at the beginning; the first step has the first rate above 0.
-    pub warm_up: f64,
-}
-
-impl Default for ScheduleConfig {
-    fn default() -> Self {
-        Self { kind: ScheduleKind::Constant, every: 30, gamma: 0.2, patience: 10, warm_up: 0.0 }
+settings! {
+    /// A schedule's settings.
+    pub struct ScheduleConfig {
+        /// Learning rate over time.
+        kind: ScheduleKind = ScheduleKind::Constant => flag("schedule", "NAME"),
+        /// Epochs between two steps of the schedule `step`.
+        every: u64 = 30 => flag("schedule-every", "N"),
+        /// Factor of a step or a plateau.
+        gamma: f64 = 0.2 => flag("gamma", "G"),
+        /// Epochs without improvement that make a plateau.
+        patience: u64 = 10 => flag("patience", "N"),
+        /// Epochs of a straight line up from 0; the first step has the first rate above 0.
+        warm_up: f64 = 0.0 => flag("warm-up", "N"),
     }
 }
 
@@ -127,13 +100,13 @@ impl ScheduleConfig {
     /// [`Error::OutOfRange`].
     pub fn validate(&self) -> Result<()> {
         if self.every == 0 {
-            return Err(Error::out_of_range("--schedule-every", 0, "at least 1 epoch"));
+            return Err(Error::out_of_range("schedule.every", 0, "at least 1 epoch"));
         }
         if !(self.gamma > 0.0 && self.gamma <= 1.0) {
-            return Err(Error::out_of_range("--gamma", self.gamma, "a factor above 0, at most 1"));
+            return Err(Error::out_of_range("schedule.gamma", self.gamma, "a factor above 0, at most 1"));
         }
         if !(self.warm_up >= 0.0 && self.warm_up.is_finite()) {
-            return Err(Error::out_of_range("--warm-up", self.warm_up, "a number of epochs, not below 0"));
+            return Err(Error::out_of_range("schedule.warm-up", self.warm_up, "a number of epochs, not below 0"));
         }
         Ok(())
     }
@@ -187,12 +160,5 @@ mod tests {
             })
             .collect();
         assert_eq!(factors, [1.0, 1.0, 1.0, 0.5, 0.5]);
-    }
-
-    #[test]
-    fn every_name_parses_to_its_schedule() {
-        for (name, kind, _) in SCHEDULES {
-            assert_eq!(name.parse::<ScheduleKind>().expect("a schedule"), *kind);
-        }
     }
 }

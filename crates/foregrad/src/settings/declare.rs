@@ -44,7 +44,7 @@ macro_rules! settings {
                 let (key, below) = place.split_once('.').unwrap_or((place, ""));
                 $(
                     if key == stringify!($field).replace('_', "-") {
-                        return $crate::settings!(@set self.$field, key, below, text, $how);
+                        $crate::settings!(@set self.$field, key, below, text, $how);
                     }
                 )*
                 Err($crate::settings::field::unknown::<Self>(place))
@@ -84,10 +84,12 @@ macro_rules! settings {
     };
 
     (@set $value:expr, $key:ident, $below:ident, $text:ident, table) => {
-        $crate::settings::field::set_within(&mut $value, $key, $below, $text)
+        return $crate::settings::field::set_within(&mut $value, $key, $below, $text)
     };
     (@set $value:expr, $key:ident, $below:ident, $text:ident, $how:ident) => {
-        $crate::settings::field::set(&mut $value, $key, $text)
+        if $below.is_empty() {
+            return $crate::settings::field::set(&mut $value, $key, $text);
+        }
     };
 
     (@values $all:ident, $key:ident, $value:expr, table) => {
@@ -248,7 +250,10 @@ mod tests {
         assert_eq!(bread.values()["oven.heat"], "200");
         let wrong = |place: &str, text: &str| Bread::default().set(place, text).expect_err(text).to_string();
         assert_eq!(wrong("oven.heat", "hot"), "oven.heat is hot; expected a number");
-        assert_eq!(wrong("flour", "wheet"), "unknown flour `wheet` (did you mean `wheat`?); available: wheat, whole-rye");
+        assert_eq!(
+            wrong("flour", "wheet"),
+            "unknown flour `wheet` (did you mean `wheat`?); available: wheat, whole-rye"
+        );
         assert!(wrong("oven.heet", "1").contains("did you mean `oven.heat`"), "{}", wrong("oven.heet", "1"));
         assert!(wrong("oven", "1").starts_with("unknown setting"), "{}", wrong("oven", "1"));
     }

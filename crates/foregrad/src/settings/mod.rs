@@ -116,7 +116,7 @@ pub mod field {
 
     /// Sets what is at a place within a table.
     pub fn set_within<T: Settings>(table: &mut T, key: &str, below: &str, text: &str) -> Result<()> {
-        table.set(below, text).map_err(|error| error.renamed(|place| format!("{key}.{place}")))
+        table.set(below, text).map_err(|error| error.renamed(|place, _| Some(format!("{key}.{place}"))))
     }
 
     /// A value with a text, out of a file.

@@ -68,8 +68,8 @@ plain! {
 impl Value for bool {
     fn parse(text: &str) -> Result<Self, Wrong> {
         match text {
-            "on" | "true" => Ok(true),
-            "off" | "false" => Ok(false),
+            "on" => Ok(true),
+            "off" => Ok(false),
             _ => Err(Wrong::Expected("on or off")),
         }
     }

@@ -23,8 +23,8 @@ pub fn double() -> Placement {
 
 impl Case {
     /// A narrow network of a model on odd images.
-    pub fn new(model: &str, norm: Norm, head_norm: Norm, aux: HeadKind) -> Self {
-        let config = ModelConfig { name: model.into(), width: 0.1, norm, head_norm, aux, ..Default::default() };
+    pub fn new(model: &str, norm: Norm, head_norm: Norm, head: HeadKind) -> Self {
+        let config = ModelConfig { name: model.into(), width: 0.1, norm, head_norm, head, ..Default::default() };
         Self::with(&config, [2, 9, 11], 5)
     }
 

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::claim::{Claim, Holder, Sighting};
 use super::planned::Planned;
 use super::results::run_folder;
@@ -25,7 +27,7 @@ pub enum Attempt {
 }
 
 /// What an attempt goes by, besides the run's settings.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Terms {
     /// The program's version and source revision, for the row.
     pub version: String,

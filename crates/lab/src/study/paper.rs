@@ -4,7 +4,6 @@
 
 use crate::train::RunConfig;
 use foregrad::estimate::{Guess, Origin};
-use foregrad::models::HeadKind;
 
 /// One row a figure: table, dataset, blocks, width, target, guess, aux, space, mean and deviation in per cent.
 const TABLES: &str = include_str!("../../studies/paper.csv");
@@ -41,7 +40,7 @@ fn key(table: u32, config: &RunConfig) -> [String; 8] {
     };
     let has_head = has_head(estimator.guess) || estimator.target.to_string() != "global";
     let is_exact = matches!(estimator.guess.origin(), Origin::Target);
-    let aux = if has_head { head_name(config.model.aux) } else { "" };
+    let head = if has_head { config.model.head.name() } else { "" };
     let space = if is_exact { String::new() } else { estimator.space.to_string() };
     [
         table.to_string(),
@@ -50,17 +49,13 @@ fn key(table: u32, config: &RunConfig) -> [String; 8] {
         String::new(),
         estimator.target.to_string(),
         estimator.guess.to_string(),
-        aux.to_string(),
+        head.to_string(),
         space,
     ]
 }
 
 fn has_head(guess: Guess) -> bool {
     guess.head_source().is_some()
-}
-
-fn head_name(kind: HeadKind) -> &'static str {
-    foregrad::models::HEADS.iter().find(|(_, head, _)| *head == kind).map_or("", |(name, ..)| *name)
 }
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
 //! A run of a study before it is run.
 
+use serde::{Deserialize, Serialize};
+
 use crate::train::RunConfig;
 
 /// Bytes that a file's name may have on the file systems in use.
 pub(super) const LONGEST_NAME: usize = 255;
 
 /// One combination of a study's values with a seed.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Planned {
     /// The name of its folder: its values and seed.
     pub name: String,

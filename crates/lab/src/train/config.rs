@@ -1,40 +1,39 @@
 //! A run's settings: complete, so that a file of them reruns the run.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 
 use crate::data::{self, LoadOptions};
-use crate::{Error, Result};
 use foregrad::estimate::{EstimatorConfig, Origin};
 use foregrad::files;
 use foregrad::models::ModelConfig;
 use foregrad::optim::{OptimizerConfig, OptimizerKind, ScheduleConfig};
+use foregrad::settings::{Choices, Settings};
+use foregrad::{Error, Result, settings};
 
-/// Which images.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct DataConfig {
-    /// A name of [`data::DATASETS`].
-    pub dataset: String,
-    /// The folder of its files; a path that is no UTF-8 is refused by [`RunConfig::validate`].
-    #[serde(serialize_with = "as_text")]
-    pub dir: Option<PathBuf>,
-    /// At most this many training images.
-    pub train_limit: Option<usize>,
-    /// At most this many test images.
-    pub test_limit: Option<usize>,
-    /// Images held back from the training set.
-    pub validation: usize,
-    /// Whether training images are cropped and flipped; by default as the data set says.
-    pub augment: Option<bool>,
+/// The names of [`data::DATASETS`] for a setting.
+fn datasets() -> Choices {
+    data::DATASETS.iter().map(|entry| (entry.name, entry.about)).collect()
 }
 
-impl Default for DataConfig {
-    fn default() -> Self {
-        let dataset = "glyphs".into();
-        Self { dataset, dir: None, train_limit: None, test_limit: None, validation: 0, augment: None }
+settings! {
+    /// Which images.
+    pub struct DataConfig {
+        /// The data set.
+        dataset: String = "glyphs".into() => flag("dataset", "NAME", datasets),
+        /// Folder (or archive) of the data set's files.
+        #[serde(serialize_with = "as_text")]
+        dir: Option<PathBuf> = None => flag("data-dir", "DIR"),
+        /// At most this many training images (generated sets make as many).
+        train_limit: Option<usize> = None => flag("train-limit", "N"),
+        /// At most this many test images.
+        test_limit: Option<usize> = None => flag("test-limit", "N"),
+        /// Images held back from the training set, drawn by the seed.
+        validation: usize = 0 => flag("validation", "N"),
+        /// No random crops and flips; where nothing is said it is as the data set says.
+        augment: Option<bool> = None => switch("no-augment", "off"),
     }
 }
 
@@ -62,61 +61,39 @@ impl DataConfig {
 const MOST_EPOCHS: u64 = 1_000_000;
 const MOST_IMAGES: usize = 1 << 30;
 
-/// All settings of a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct RunConfig {
-    /// Passes over the training images.
-    pub epochs: u64,
-    /// Images a step.
-    pub batch: usize,
-    /// Names every random stream of the run.
-    pub seed: u64,
-    /// Worker threads; 0 is one a core.
-    pub threads: usize,
-    /// The device: `cpu`, `cuda:0`, `wgpu`, ...
-    pub device: String,
-    /// Steps between two probes; 0 is none.
-    pub probe_every: u64,
-    /// Epochs between two checkpoints; 0 is only at the end.
-    pub checkpoint_every: u64,
-    /// Steps between two checkpoints, besides; 0 is none.
-    pub checkpoint_steps: u64,
-    /// Minutes between two checkpoints, besides; 0 is none.
-    pub checkpoint_minutes: f64,
-    /// Checkpoints to keep.
-    pub keep_checkpoints: usize,
-    /// Which images.
-    pub data: DataConfig,
-    /// The network.
-    pub model: ModelConfig,
-    /// The gradient's estimate.
-    pub estimator: EstimatorConfig,
-    /// The update rule.
-    pub optimizer: OptimizerConfig,
-    /// The learning rate over time.
-    pub schedule: ScheduleConfig,
-}
-
-impl Default for RunConfig {
-    fn default() -> Self {
-        Self {
-            epochs: 4,
-            batch: 128,
-            seed: 0,
-            threads: 0,
-            device: "cpu".into(),
-            probe_every: 0,
-            checkpoint_every: 1,
-            checkpoint_steps: 0,
-            checkpoint_minutes: 0.0,
-            keep_checkpoints: 2,
-            data: DataConfig::default(),
-            model: ModelConfig { width: 0.25, ..Default::default() },
-            estimator: EstimatorConfig::default(),
-            optimizer: OptimizerConfig::default(),
-            schedule: ScheduleConfig::default(),
-        }
+settings! {
+    /// All settings of a run.
+    pub struct RunConfig {
+        /// Passes over the training images.
+        epochs: u64 = 4 => flag("epochs", "N"),
+        /// Images a step.
+        batch: usize = 128 => flag("batch", "N"),
+        /// Names every random draw.
+        seed: u64 = 0 => flag("seed", "S"),
+        /// Worker threads (0: one a core).
+        threads: usize = 0 => flag("threads", "N"),
+        /// cpu, cuda, cuda:N, wgpu, vulkan, metal or rocm.
+        device: String = "cpu".into() => flag("device", "NAME"),
+        /// Steps between two probes of alignment and deviation (0: none).
+        probe_every: u64 = 0 => flag("probe-every", "N"),
+        /// Epochs between two checkpoints (0: only at the end).
+        checkpoint_every: u64 = 1 => flag("checkpoint-every", "N"),
+        /// Steps between two checkpoints, besides (0: none).
+        checkpoint_steps: u64 = 0 => flag("checkpoint-steps", "N"),
+        /// Minutes between two checkpoints, besides (0: none).
+        checkpoint_minutes: f64 = 0.0 => flag("checkpoint-minutes", "N"),
+        /// Checkpoints to keep.
+        keep_checkpoints: usize = 2 => flag("keep-checkpoints", "N"),
+        /// Which images.
+        data: DataConfig = DataConfig::default() => table,
+        /// The network.
+        model: ModelConfig = ModelConfig { width: 0.25, ..Default::default() } => table,
+        /// The gradient's estimate.
+        estimator: EstimatorConfig = EstimatorConfig::default() => table,
+        /// The update rule.
+        optimizer: OptimizerConfig = OptimizerConfig::default() => table,
+        /// The learning rate over time.
+        schedule: ScheduleConfig = ScheduleConfig::default() => table,
     }
 }
 
@@ -149,18 +126,18 @@ impl RunConfig {
         // More minutes than a clock can count are none that a run will see.
         if !(0.0..=1e9).contains(&self.checkpoint_minutes) {
             let expected = "a number of minutes from 0 to 1e9";
-            return Err(Error::out_of_range("--checkpoint-minutes", self.checkpoint_minutes, expected));
+            return Err(Error::out_of_range("checkpoint-minutes", self.checkpoint_minutes, expected));
         }
         if let Some(dir) = self.data.dir.as_ref().filter(|dir| dir.to_str().is_none()) {
             let expected = "a path in UTF-8, as the file of settings is; a link of another name will do";
-            return Err(Error::out_of_range("--data-dir", dir.display(), expected));
+            return Err(Error::out_of_range("data.dir", dir.display(), expected));
         }
         self.optimizer.validate()?;
         self.schedule.validate()?;
         let has_buffer = self.optimizer.kind == OptimizerKind::Sgd && self.optimizer.momentum > 0.0;
         if matches!(self.estimator.guess.origin(), Origin::Buffer) && !has_buffer {
             let reason = "the guess `momentum` is the buffer of SGD with momentum, which this optimiser lacks";
-            return Err(Error::meaningless(reason, "--optimizer sgd --momentum 0.9"));
+            return Err(Error::meaningless(reason, "`optimizer.kind = sgd` `optimizer.momentum = 0.9`"));
         }
         self.model.validate()?;
         self.estimator.validate(self.model.depth()?)?;
@@ -169,30 +146,33 @@ impl RunConfig {
 
     fn validate_counts(&self) -> Result<()> {
         if !(1..=MOST_EPOCHS).contains(&self.epochs) {
-            return Err(Error::out_of_range("--epochs", self.epochs, format!("from 1 to {MOST_EPOCHS}")));
+            return Err(Error::out_of_range("epochs", self.epochs, format!("from 1 to {MOST_EPOCHS}")));
         }
         if !(1..=MOST_IMAGES).contains(&self.batch) {
-            return Err(Error::out_of_range("--batch", self.batch, format!("from 1 to {MOST_IMAGES}")));
+            return Err(Error::out_of_range("batch", self.batch, format!("from 1 to {MOST_IMAGES}")));
         }
         if self.keep_checkpoints == 0 {
-            return Err(Error::out_of_range("--keep-checkpoints", 0, "at least 1"));
+            return Err(Error::out_of_range("keep-checkpoints", 0, "at least 1"));
         }
         let DataConfig { train_limit, validation, .. } = self.data;
         let images = train_limit.and_then(|limit| limit.checked_sub(validation)).filter(|images| *images > 0);
         if let Some(images) = images.filter(|images| self.batch > *images) {
             let expected = format!("at most the {images} training images");
-            return Err(Error::out_of_range("--batch", self.batch, expected));
+            return Err(Error::out_of_range("batch", self.batch, expected));
         }
         Ok(())
     }
 }
+
+/// What belongs to the machine of a run and changes no result.
+const OF_THE_MACHINE: [&str; 3] = ["data.dir", "threads", "device"];
 
 /// A setting that two runs do not share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     /// Its place in a file of settings: `optimizer.rate`.
     pub setting: String,
-    /// Its value in one run; `none` where it is left out.
+    /// Its value in one run.
     pub own: String,
     /// Its value in the other.
     pub other: String,
@@ -211,32 +191,15 @@ impl RunConfig {
     /// device.
     pub fn differences(&self, other: &Self) -> Vec<Difference> {
         let [own, other] = [self, other].map(Self::comparable);
-        let paths: BTreeSet<&String> = own.keys().chain(other.keys()).collect();
-        let text =
-            |values: &BTreeMap<String, String>, path: &String| values.get(path).map_or("none".into(), Clone::clone);
-        let difference =
-            |path: &String| Difference { setting: path.clone(), own: text(&own, path), other: text(&other, path) };
-        paths.into_iter().map(difference).filter(|difference| difference.own != difference.other).collect()
+        let pairs = own.into_iter().zip(other.into_values()).filter(|((_, own), other)| own != other);
+        pairs.map(|((setting, own), other)| Difference { setting, own, other }).collect()
     }
 
-    /// Settings by their place, as text.
+    /// Settings by their place, as text, without those of the machine.
     fn comparable(&self) -> BTreeMap<String, String> {
-        let mut config = Self { threads: 0, device: String::new(), ..self.clone() };
-        config.data.dir = None;
-        let mut settings = BTreeMap::new();
-        flatten("", &toml::Value::try_from(config).expect("settings are plain values"), &mut settings);
-        settings
-    }
-}
-
-fn flatten(path: &str, value: &toml::Value, settings: &mut BTreeMap<String, String>) {
-    match value {
-        toml::Value::Table(table) => {
-            let below = |name: &str| if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
-            table.iter().for_each(|(name, value)| flatten(&below(name), value, settings));
-        }
-        toml::Value::String(text) => drop(settings.insert(path.into(), text.clone())),
-        value => drop(settings.insert(path.into(), value.to_string())),
+        let mut values = self.values();
+        values.retain(|place, _| !OF_THE_MACHINE.contains(&place.as_str()));
+        values
     }
 }
 
@@ -265,21 +228,24 @@ mod tests {
             let error = config.validate().expect_err(words).to_string();
             assert!(error.contains(words), "{error}");
         };
-        refused(|config| config.batch = 0, "--batch is 0");
+        refused(|config| config.batch = 0, "batch is 0");
         refused(|config| config.data.train_limit = Some(20), "at most the 20 training images");
         refused(|config| config.data.train_limit = Some(1 << 40), "which are generated");
-        refused(|config| config.epochs = u64::MAX, "--epochs is 18446744073709551615");
-        refused(|config| config.model.width = f64::NAN, "--width is NaN");
-        refused(|config| config.estimator.guess_horizon = "6".parse().expect("a horizon"), "--guess-horizon is 6");
-        refused(|config| config.estimator.directions = 1 << 20, "--directions is 1048576");
+        refused(|config| config.epochs = u64::MAX, "epochs is 18446744073709551615");
+        refused(|config| config.model.width = f64::NAN, "model.width is NaN");
+        refused(
+            |config| config.estimator.guess_horizon = "6".parse().expect("a horizon"),
+            "estimator.guess-horizon is 6",
+        );
+        refused(|config| config.estimator.directions = 1 << 20, "estimator.directions is 1048576");
         refused(
             |config| config.optimizer = OptimizerConfig { nesterov: true, momentum: 0.0, ..Default::default() },
-            "--nesterov",
+            "optimizer.nesterov",
         );
         let mut bufferless = RunConfig::default();
         bufferless.estimator.guess = "momentum".parse().expect("a guess");
         bufferless.optimizer.kind = OptimizerKind::Adam;
-        assert!(bufferless.validate().expect_err("no buffer").to_string().contains("--optimizer sgd"));
+        assert!(bufferless.validate().expect_err("no buffer").to_string().contains("optimizer.kind = sgd"));
     }
 
     #[test]
@@ -290,7 +256,7 @@ mod tests {
         given.optimizer.rate = 0.25;
         given.estimator.mix = Some(2);
         let named: Vec<_> = saved.differences(&given).into_iter().map(|d| [d.setting, d.own, d.other]).collect();
-        let expected = [["epochs", "4", "9"], ["estimator.mix", "none", "2"], ["optimizer.rate", "0.05", "0.25"]];
+        let expected = [["epochs", "4", "9"], ["estimator.mix", "off", "2"], ["optimizer.rate", "0.05", "0.25"]];
         assert_eq!(named, expected.map(|row| row.map(String::from)));
         assert_eq!(saved.differences(&saved), []);
     }
@@ -303,6 +269,6 @@ mod tests {
         config.data.dir = Some(std::ffi::OsStr::from_bytes(b"caf\xe9").into());
         assert!(config.to_toml().contains("caf"));
         let error = config.validate().expect_err("no UTF-8").to_string();
-        assert!(error.contains("--data-dir") && error.contains("UTF-8"), "{error}");
+        assert!(error.contains("data.dir") && error.contains("UTF-8"), "{error}");
     }
 }

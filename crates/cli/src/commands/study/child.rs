@@ -3,6 +3,7 @@
 //! The parent asks by standard input: a line [`CHECKPOINT`] for a checkpoint, its end for an end. It ends with the parent
 //! too, however that happened, so that no child outlives its parent for long.
 
+use std::ffi::OsString;
 use std::io::BufRead;
 use std::path::Path;
 use std::sync::Arc;
@@ -44,14 +45,23 @@ pub enum Message {
     Lost(String),
 }
 
+/// A run and all there is to know of it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Task {
+    /// The study's folder; its name may be no text.
+    pub study: OsString,
+    pub planned: Planned,
+    pub terms: Terms,
+}
+
 /// Works on a run until it ends.
-pub fn run(study: &Path, planned: &Planned, terms: &Terms) -> Result<Ending> {
+pub fn run(Task { study, planned, terms }: &Task) -> Result<Ending> {
     device::set_threads(planned.config.threads)?;
     let control = process::requests()?;
     let asked = control.clone();
     std::thread::spawn(move || listen(std::io::stdin().lock(), &asked));
     let placement = device::placement(&planned.config.device, DType::F32)?;
-    let attempt = execute(study, planned, placement, terms, &control, &mut Reporter { told: None })?;
+    let attempt = execute(Path::new(study), planned, placement, terms, &control, &mut Reporter { told: None })?;
     let (message, ending) = match attempt {
         Attempt::Ended(_) => (Message::Ended, Ending::Done),
         Attempt::Held(holder) => (Message::Held(holder.to_string()), Ending::Done),

@@ -16,6 +16,7 @@ use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 
 use super::Arguments;
+use crate::commands::work;
 use crate::{Ending, device, machine, output, process, table};
 
 /// Images of a step that is measured.
@@ -43,7 +44,7 @@ pub fn list(arguments: &Arguments, runs: &[Planned]) -> Result<Ending> {
             Some(found) => *found,
             None => {
                 // A process of its own, so that its memory is its own.
-                let found = process::result_of(["--estimate", &run.name]);
+                let found = process::result_of(&work::Task::Estimate(Box::new(run.config.clone())));
                 if let Err(error) = &found {
                     problem.get_or_insert_with(|| format!("{}: {error:#}", run.name));
                 }
@@ -89,9 +90,8 @@ pub fn duration(seconds: f64) -> String {
 }
 
 /// Measures one run in this process and prints the estimate.
-pub fn in_this_process(arguments: &Arguments, run: &Planned) -> Result<Ending> {
-    let config = &run.config;
-    device::set_threads(arguments.machine.threads.unwrap_or(config.threads))?;
+pub fn measure(config: &RunConfig) -> Result<Ending> {
+    device::set_threads(config.threads)?;
     let placement = device::placement(&config.device, DType::F32)?;
     let splits = data::load(&config.data.dataset, &config.data.load_options(config.seed))?;
     let (network, plan) = network_for(config, &splits, &placement)?;

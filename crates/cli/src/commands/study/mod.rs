@@ -4,6 +4,9 @@ mod child;
 mod estimate;
 mod pool;
 
+pub use child::{Task as RunTask, run as run_one};
+pub use estimate::measure as estimate_one;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -11,11 +14,11 @@ use clap::Args;
 use foregrad::Error;
 use foregrad_lab::data;
 use foregrad_lab::report::{self, Summary};
-use foregrad_lab::study::{Machine, PRESETS, Planned, Results, Row, Sighting, Study, Terms, prepare, run_folder};
+use foregrad_lab::study::{self, PRESETS, Planned, Results, Row, Study, prepare, run_folder};
 use foregrad_lab::train::network_for;
 use indicatif::ProgressBar;
 
-use crate::args::{MachineFlags, data_folder};
+use crate::flags::{Flags, Machine, data_folder};
 use crate::{Ending, device, output, place, version};
 
 /// The arguments of `study`.
@@ -51,17 +54,8 @@ pub struct Arguments {
     /// No progress and no messages
     #[arg(long)]
     quiet: bool,
-    /// Work on one run in this process
-    #[arg(long, value_name = "RUN", hide = true)]
-    one: Option<String>,
-    /// With --one: a claim that was seen unchanged for the whole waiting time
-    #[arg(long, value_name = "CLAIM", hide = true)]
-    silent_claim: Option<Sighting>,
-    /// Estimate one run's time and memory in this process
-    #[arg(long, value_name = "RUN", hide = true)]
-    estimate: Option<String>,
     #[command(flatten)]
-    machine: MachineFlags,
+    machine: Flags<Machine>,
 }
 
 const EXAMPLES: &str = "Examples:
@@ -95,43 +89,39 @@ impl Shard {
 
 impl Arguments {
     /// Settings that belong to the machine and not to the study.
-    fn applied(&self, mut planned: Planned) -> Planned {
+    fn applied(&self, mut planned: Planned) -> Result<Planned> {
         let config = &mut planned.config;
-        config.data.dir = data_folder(&self.data_dir, config.data.dir.take());
-        config.device = self.machine.device.clone().unwrap_or_else(|| config.device.clone());
-        config.threads = self.machine.threads.unwrap_or(config.threads);
-        planned
+        config.data.dir = data_folder(self.data_dir.clone().or(config.data.dir.take()));
+        self.machine.apply(config)?;
+        Ok(planned)
+    }
+
+    /// Threads of all runs together; 0 is one a core.
+    fn threads(&self) -> Result<usize> {
+        Ok(self.machine.config()?.threads)
     }
 
     /// Threads of one of the runs at once.
-    fn share(&self) -> usize {
-        let all = self.machine.threads.filter(|threads| *threads > 0).unwrap_or_else(rayon::current_num_threads);
-        (all / self.jobs as usize).max(1)
+    fn share(&self) -> Result<usize> {
+        let all = Some(self.threads()?).filter(|threads| *threads > 0).unwrap_or_else(rayon::current_num_threads);
+        Ok((all / self.jobs as usize).max(1))
     }
 
     /// The runs of this shard.
     fn runs(&self, study: &Study) -> Result<Vec<Planned>> {
         let runs = study.runs()?.into_iter().map(|planned| self.applied(planned));
-        Ok(runs.skip(self.shard.index).step_by(self.shard.count).collect())
+        runs.skip(self.shard.index).step_by(self.shard.count).collect()
     }
 }
 
 /// Runs the command.
 pub fn run(arguments: Arguments) -> Result<Ending> {
-    if arguments.machine.seed.is_some() {
+    if arguments.machine.text("seed").is_some() {
         return Err(Error::out_of_range("--seed", "given", "none: a study's file names its seeds").into());
     }
     let study = Study::load(&arguments.study)?;
     let runs = arguments.runs(&study)?;
     let out = arguments.out.clone().unwrap_or_else(|| Path::new("runs").join(&study.name));
-    if let Some(name) = &arguments.estimate {
-        return estimate::in_this_process(&arguments, find(&runs, name)?);
-    }
-    if let Some(name) = &arguments.one {
-        let (retry_failed, silent) = (arguments.retry_failed, arguments.silent_claim.clone());
-        let terms = Terms { version: version::FULL.into(), retry_failed, silent };
-        return child::run(&out, find(&runs, name)?, &terms);
-    }
     if arguments.verify {
         return verify(&study, &runs);
     }
@@ -148,7 +138,7 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
 /// Refuses what can be told without the images, before a folder is made for it.
 fn can_exist(arguments: &Arguments, out: &Path, runs: &[Planned]) -> Result<()> {
     place::for_folder("--out", out)?;
-    device::set_threads(arguments.machine.threads.unwrap_or(0))?;
+    device::set_threads(arguments.threads()?)?;
     for run in runs {
         if Row::read(&run_folder(out, &run.name))?.is_some() {
             continue;
@@ -165,12 +155,6 @@ fn can_exist(arguments: &Arguments, out: &Path, runs: &[Planned]) -> Result<()> 
     Ok(())
 }
 
-fn find<'a>(runs: &'a [Planned], name: &str) -> Result<&'a Planned> {
-    let names: Vec<&str> = runs.iter().map(|run| run.name.as_str()).collect();
-    let found = runs.iter().find(|run| run.name == name);
-    Ok(found.ok_or_else(|| Error::unknown_name("run", name, &names))?)
-}
-
 /// The runs without a row, and those that are tried again. Every row is read before anything runs, so that a damaged one is
 /// told at once.
 fn unfinished(arguments: &Arguments, out: &Path, runs: &[Planned]) -> Result<Vec<Planned>> {
@@ -179,8 +163,8 @@ fn unfinished(arguments: &Arguments, out: &Path, runs: &[Planned]) -> Result<Vec
         let folder = run_folder(out, &run.name);
         match Row::read(&folder)? {
             Some(row) if arguments.retry_failed && row.is_failed() => {
-                let threads = arguments.share();
-                let machine = Machine { threads, ..Machine::this(&run.config, version::FULL) };
+                let threads = arguments.share()?;
+                let machine = study::Machine { threads, ..study::Machine::this(&run.config, version::FULL) };
                 let is_replayed = row.is_replayed(&folder, &run.config, &machine)?;
                 if is_replayed { replayed.push(run.name.as_str()) } else { unfinished.push(run.clone()) }
             }

@@ -3,19 +3,18 @@
 mod running;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use foregrad_lab::study::{Planned, Row, Sighting, Standing, Watch, run_folder};
+use foregrad_lab::study::{Planned, Row, Sighting, Standing, Terms, Watch, run_folder};
 use foregrad_lab::train::Control;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Arguments;
-use super::child::Message;
-use crate::{Ending, output, process};
+use super::child::{Message, Task};
+use crate::{Ending, output, process, version};
 use running::Running;
 
 /// Between two looks at the children.
@@ -120,27 +119,15 @@ impl<'a> Pool<'a> {
         Ok(elsewhere)
     }
 
-    /// Starts a child with this command's own settings.
+    /// Starts a child with its run, on its share of the threads.
     fn start(&mut self, planned: &'a Planned) -> Result<Running<'a>> {
-        let own = self.arguments;
-        let mut arguments: Vec<OsString> = vec!["study".into(), own.study.as_str().into(), "--one".into()];
-        arguments.extend([planned.name.as_str().into(), "--threads".into(), own.share().to_string().into()]);
-        arguments.extend(["--out".into(), self.out.into()]);
-        if let Some(folder) = &own.data_dir {
-            arguments.extend(["--data-dir".into(), folder.into()]);
-        }
-        if let Some(device) = &own.machine.device {
-            arguments.extend(["--device".into(), device.into()]);
-        }
-        if own.retry_failed {
-            arguments.push("--retry-failed".into());
-        }
-        if let Some(sighting) = self.silent.remove(planned.name.as_str()) {
-            arguments.extend(["--silent-claim".into(), sighting.to_string().into()]);
-        }
+        let silent = self.silent.remove(planned.name.as_str());
+        let terms = Terms { version: version::FULL.into(), retry_failed: self.arguments.retry_failed, silent };
+        let mut task = Task { study: self.out.into(), planned: planned.clone(), terms };
+        task.planned.config.threads = self.arguments.share()?;
         let style = ProgressStyle::with_template("{bar:24} step {pos}/{len}  {msg}  {eta} left");
         let bar = self.bars.insert_before(&self.all, ProgressBar::new(0).with_style(style.expect("a template")));
-        Running::start(planned, arguments, bar)
+        Running::start(planned, task, bar)
     }
 
     /// Brings all bars up to date, or says how far the runs are.

@@ -3,12 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
-
 use super::Space;
-use crate::Error;
 use crate::rng::{Placement, Stream};
 use crate::vector::ParamTensor;
+use crate::{Error, as_text};
 
 mod exact;
 mod fixed_ntk;
@@ -74,8 +72,7 @@ pub struct Support {
 }
 
 /// A guess: one of [`GUESSES`].
-#[derive(Clone, Copy, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy)]
 pub struct Guess(&'static Support);
 
 /// All guesses.
@@ -93,6 +90,9 @@ pub const GUESSES: &[&Support] = &[
 ];
 
 impl Guess {
+    /// The gradient of the block's own head.
+    pub const LOCAL: Self = Self(&local::SUPPORT);
+
     /// What it supports.
     pub fn support(self) -> &'static Support {
         self.0
@@ -148,19 +148,7 @@ impl FromStr for Guess {
     }
 }
 
-impl TryFrom<String> for Guess {
-    type Error = Error;
-
-    fn try_from(text: String) -> Result<Self, Error> {
-        text.parse()
-    }
-}
-
-impl From<Guess> for String {
-    fn from(guess: Guess) -> String {
-        guess.to_string()
-    }
-}
+as_text!(Guess, GUESSES.iter().map(|support| (support.name, support.about)).collect());
 
 /// Both spaces.
 const BOTH: &[Space] = &[Space::Weight, Space::Activity];

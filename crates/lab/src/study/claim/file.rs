@@ -30,26 +30,10 @@ pub(super) struct Content {
 }
 
 /// A claim as it was seen at one moment: another sight means that its holder is alive.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sighting {
     number: u64,
     digest: String,
-}
-
-impl std::fmt::Display for Sighting {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}", self.number, self.digest)
-    }
-}
-
-impl std::str::FromStr for Sighting {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let parts = text.split_once(':').and_then(|(number, digest)| Some((number.parse().ok()?, digest.to_string())));
-        let (number, digest) = parts.ok_or_else(|| Error::out_of_range("a sighting", text, "NUMBER:DIGEST"))?;
-        Ok(Self { number, digest })
-    }
 }
 
 /// The claim that holds a run's folder, as it is found there.

@@ -224,7 +224,8 @@ fn a_process_of_another_kernel_or_container_may_live() {
         write(dir.path(), 3, &elsewhere());
         assert_eq!(take(dir.path()).expect_err("it may live"), elsewhere_as(dir.path()));
         let sighting = silent(dir.path());
-        assert_eq!(sighting.to_string().parse::<Sighting>().expect("a sighting"), sighting);
+        let text = serde_json::to_string(&sighting).expect("text");
+        assert_eq!(serde_json::from_str::<Sighting>(&text).expect("a sighting"), sighting);
         assert!(attempt(dir.path(), Some(&sighting), LIVELY).is_ok());
     }
 }

@@ -1,8 +1,7 @@
 //! A child at work, as its parent sees it.
 
-use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -11,8 +10,9 @@ use anyhow::{Context, Result};
 use foregrad_lab::study::Planned;
 use indicatif::ProgressBar;
 
-use super::super::child::{CHECKPOINT, Message};
+use super::super::child::{CHECKPOINT, Message, Task};
 use super::super::estimate::duration;
+use crate::commands::work;
 use crate::process;
 
 /// A child at work; dropping it asks it to stop and waits for its checkpoint.
@@ -31,14 +31,8 @@ pub struct Running<'a> {
 
 impl<'a> Running<'a> {
     /// Starts a child; its output is read by threads, which end with it.
-    pub fn start(
-        planned: &'a Planned,
-        arguments: impl IntoIterator<Item = OsString>,
-        bar: ProgressBar,
-    ) -> Result<Self> {
-        let mut command = process::this_program()?;
-        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().context("cannot start a process")?;
+    pub fn start(planned: &'a Planned, task: Task, bar: ProgressBar) -> Result<Self> {
+        let mut child = process::start(&work::Task::Run(Box::new(task)))?;
         let (sender, messages) = channel();
         let lines = BufReader::new(child.stdout.take().context("a child without output")?).lines();
         std::thread::spawn(move || {

@@ -1,0 +1,56 @@
+//! One piece of work in a process of its own, so that its memory is its own and a crash takes nothing with it: what a study, a bench
+//! and an estimate start again for each run and method. The task is a line of JSON on standard input, and the end of that input
+//! is the end of the parent: no child outlives it for long.
+
+use std::io::BufRead;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use super::{bench, study};
+use crate::Ending;
+
+/// The name of the command, which help does not show.
+pub const NAME: &str = "work";
+
+/// What there is to do.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Task {
+    /// A run of a study.
+    Run(Box<study::RunTask>),
+    /// Measure what a run will take.
+    Estimate(Box<foregrad_lab::train::RunConfig>),
+    /// Measure a method.
+    Measure(Box<bench::MeasureTask>),
+}
+
+/// Runs the command.
+pub fn run() -> Result<Ending> {
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).context("cannot read the task")?;
+    let task =
+        serde_json::from_str(&line).context("`work` is for this program's own children: its input is no task")?;
+    match task {
+        Task::Run(task) => study::run_one(&task),
+        Task::Estimate(config) => {
+            end_with_parent();
+            study::estimate_one(&config)
+        }
+        Task::Measure(task) => {
+            end_with_parent();
+            bench::measure_one(&task)
+        }
+    }
+}
+
+/// Ends this process when its parent is gone: a measurement that nobody reads has nothing to save.
+fn end_with_parent() {
+    std::thread::spawn(|| {
+        let mut rest = std::io::stdin().lock();
+        let mut line = Vec::new();
+        while rest.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+            line.clear();
+        }
+        std::process::exit(1);
+    });
+}
