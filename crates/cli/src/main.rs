@@ -71,7 +71,7 @@ enum Command {
 }
 
 /// How a command ended, if not by an error.
-pub enum Ending {
+pub enum Exit {
     /// All went well.
     Done,
     /// Something that was checked did not hold.
@@ -117,9 +117,9 @@ fn main() -> ExitCode {
         Command::Work => commands::work::run(),
     };
     match ending {
-        Ok(Ending::Done) => ExitCode::SUCCESS,
-        Ok(Ending::Failed) => ExitCode::from(1),
-        Ok(Ending::Interrupted) => ExitCode::from(130),
+        Ok(Exit::Done) => ExitCode::SUCCESS,
+        Ok(Exit::Failed) => ExitCode::from(1),
+        Ok(Exit::Interrupted) => ExitCode::from(130),
         Err(error) => {
             let code = exit_code(&error);
             output::remark(format_args!("error: {}", told(error)));

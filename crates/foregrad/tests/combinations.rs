@@ -8,7 +8,7 @@ use foregrad::Error;
 use foregrad::estimate::{
     self, Combination, EstimatorConfig, EstimatorState, GUESSES, Granularity, Horizon, Mode, Space, View,
 };
-use foregrad::models::HeadKind;
+use foregrad::models::{HeadKind, Norm};
 
 /// Every combination of the axes.
 fn grid() -> Vec<EstimatorConfig> {
@@ -60,14 +60,14 @@ fn check(case: &Case, config: &EstimatorConfig) -> bool {
 
 #[test]
 fn every_combination_runs_or_is_refused() {
-    let case = Case::new("mlp", Default::default(), Default::default(), HeadKind::Linear);
+    let case = Case::new("mlp", Norm::Batch, Norm::Batch, HeadKind::Linear);
     let ran = grid().iter().filter(|config| check(&case, config)).count();
     assert!(ran > 500, "only {ran} combinations ran");
 }
 
 #[test]
 fn a_loss_that_is_no_sum_is_refused_as_a_target_of_samples_beyond_its_block() {
-    let case = Case::new("mlp", Default::default(), Default::default(), HeadKind::Predsim);
+    let case = Case::new("mlp", Norm::Batch, Norm::Batch, HeadKind::Predsim);
     let ran = grid().iter().filter(|config| check(&case, config)).count();
     assert!(ran > 400, "only {ran} combinations ran");
     let refused = EstimatorConfig { space: Space::Activity, target: Horizon::blocks(1), ..Default::default() };

@@ -6,20 +6,12 @@ use std::path::Path;
 use burn::tensor::{DType, Device};
 use serde::de::DeserializeOwned;
 
+pub use crate::data::parsers::Format;
 use crate::data::parsers::PARSERS;
 use crate::study::{Holder, Row, Study};
 use crate::train::{Checkpoint, EpochRecord, ProbeRecord, RunConfig};
 use foregrad::rng::Placement;
 use foregrad::weights::{read_batch, read_guesses};
-
-/// A parser.
-#[derive(Debug, Clone, Copy)]
-pub struct Format {
-    /// What it reads.
-    pub name: &'static str,
-    /// Reads bytes, and drops what comes of it: a value or an error.
-    pub parse: fn(&[u8]),
-}
 
 /// What stands for a file's name.
 const NAME: &str = "bytes";

@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use burn::tensor::{DType, Device};
 use foregrad::Result;
-use foregrad::files::fault::{Fault, Injected, Operation, Plan, inject};
+use foregrad::files::fault::{Fault, Injected, Operation, Injection, inject};
 use foregrad::rng::Placement;
 use foregrad_lab::report;
-use foregrad_lab::study::{Attempt, Ending, Planned, Results, Row, Study, Terms, execute, prepare, run_folder};
+use foregrad_lab::study::{Attempt, Ending, PlannedRun, Results, Row, Study, Terms, execute, prepare, run_folder};
 use foregrad_lab::train::{Changes, Control, EpochRecord, RunConfig, RunFolder, Silent, Trainer};
 
 /// Errors of a disk, of a network's file system, of rights; a signal; a call that does half; a process that dies.
@@ -68,7 +68,7 @@ fn study() -> Study {
     Study::from_toml(STUDY, Path::new("faults.toml")).expect("a study")
 }
 
-fn planned() -> Vec<Planned> {
+fn planned() -> Vec<PlannedRun> {
     study().runs().expect("runs")
 }
 
@@ -132,7 +132,7 @@ fn assert_whole(folders: &[PathBuf], place: &str) {
 }
 
 fn inject_at(dir: &Path, at: usize, fault: Fault, lasting: bool) -> Injected {
-    inject(Plan { under: dir.to_path_buf(), at, fault, lasting })
+    inject(Injection { under: dir.to_path_buf(), at, fault, lasting })
 }
 
 /// What a fault at one call does to the work, and to going on with it.

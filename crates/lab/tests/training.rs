@@ -10,14 +10,14 @@ use foregrad_lab::train::{Changes, Control, Outcome, RunConfig, RunFolder, Silen
 use runs::{checkpoints, cpu, run, tensors, tiny};
 #[test]
 fn a_folder_that_cannot_be_listed_is_not_taken_for_empty() {
-    use foregrad::files::fault::{Fault, Operation, Plan, inject};
+    use foregrad::files::fault::{Fault, Operation, Injection, inject};
     let dir = tempfile::tempdir().expect("a folder");
     let folder = dir.path().join("run");
     run(&tiny(), &folder);
     let before = checkpoints(&folder);
     // The n-th call fails, for every n up to the first listing.
     for at in 0.. {
-        let injected = inject(Plan { under: folder.clone(), at, fault: Fault::Error(libc_eio()), lasting: true });
+        let injected = inject(Injection { under: folder.clone(), at, fault: Fault::Error(libc_eio()), lasting: true });
         let started = Trainer::start(&tiny(), cpu(), &folder, false).err().expect("a fault");
         let struck = injected.struck();
         drop(injected);

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::work;
 use crate::flags::{Flags, Machine, Model};
-use crate::{Ending, device, machine, output, process, table};
+use crate::{Exit, device, machine, output, process, table};
 
 const CLASSES: usize = 10;
 
@@ -127,7 +127,7 @@ impl Arguments {
 }
 
 /// Runs the command.
-pub fn run(arguments: Arguments) -> Result<Ending> {
+pub fn run(arguments: Arguments) -> Result<Exit> {
     arguments.machine.prepared(DType::F32)?;
     let task = arguments.task()?;
     let known = names();
@@ -158,7 +158,7 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
     } else {
         print(&report)?
     }
-    Ok(Ending::Done)
+    Ok(Exit::Done)
 }
 
 /// One method in a process of its own, so that its peak memory is its own.
@@ -189,10 +189,10 @@ fn print(report: &Report) -> Result<()> {
 }
 
 /// Measures a method in this process, and prints what was measured.
-pub fn measure_one(task: &MeasureTask) -> Result<Ending> {
+pub fn measure_one(task: &MeasureTask) -> Result<Exit> {
     device::set_threads(task.config.threads)?;
     output::line(serde_json::to_string(&measure(task)?)?)?;
-    Ok(Ending::Done)
+    Ok(Exit::Done)
 }
 
 /// Runs a method's steps, and only them.

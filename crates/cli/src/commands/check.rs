@@ -11,7 +11,7 @@ use foregrad::rng::{Placement, Stream};
 use indicatif::ProgressBar;
 use serde::Serialize;
 
-use crate::{Ending, device, output, table};
+use crate::{Exit, device, output, table};
 
 /// Floating-point types of the checks.
 #[derive(Clone, Copy, ValueEnum)]
@@ -68,7 +68,7 @@ struct Counted {
 }
 
 /// Runs the command.
-pub fn run(arguments: Arguments) -> Result<Ending> {
+pub fn run(arguments: Arguments) -> Result<Exit> {
     let dtype = match arguments.dtype {
         Dtype::F32 => DType::F32,
         Dtype::F64 => DType::F64,
@@ -88,7 +88,7 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
     } else {
         print(&report, failed)?;
     }
-    Ok(if failed > 0 { Ending::Failed } else { Ending::Done })
+    Ok(if failed > 0 { Exit::Failed } else { Exit::Done })
 }
 
 fn print(report: &Report, failed: usize) -> Result<()> {

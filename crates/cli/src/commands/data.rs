@@ -10,7 +10,7 @@ use foregrad_lab::data::{
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::flags::DATA_FOLDER;
-use crate::{Ending, output, place, table};
+use crate::{Exit, output, place, table};
 
 /// The arguments of `data`.
 #[derive(Args)]
@@ -83,7 +83,7 @@ impl Source {
 }
 
 /// Runs the command.
-pub fn run(arguments: Arguments) -> Result<Ending> {
+pub fn run(arguments: Arguments) -> Result<Exit> {
     match arguments.command {
         Command::List { json } => list(json)?,
         Command::Download { dataset, data_dir, mirror, quiet } => {
@@ -99,7 +99,7 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
             output::remark(format_args!("{count} training images; the first of each class are in {file}"));
         }
     }
-    Ok(Ending::Done)
+    Ok(Exit::Done)
 }
 
 fn list(json: bool) -> Result<()> {
@@ -158,7 +158,7 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("a template without mistakes")
 }
 
-fn verify(source: &Source, json: bool) -> Result<Ending> {
+fn verify(source: &Source, json: bool) -> Result<Exit> {
     let reports = data::verify(&source.dataset, &source.options())?;
     if json {
         output::line(serde_json::to_string(&reports)?)?;
@@ -179,7 +179,7 @@ fn verify(source: &Source, json: bool) -> Result<Ending> {
         output::remark(checked(&reports));
     }
     let bad = |report: &data::FileReport| matches!(report.status, FileStatus::Differs | FileStatus::Missing);
-    Ok(if reports.iter().any(bad) { Ending::Failed } else { Ending::Done })
+    Ok(if reports.iter().any(bad) { Exit::Failed } else { Exit::Done })
 }
 
 fn decoded(report: &data::FileReport) -> &'static str {

@@ -13,7 +13,7 @@ use foregrad_lab::data;
 use foregrad_lab::train::{Checkpoint, Loaded, RunConfig, Tally, evaluate};
 
 use crate::flags::{Data, Flags, Machine, Model};
-use crate::{Ending, output, table};
+use crate::{Exit, output, table};
 
 /// The arguments of `eval`.
 #[derive(Args)]
@@ -36,7 +36,7 @@ pub struct Arguments {
 }
 
 /// Runs the command.
-pub fn run(arguments: Arguments) -> Result<Ending> {
+pub fn run(arguments: Arguments) -> Result<Exit> {
     let placement = arguments.machine.prepared(DType::F32)?;
     let (mut config, tensors, is_checkpoint) = match Checkpoint::load_or_weights(&arguments.weights, &placement)? {
         Loaded::Checkpoint(checkpoint) => (checkpoint.config, checkpoint.state, true),
@@ -57,7 +57,7 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
         (0..network.heads.len()).map(|block| has_head(block) && (trains[block] || !is_checkpoint)).collect();
     let tallies = evaluate(&network, &test, &heads, &placement)?;
     print(&tallies, arguments.json)?;
-    Ok(Ending::Done)
+    Ok(Exit::Done)
 }
 
 fn print(tallies: &[Tally], json: bool) -> Result<()> {

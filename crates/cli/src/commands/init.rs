@@ -10,7 +10,7 @@ use foregrad::weights;
 use foregrad_lab::train::RunConfig;
 
 use crate::flags::{Flags, Machine, Model};
-use crate::{Ending, output, place};
+use crate::{Exit, output, place};
 
 /// The arguments of `init`.
 #[derive(Args)]
@@ -33,7 +33,7 @@ pub struct Arguments {
 }
 
 /// Runs the command.
-pub fn run(arguments: Arguments) -> Result<Ending> {
+pub fn run(arguments: Arguments) -> Result<Exit> {
     let placement = arguments.machine.prepared(DType::F32)?;
     place::for_file("--out", &arguments.out)?;
     let mut config = RunConfig { model: ModelConfig::default(), ..Default::default() };
@@ -45,7 +45,7 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
     let (trunk, all) = (network.trunk_dimension(), network.parameters().dimension());
     let file = arguments.out.display();
     output::remark(format_args!("{all} parameters ({trunk} without the heads) in {file}"));
-    Ok(Ending::Done)
+    Ok(Exit::Done)
 }
 
 /// `CxHxW` as three numbers, none of them 0.

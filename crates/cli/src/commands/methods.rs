@@ -5,7 +5,7 @@ use clap::Args;
 use foregrad::estimate::{METHODS, Method};
 use serde::Serialize;
 
-use crate::{Ending, flags, output};
+use crate::{Exit, flags, output};
 
 /// The arguments of `methods`.
 #[derive(Args)]
@@ -34,7 +34,7 @@ struct Listed {
 }
 
 /// Runs the command.
-pub fn run(arguments: Arguments) -> Result<Ending> {
+pub fn run(arguments: Arguments) -> Result<Exit> {
     let methods: Vec<&'static Method> = match &arguments.name {
         Some(name) => vec![Method::named(name)?],
         None => METHODS.iter().collect(),
@@ -49,7 +49,7 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
             output::line(format_args!("{:<34}{}\n{:<34}{flags}", method.name, method.about, ""))?;
         }
     }
-    Ok(Ending::Done)
+    Ok(Exit::Done)
 }
 
 /// A method's settings as flags.

@@ -15,7 +15,7 @@ use foregrad::{estimate::EstimatorConfig, files};
 use foregrad_lab::train::{Checkpoint, Loaded, RunConfig};
 
 use crate::flags::{Estimator, Flags, Machine, Model};
-use crate::{Ending, output, place};
+use crate::{Exit, output, place};
 
 /// Floating-point types of a step.
 #[derive(Clone, Copy, ValueEnum)]
@@ -66,7 +66,7 @@ pub struct Arguments {
 }
 
 /// Runs the command.
-pub fn run(arguments: Arguments) -> Result<Ending> {
+pub fn run(arguments: Arguments) -> Result<Exit> {
     let dtype = match arguments.dtype {
         Dtype::F32 => DType::F32,
         Dtype::F64 => DType::F64,
@@ -106,7 +106,7 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
     let update = stepped.update.norm();
     let (tensors, file) = (stepped.update.len(), arguments.out.display());
     output::remark(format_args!("the update (norm {update:.6e}, {tensors} tensors) is in {file}"));
-    Ok(Ending::Done)
+    Ok(Exit::Done)
 }
 
 /// Images and labels; the classes are those of the flag, else of the classifier.

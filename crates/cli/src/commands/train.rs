@@ -10,7 +10,7 @@ use foregrad_lab::train::{Changes, Difference, EpochRecord, Outcome, RunConfig, 
 
 use crate::flags::{self, Data, Estimator, Flags, Machine, Model, Training};
 use crate::progress::Progress;
-use crate::{Ending, device, output, place, process, table};
+use crate::{Exit, device, output, place, process, table};
 
 /// The arguments of `train`.
 #[derive(Args)]
@@ -70,7 +70,7 @@ impl Arguments {
 }
 
 /// Runs the command.
-pub fn run(arguments: Arguments) -> Result<Ending> {
+pub fn run(arguments: Arguments) -> Result<Exit> {
     let control = process::requests()?;
     let base = match &arguments.config {
         Some(file) => RunConfig::read(file)?,
@@ -93,31 +93,31 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
         Outcome::Stopped(checkpoint) => {
             let (out, checkpoint) = (files::pasted(&out), checkpoint.display());
             output::remark(format_args!("stopped; go on with `--resume --out {out}` ({checkpoint})"));
-            Ok(Ending::Interrupted)
+            Ok(Exit::Interrupted)
         }
         // Only a study's runs can be taken over by another process.
-        Outcome::Abandoned => Ok(Ending::Interrupted),
+        Outcome::Abandoned => Ok(Exit::Interrupted),
     }
 }
 
-fn done(arguments: &Arguments, out: &Path, record: &EpochRecord) -> Result<Ending> {
+fn done(arguments: &Arguments, out: &Path, record: &EpochRecord) -> Result<Exit> {
     if !arguments.json {
         output::line(summary(record))?;
     }
     if !arguments.quiet {
         output::remark(format_args!("the run is in {}", out.display()));
     }
-    Ok(Ending::Done)
+    Ok(Exit::Done)
 }
 
 /// A job that is requeued after its run has ended has nothing left to do.
-fn already_done(arguments: &Arguments, out: &Path) -> Result<Ending> {
+fn already_done(arguments: &Arguments, out: &Path) -> Result<Exit> {
     if !arguments.quiet {
         output::remark("all epochs are done already");
     }
     match RunFolder::epochs(out)?.last() {
         Some(record) => done(arguments, out, record),
-        None => Ok(Ending::Done),
+        None => Ok(Exit::Done),
     }
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::{bench, study};
-use crate::Ending;
+use crate::Exit;
 
 /// The name of the command, which help does not show.
 pub const NAME: &str = "work";
@@ -25,7 +25,7 @@ pub enum Task {
 }
 
 /// Runs the command.
-pub fn run() -> Result<Ending> {
+pub fn run() -> Result<Exit> {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).context("cannot read the task")?;
     let task =

@@ -1,104 +1,15 @@
 //! What an estimator is made of, and which combinations have a meaning.
 
-use super::{Guess, Horizon};
+use super::choices::{
+    Combination, Granularity, LastBlock, Memory, Mode, Space, StatisticsTangent, TrainHeads,
+};
+use super::guess::{Guess, Origin};
+use super::target::Horizon;
 use crate::layers::Phase;
-use crate::{Error, Result, names, settings};
+use crate::{Error, Result, settings};
 
 /// Tangents that anyone is thought to ask for; more would only end for want of memory.
 const MOST_TANGENTS: usize = 1 << 16;
-
-names! {
-    /// Where target and guess live. Source: Fournier et al. (2023), Spaces.
-    "space" pub enum Space {
-        /// In the parameters (equation 4).
-        Weight = "weight",
-        /// At the block's output (equation 5).
-        Activity = "activity",
-    }
-}
-
-names! {
-    /// What one scalar covers.
-    "granularity" pub enum Granularity {
-        /// Every parameter tensor (weight space; the paper's).
-        Tensor = "tensor",
-        /// All parameters of a block (weight space).
-        Block = "block",
-        /// All parameters of the network (weight space, global target).
-        Network = "network",
-        /// Every sample (activity space; the paper's).
-        Sample = "sample",
-        /// The mini-batch (activity space).
-        Batch = "batch",
-    }
-}
-
-names! {
-    /// How the scalars are measured.
-    "mode" pub enum Mode {
-        /// Directional derivatives by forward-mode differentiation.
-        Forward = "forward",
-        /// Inner products with the target by reverse mode: exact, for comparison.
-        Oracle = "oracle",
-        /// The exact target in less memory (exact guess, global target).
-        ///
-        /// Reverse mode that keeps each block's input only, and computes the rest of a block again on its way back: one more
-        /// forward pass. Source: Chen et al., *Training deep nets with sublinear memory cost* (2016).
-        Checkpointed = "checkpointed",
-    }
-}
-
-names! {
-    /// How several directions are combined.
-    "combination" pub enum Combination {
-        /// The mean of the single estimates.
-        Mean = "mean",
-        /// The orthogonal projection on their span.
-        Projection = "projection",
-    }
-}
-
-names! {
-    /// Where activity space takes a block's saved values from, once the scalars are known.
-    "memory" pub enum Memory {
-        /// Computed again from the block's input.
-        Recompute = "recompute",
-        /// Kept.
-        Keep = "keep",
-    }
-}
-
-names! {
-    /// Whether heads learn from their own loss.
-    "choice" pub enum TrainHeads {
-        /// Where a guess or a target uses them, except in ntk and fixed-ntk.
-        Auto = "auto",
-        /// Always.
-        Yes = "yes",
-        /// Never.
-        No = "no",
-    }
-}
-
-names! {
-    /// What the last block and the classifier learn from.
-    "choice" pub enum LastBlock {
-        /// Their exact gradient.
-        Exact = "exact",
-        /// An estimate as in every other block (random guesses, weight space).
-        Estimated = "estimated",
-    }
-}
-
-names! {
-    /// Whether tangents go through the batch statistics of batch norm.
-    "batch-norm tangent" pub enum StatisticsTangent {
-        /// Mean and variance move with the input, so the samples of a batch are coupled: the derivative.
-        Coupled = "coupled",
-        /// Mean and variance are held, so samples stay apart (activity space).
-        Detached = "detached",
-    }
-}
 
 settings! {
     /// An estimator: target x guess x space x granularity x number of directions, and how it is computed.
@@ -173,7 +84,7 @@ impl EstimatorConfig {
         self.validate_guess()?;
         self.validate_granularity(depth)?;
         self.validate_mix(depth)?;
-        let is_backprop = matches!(self.guess.origin(), super::guess::Origin::Target) && self.target.is_global(depth);
+        let is_backprop = matches!(self.guess.origin(), Origin::Target) && self.target.is_global(depth);
         if self.mode == Mode::Checkpointed && !is_backprop {
             let reason = "checkpoints are for plain backprop: the exact guess with the global target";
             let nearest = "`estimator.mode = checkpointed` `estimator.guess = exact` `estimator.target = global`, or `estimator.mode = oracle`";
@@ -194,26 +105,6 @@ impl EstimatorConfig {
             ));
         }
         Ok(())
-    }
-
-    /// Refuses a target that cannot be split into samples where every sample has a scalar of its own.
-    ///
-    /// # Errors
-    /// [`Error::Meaningless`].
-    pub fn validate_losses(&self, view: &super::View<'_>) -> Result<()> {
-        let exact = matches!(self.guess.origin(), super::guess::Origin::Target);
-        if self.granularity() != Granularity::Sample || exact {
-            return Ok(());
-        }
-        let plan = super::Plan::new(self, view.depth());
-        let apart = |(block, loss): (usize, &usize)| block == *loss || view.losses[*loss].is_separable();
-        if plan.target_loss.iter().enumerate().all(apart) {
-            return Ok(());
-        }
-        Err(Error::meaningless(
-            "a predsim head's loss is no sum over samples, so beyond its own block it gives no scalar to each of them",
-            "`estimator.granularity = batch`, or `estimator.target = local` or `global`",
-        ))
     }
 
     /// A loss further on than the last is a slip.
@@ -292,7 +183,7 @@ impl EstimatorConfig {
             let reason = "one scalar for the network is the derivative of one loss, so the target must be global";
             return Err(Error::meaningless(reason, "`estimator.granularity = block`, or `estimator.target = global`"));
         }
-        if matches!(self.guess.origin(), super::guess::Origin::BatchSpan) && granularity == Granularity::Batch {
+        if matches!(self.guess.origin(), Origin::BatchSpan) && granularity == Granularity::Batch {
             let reason = "the span's coefficients are per sample";
             return Err(Error::meaningless(reason, "`estimator.guess = span` `estimator.granularity = sample`"));
         }
@@ -321,7 +212,7 @@ impl EstimatorConfig {
         if self.directions > 1 || self.guess.support().projection_only {
             return refuse("mixing carries one guess a slot", "`estimator.directions = 1`, or `estimator.mix = off`");
         }
-        if matches!(self.guess.origin(), super::guess::Origin::Target) {
+        if matches!(self.guess.origin(), Origin::Target) {
             return refuse("the exact target needs no tangent, so there is nothing to mix", "`estimator.mix = off`");
         }
         if self.last_block == LastBlock::Estimated {

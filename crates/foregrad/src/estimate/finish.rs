@@ -150,3 +150,18 @@ fn combination(vectors: &[ParamVector], coefficients: &[f64]) -> ParamVector {
     let Some((first, coefficient)) = pairs.next() else { return ParamVector::default() };
     pairs.fold(first.scaled(*coefficient), |sum, (vector, coefficient)| sum.axpy(*coefficient, vector))
 }
+
+/// Sums over samples.
+pub fn totals(derivatives: &[Vec<f64>]) -> Vec<f64> {
+    derivatives.iter().map(|samples| samples.iter().sum()).collect()
+}
+
+/// The inner products of the network's single slot, summed over its blocks.
+pub fn whole_gram(kept: &BTreeMap<usize, Kept>) -> Option<Gram> {
+    let mut grams = kept.values().filter_map(Kept::gram);
+    let first = grams.next()?.clone();
+    Some(grams.fold(first, |mut sum, gram| {
+        sum.add(gram);
+        sum
+    }))
+}

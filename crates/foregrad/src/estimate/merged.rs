@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use burn::tensor::Tensor;
 
 use super::engine::{Directions, Engine};
-use super::finish::Kept;
+use super::finish::{Kept, totals, whole_gram};
 use super::mix::{self, MixedSlot};
 use super::prepared::Prepared;
 use super::stage::{Stage, Window, through};
-use super::sweep::{totals, whole_gram};
 use super::{EstimatorConfig, Granularity, Space};
 use crate::layers::stacked;
 use crate::ops;

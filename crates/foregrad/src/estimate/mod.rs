@@ -4,6 +4,7 @@
 //! products are directional derivatives pushed through the network; in the other modes the target comes from
 //! reverse mode. Everything else - guesses, scaling, combination of directions, mixing - is shared.
 
+mod choices;
 mod combine;
 mod config;
 mod engine;
@@ -21,9 +22,8 @@ mod sweep;
 mod target;
 mod view;
 
-pub use config::{
-    Combination, EstimatorConfig, Granularity, LastBlock, Memory, Mode, Space, StatisticsTangent, TrainHeads,
-};
+pub use choices::{Combination, Granularity, LastBlock, Memory, Mode, Space, StatisticsTangent, TrainHeads};
+pub use config::EstimatorConfig;
 pub use guess::{GUESSES, Guess, Origin};
 pub use methods::{METHODS, Method};
 pub use plan::Plan;

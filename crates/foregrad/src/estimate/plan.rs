@@ -1,7 +1,8 @@
 //! What a step does where: which blocks are estimated, whose loss each is measured by, which heads run and learn.
 
 use super::guess::{HeadSource, Origin};
-use super::{EstimatorConfig, LastBlock, TrainHeads};
+use super::{EstimatorConfig, Granularity, LastBlock, TrainHeads, View};
+use crate::{Error, Result};
 
 /// The course of a step through a network of a given depth.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,5 +75,27 @@ impl Plan {
     /// Whether the classifier is estimated too.
     pub fn estimates_classifier(&self) -> bool {
         self.estimated > self.depth
+    }
+}
+
+impl EstimatorConfig {
+    /// Refuses a target that cannot be split into samples where every sample has a scalar of its own.
+    ///
+    /// # Errors
+    /// [`Error::Meaningless`].
+    pub fn validate_losses(&self, view: &View<'_>) -> Result<()> {
+        let exact = matches!(self.guess.origin(), Origin::Target);
+        if self.granularity() != Granularity::Sample || exact {
+            return Ok(());
+        }
+        let plan = Plan::new(self, view.depth());
+        let apart = |(block, loss): (usize, &usize)| block == *loss || view.losses[*loss].is_separable();
+        if plan.target_loss.iter().enumerate().all(apart) {
+            return Ok(());
+        }
+        Err(Error::meaningless(
+            "a predsim head's loss is no sum over samples, so beyond its own block it gives no scalar to each of them",
+            "`estimator.granularity = batch`, or `estimator.target = local` or `global`",
+        ))
     }
 }

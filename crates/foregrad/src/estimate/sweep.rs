@@ -9,7 +9,7 @@ use burn::tensor::Tensor;
 
 use super::combine::Gram;
 use super::engine::{Directions, Engine};
-use super::finish::Kept;
+use super::finish::{Kept, totals};
 use super::guess::Origin;
 use super::merged::Merged;
 use super::prepared::Prepared;
@@ -243,21 +243,6 @@ impl<'a> Sweep<'a> {
         }
         merged.finish(&mut self.engine, &self.window, &self.kept, derivatives);
     }
-}
-
-/// Sums over samples.
-pub fn totals(derivatives: &[Vec<f64>]) -> Vec<f64> {
-    derivatives.iter().map(|samples| samples.iter().sum()).collect()
-}
-
-/// The inner products of the network's single slot, summed over its blocks.
-pub fn whole_gram(kept: &BTreeMap<usize, Kept>) -> Option<Gram> {
-    let mut grams = kept.values().filter_map(Kept::gram);
-    let first = grams.next()?.clone();
-    Some(grams.fold(first, |mut sum, gram| {
-        sum.add(gram);
-        sum
-    }))
 }
 
 /// Consecutive flights whose tangents together are no more than `at_once` (0: all of them).

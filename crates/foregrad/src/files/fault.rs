@@ -47,7 +47,7 @@ pub enum Fault {
 
 /// A fault at one call of those that concern a folder.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct Injection {
     /// Only paths below this folder count.
     pub under: PathBuf,
     /// Which of these calls, from 0.
@@ -69,7 +69,7 @@ pub(super) enum Course {
 
 #[derive(Debug)]
 struct Armed {
-    plan: Plan,
+    plan: Injection,
     /// Only calls of this kind count; none is every kind.
     kind: Option<Operation>,
     calls: AtomicUsize,
@@ -85,16 +85,16 @@ static COUNT: AtomicUsize = AtomicUsize::new(0);
 pub struct Injected(Arc<Armed>);
 
 /// Puts a plan in force for the whole process.
-pub fn inject(plan: Plan) -> Injected {
+pub fn inject(plan: Injection) -> Injected {
     armed(plan, None)
 }
 
 /// Puts a plan in force for the whole process, of which only calls of one kind count.
-pub fn inject_into(kind: Operation, plan: Plan) -> Injected {
+pub fn inject_into(kind: Operation, plan: Injection) -> Injected {
     armed(plan, Some(kind))
 }
 
-fn armed(plan: Plan, kind: Option<Operation>) -> Injected {
+fn armed(plan: Injection, kind: Option<Operation>) -> Injected {
     let armed = Arc::new(Armed { plan, kind, calls: AtomicUsize::new(0), struck: Mutex::new(None) });
     plans().push(armed.clone());
     COUNT.fetch_add(1, Ordering::SeqCst);

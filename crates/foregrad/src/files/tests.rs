@@ -1,6 +1,6 @@
 use std::io::Write;
 
-use super::fault::{Fault, Injected, Operation, Plan, inject, inject_into};
+use super::fault::{Fault, Injected, Operation, Injection, inject, inject_into};
 use super::*;
 
 fn folder() -> tempfile::TempDir {
@@ -8,7 +8,7 @@ fn folder() -> tempfile::TempDir {
 }
 
 fn strike(folder: &Path, at: usize, fault: Fault) -> Injected {
-    inject(Plan { under: folder.to_path_buf(), at, fault, lasting: false })
+    inject(Injection { under: folder.to_path_buf(), at, fault, lasting: false })
 }
 
 /// Calls of one replacement of a file.
@@ -112,7 +112,7 @@ fn a_missing_file_is_none_and_any_other_error_is_told() {
         assert!(matches!(&error, Error::Io { source, .. } if source.raw_os_error() == Some(libc::EACCES)), "{error}");
     };
     let _injected =
-        inject(Plan { under: dir.path().to_path_buf(), at: 0, fault: Fault::Error(libc::EACCES), lasting: true });
+        inject(Injection { under: dir.path().to_path_buf(), at: 0, fault: Fault::Error(libc::EACCES), lasting: true });
     refused(read_if_there(&missing).map(drop));
     refused(kind(&missing).map(drop));
     refused(list_if_there(dir.path()).map(drop));
@@ -165,7 +165,7 @@ fn a_file_system_without_locks_says_so_and_other_errors_are_told() {
 fn only_calls_of_the_planned_kind_fail() {
     let dir = folder();
     let path = dir.path().join("lock");
-    let plan = Plan { under: dir.path().to_path_buf(), at: 0, fault: Fault::Error(libc::ENOLCK), lasting: true };
+    let plan = Injection { under: dir.path().to_path_buf(), at: 0, fault: Fault::Error(libc::ENOLCK), lasting: true };
     let injected = inject_into(Operation::Lock, plan);
     write_atomically(&path, b"").expect("a file");
     assert!(matches!(try_lock(&path), Ok(Locking::Unsupported)));

@@ -37,13 +37,13 @@ pub(super) fn members(path: &Path, bytes: &[u8], mut visit: impl FnMut(Member) -
         _ => damaged(path, &error),
     };
     let mut archive = tar::Archive::new(gzip::stream(bytes).map_err(broken)?);
-    let mut room = places::LARGEST;
+    let mut room = super::LARGEST;
     for (count, member) in archive.entries().map_err(broken)?.enumerate() {
         let mut member = member.map_err(broken)?;
         let name = member.path().map_err(broken)?.into_owned();
         inside(path, &name)?;
         room = room.checked_sub(member.size()).filter(|_| count < MEMBERS).ok_or_else(|| {
-            let expected = format!("at most {} bytes in {MEMBERS} files", places::LARGEST);
+            let expected = format!("at most {} bytes in {MEMBERS} files", super::LARGEST);
             Error::bad_file(path, expected, "more")
         })?;
         let kind = member.header().entry_type();

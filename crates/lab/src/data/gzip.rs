@@ -17,7 +17,7 @@ const DENSEST: u64 = 1032;
 
 /// The most that a whole file of so many bytes unpacks to, if it was not made to burst.
 fn most(packed: usize) -> u64 {
-    (packed as u64).saturating_mul(DENSEST).min(super::places::LARGEST)
+    (packed as u64).saturating_mul(DENSEST).min(super::LARGEST)
 }
 
 /// What a file holds below its layers of gzip.

@@ -11,7 +11,7 @@ use image::imageops::{self, FilterType};
 use image::{DynamicImage, RgbImage};
 use rayon::prelude::*;
 
-use super::places::LARGEST;
+use super::LARGEST;
 use super::verify::KnownFile;
 use super::{Augmentation, Dataset, Entry, LoadOptions, photo};
 use crate::{Error, Result};

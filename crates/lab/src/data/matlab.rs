@@ -94,7 +94,7 @@ fn arrays(mut file: impl BufRead, names: &[&str]) -> Result<Vec<Array>> {
         let mut element = (&mut file).take(if kind == PACKED { size } else { size.next_multiple_of(8) });
         let array = match kind {
             PACKED => {
-                let mut unpacked = ZlibDecoder::new(&mut element).take(places::LARGEST);
+                let mut unpacked = ZlibDecoder::new(&mut element).take(super::LARGEST);
                 let (kind, _) = (word(&mut unpacked)?, word(&mut unpacked)?);
                 let array = if kind == ARRAY { array(&mut unpacked, names)? } else { None };
                 // The checksum comes last.
@@ -128,7 +128,7 @@ fn array(reader: &mut impl Read, names: &[&str]) -> Result<Option<Array>> {
     if !names.contains(&name.as_str()) {
         return Ok(None);
     }
-    let (stored, bytes) = element(reader, places::LARGEST)?;
+    let (stored, bytes) = element(reader, super::LARGEST)?;
     let width =
         width(stored).ok_or_else(|| Damage::other(format!("{name} has numbers of the unknown type {stored}")))?;
     let size = dimensions.iter().try_fold(width, |size, axis| size.checked_mul(*axis));

@@ -36,6 +36,9 @@ pub use preview::write_preview;
 pub use transfer::{Patience, Transferred};
 pub use verify::{FileReport, FileStatus, verify};
 
+/// No file of a known data set is larger than this once unpacked: a guard against archives that never end.
+const LARGEST: u64 = 1 << 30;
+
 /// Labelled images, `[n, channels, height, width]` bytes, and how to normalise them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dataset {

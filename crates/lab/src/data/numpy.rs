@@ -80,11 +80,11 @@ pub(super) fn little_endian(bytes: &[u8], signed: bool) -> i64 {
 pub(super) fn member(archive: &mut ZipArchive<impl Read + Seek>, name: &str) -> Result<Array<'static>, String> {
     let file = archive.by_name(&format!("{name}.npy")).map_err(|error| format!("no array {name}: {error}"))?;
     let mut bytes = Vec::new();
-    file.take(places::LARGEST + 1)
+    file.take(super::LARGEST + 1)
         .read_to_end(&mut bytes)
         .map_err(|error| format!("a damaged array {name}: {error}"))?;
-    if bytes.len() as u64 > places::LARGEST {
-        return Err(format!("an array {name} of more than {} bytes", places::LARGEST));
+    if bytes.len() as u64 > super::LARGEST {
+        return Err(format!("an array {name} of more than {} bytes", super::LARGEST));
     }
     parse(bytes).map_err(|found| format!("{found} as {name}"))
 }

@@ -7,7 +7,15 @@ use zip::ZipArchive;
 
 use super::pickle::Dictionary;
 use super::{archive, cifar, gzip, idx, imagenet32, numpy, photo, svhn, transfer};
-use crate::parsers::Format;
+
+/// A parser.
+#[derive(Debug, Clone, Copy)]
+pub struct Format {
+    /// What it reads.
+    pub name: &'static str,
+    /// Reads bytes, and drops what comes of it: a value or an error.
+    pub parse: fn(&[u8]),
+}
 
 /// What stands for a file's name.
 const NAME: &str = "bytes";

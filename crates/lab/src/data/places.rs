@@ -9,9 +9,6 @@ use super::gzip;
 use crate::{Error, Result};
 use foregrad::files::{self, File, Kind};
 
-/// No file of a known data set is larger than this once unpacked: a guard against archives that never end.
-pub(super) const LARGEST: u64 = 1 << 30;
-
 /// Whether a path is a folder.
 pub(super) fn is_folder(path: &Path) -> Result<bool> {
     Ok(files::kind(path)? == Some(Kind::Folder))
@@ -48,8 +45,8 @@ pub(super) fn none_of(dir: &Path, places: &[String]) -> Error {
 pub(super) fn whole(path: &Path) -> Result<Vec<u8>> {
     match files::kind(path)? {
         Some(Kind::Folder) => Err(Error::bad_file(path, "a file", "a folder")),
-        Some(Kind::File(bytes)) if bytes > LARGEST => {
-            Err(Error::bad_file(path, format!("at most {LARGEST} bytes"), bytes.to_string()))
+        Some(Kind::File(bytes)) if bytes > super::LARGEST => {
+            Err(Error::bad_file(path, format!("at most {super::LARGEST} bytes"), bytes.to_string()))
         }
         _ => files::read(path),
     }

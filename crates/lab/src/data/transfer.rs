@@ -213,9 +213,9 @@ fn receive(wanted: &Wanted, body: &mut Body, file: &mut File, mut state: Transfe
     let mut buffer = vec![0; CHUNK];
     loop {
         progress(state);
-        if state.done.max(state.total.unwrap_or(0)) > places::LARGEST {
+        if state.done.max(state.total.unwrap_or(0)) > super::LARGEST {
             restart(wanted, file)?;
-            return Err(wanted.refused(format!("more than the {} bytes that any data set has", places::LARGEST)));
+            return Err(wanted.refused(format!("more than the {} bytes that any data set has", super::LARGEST)));
         }
         let count = reader.read(&mut buffer).map_err(Failure::Passing)?;
         if count == 0 {

@@ -9,6 +9,7 @@
 
 mod charts;
 mod escape;
+mod field;
 mod latex;
 mod markdown;
 mod order;
@@ -19,6 +20,7 @@ mod rows;
 mod spread;
 mod summary;
 mod table;
+mod variant;
 #[cfg(test)]
 mod tests;
 
@@ -29,7 +31,8 @@ pub use page::{Page, failure, html, library};
 pub use rows::{parquet_rows, rows};
 
 pub use spread::Spread;
-pub use summary::{Combination, Failure, Reference, Summary};
+pub use summary::{Failure, Summary};
+pub use variant::{Reference, Variant};
 pub use table::{Cell, Column, Table};
 
 use std::path::{Path, PathBuf};

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::spread::Spread;
-use super::summary::Combination;
+use super::variant::Variant;
 
 /// Standard errors of the difference that two figures lie apart for their order to count as known.
 const CLEAR: f64 = 2.0;
@@ -54,7 +54,7 @@ impl Order {
     /// deviations - where the paper gives none, that of the other rows, pooled - and its measured means by more than
     /// `2 s sqrt(1 / n_1 + 1 / n_2)` of `n` runs each, with `s` pooled over the data set's rows of more than one seed.
     /// Where there is nothing to pool, nothing is a contradiction.
-    pub fn of(combinations: &[Combination]) -> Vec<Self> {
+    pub fn of(combinations: &[Variant]) -> Vec<Self> {
         let mut datasets: Vec<&str> = Vec::new();
         for own in combinations {
             if !datasets.contains(&own.dataset.as_str()) {
@@ -87,7 +87,7 @@ impl Contradiction {
 }
 
 impl<'a> Pair<'a> {
-    fn of(own: &'a Combination) -> Option<Self> {
+    fn of(own: &'a Variant) -> Option<Self> {
         let published = own.published?;
         Some(Self {
             name: &own.name,

@@ -1,47 +1,40 @@
 //! Every run as a line of values: comma-separated, or as a Parquet file.
 
 use super::last_scores;
+use super::field::Field;
 use super::parquet;
 use crate::study::{Ending, Machine, Results, RunResult};
 use crate::train::Score;
 
-/// What a run has in a column, which is of one kind throughout; none where there is nothing yet.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Cell {
-    Text(Option<String>),
-    Integer(Option<u64>),
-    Number(Option<f64>),
-}
-
 /// A column's name, and its value of a run.
-type Column = (&'static str, fn(&RunResult) -> Cell);
+type Column = (&'static str, fn(&RunResult) -> Field);
 
 /// The first column: the run's name.
 const RUN: &str = "run";
 
 /// The columns after the run's name and its values on the axes.
 const COLUMNS: [Column; 21] = [
-    ("seed", |run| Cell::Integer(Some(run.planned.config.seed))),
-    ("status", |run| Cell::Text(Some(status(run).to_string()))),
-    ("epochs", |run| Cell::Integer(so_far(run)[0])),
-    ("steps", |run| Cell::Integer(so_far(run)[1])),
+    ("seed", |run| Field::Integer(Some(run.planned.config.seed))),
+    ("status", |run| Field::Text(Some(status(run).to_string()))),
+    ("epochs", |run| Field::Integer(so_far(run)[0])),
+    ("steps", |run| Field::Integer(so_far(run)[1])),
     ("train_loss", |run| of_network(last_scores(run).train, |score| score.loss)),
     ("train_accuracy", |run| of_network(last_scores(run).train, |score| score.accuracy)),
     ("test_loss", |run| of_network(last_scores(run).test, |score| score.loss)),
     ("test_accuracy", |run| of_network(last_scores(run).test, |score| score.accuracy)),
     ("validation_loss", |run| of_network(last_scores(run).validation, |score| score.loss)),
     ("validation_accuracy", |run| of_network(last_scores(run).validation, |score| score.accuracy)),
-    ("seconds", |run| Cell::Number(machine(run).map(|machine| machine.seconds))),
-    ("images_per_second", |run| Cell::Number(machine(run).map(|machine| machine.images_per_second))),
-    ("peak_memory_bytes", |run| Cell::Integer(machine(run).map(|machine| machine.peak_memory))),
-    ("host", |run| Cell::Text(machine(run).map(|machine| machine.host.clone()))),
-    ("processor", |run| Cell::Text(machine(run).map(|machine| machine.processor.clone()))),
-    ("threads", |run| Cell::Integer(machine(run).map(|machine| machine.threads as u64))),
-    ("device", |run| Cell::Text(machine(run).map(|machine| machine.device.clone()))),
-    ("instructions", |run| Cell::Text(machine(run).map(|machine| machine.instructions.clone()))),
-    ("version", |run| Cell::Text(machine(run).map(|machine| machine.version.clone()))),
-    ("ended", |run| Cell::Integer(machine(run).map(|machine| machine.ended))),
-    ("error", |run| Cell::Text(error(run))),
+    ("seconds", |run| Field::Number(machine(run).map(|machine| machine.seconds))),
+    ("images_per_second", |run| Field::Number(machine(run).map(|machine| machine.images_per_second))),
+    ("peak_memory_bytes", |run| Field::Integer(machine(run).map(|machine| machine.peak_memory))),
+    ("host", |run| Field::Text(machine(run).map(|machine| machine.host.clone()))),
+    ("processor", |run| Field::Text(machine(run).map(|machine| machine.processor.clone()))),
+    ("threads", |run| Field::Integer(machine(run).map(|machine| machine.threads as u64))),
+    ("device", |run| Field::Text(machine(run).map(|machine| machine.device.clone()))),
+    ("instructions", |run| Field::Text(machine(run).map(|machine| machine.instructions.clone()))),
+    ("version", |run| Field::Text(machine(run).map(|machine| machine.version.clone()))),
+    ("ended", |run| Field::Integer(machine(run).map(|machine| machine.ended))),
+    ("error", |run| Field::Text(error(run))),
 ];
 
 /// One line a run, also of those that failed or are missing: name, axes, seed, state, last scores, machine.
@@ -50,7 +43,7 @@ pub fn rows(results: &Results) -> Vec<u8> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(table.iter().map(|(name, _)| name)).expect("memory takes every line");
     for run in 0..results.runs.len() {
-        let line = table.iter().map(|(_, cells)| text(&cells[run]));
+        let line = table.iter().map(|(_, fields)| text(&fields[run]));
         writer.write_record(line).expect("memory takes every line, and lines are equally long");
     }
     writer.into_inner().expect("memory takes every line")
@@ -62,23 +55,23 @@ pub fn parquet_rows(results: &Results) -> Vec<u8> {
 }
 
 /// The columns by name, each with a cell a run.
-fn table(results: &Results) -> Vec<(String, Vec<Cell>)> {
-    let column = |value: &dyn Fn(&RunResult) -> Cell| results.runs.iter().map(value).collect();
-    let mut table = vec![(RUN.to_string(), column(&|run| Cell::Text(Some(run.planned.name.clone()))))];
+fn table(results: &Results) -> Vec<(String, Vec<Field>)> {
+    let column = |value: &dyn Fn(&RunResult) -> Field| results.runs.iter().map(value).collect();
+    let mut table = vec![(RUN.to_string(), column(&|run| Field::Text(Some(run.planned.name.clone()))))];
     for (place, axis) in results.study.axes.iter().enumerate() {
         let is_taken = axis.name == RUN || COLUMNS.iter().any(|(name, _)| *name == axis.name);
         let name = if is_taken { format!("axis {}", axis.name) } else { axis.name.clone() };
-        table.push((name, column(&|run| Cell::Text(Some(run.planned.choices[place].1.clone())))));
+        table.push((name, column(&|run| Field::Text(Some(run.planned.choices[place].1.clone())))));
     }
     table.extend(COLUMNS.iter().map(|(name, value)| (name.to_string(), column(value))));
     table
 }
 
-fn text(cell: &Cell) -> String {
-    match cell {
-        Cell::Text(value) => value.clone().unwrap_or_default(),
-        Cell::Integer(value) => value.map_or(String::new(), |value| value.to_string()),
-        Cell::Number(value) => value.map_or(String::new(), |value| value.to_string()),
+fn text(field: &Field) -> String {
+    match field {
+        Field::Text(value) => value.clone().unwrap_or_default(),
+        Field::Integer(value) => value.map_or(String::new(), |value| value.to_string()),
+        Field::Number(value) => value.map_or(String::new(), |value| value.to_string()),
     }
 }
 
@@ -91,8 +84,8 @@ fn so_far(run: &RunResult) -> [Option<u64>; 2] {
     }
 }
 
-fn of_network(scores: &[Option<Score>], part: fn(Score) -> f64) -> Cell {
-    Cell::Number(scores.last().copied().flatten().map(part))
+fn of_network(scores: &[Option<Score>], part: fn(Score) -> f64) -> Field {
+    Field::Number(scores.last().copied().flatten().map(part))
 }
 
 fn machine(run: &RunResult) -> Option<&Machine> {

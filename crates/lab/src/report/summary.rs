@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::order::Order;
 use super::spread::Spread;
+use super::variant::{Reference, Variant};
 use crate::study::{Ending, Published, Results, Row, RunResult, published};
 use crate::train::RunConfig;
 
@@ -29,7 +30,7 @@ pub struct Summary {
     /// Of these, those with at least one epoch.
     pub begun: usize,
     /// One a combination of the crossed axes, in the order of the definition.
-    pub combinations: Vec<Combination>,
+    pub combinations: Vec<Variant>,
     /// The order of the measured accuracies beside that of the published, one a data set.
     pub orders: Vec<Order>,
 }
@@ -43,52 +44,7 @@ pub struct Failure {
     pub error: String,
 }
 
-/// The runs of one combination, which differ in their seeds.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Combination {
-    /// Its values on the axes that have more than one, for legends.
-    pub name: String,
-    /// Its values on the crossed axes, by axis.
-    pub choices: Vec<(String, String)>,
-    /// The values kept of the searched axes, by axis; none as long as no run has ended.
-    pub chosen: Vec<(String, Option<String>)>,
-    /// The data set.
-    pub dataset: String,
-    /// Its runs, as places in [`Results::runs`]; with a search, those of the values kept.
-    #[serde(skip)]
-    pub members: Vec<usize>,
-    /// How many of them are done.
-    pub done: usize,
-    /// How many there are.
-    pub planned: usize,
-    /// The network's accuracy on the test images, per cent.
-    pub test_accuracy: Option<Spread>,
-    /// The network's accuracy on the validation images, per cent.
-    pub validation_accuracy: Option<Spread>,
-    /// Whether no other combination on the same data set has a better mean test accuracy.
-    pub is_best: bool,
-    /// The paper's figure for these settings.
-    pub published: Option<Reference>,
-    /// The network's loss over the last epoch's training images.
-    pub train_loss: Option<Spread>,
-    /// Seconds of training.
-    pub seconds: Option<Spread>,
-    /// Training images a second.
-    pub images_per_second: Option<Spread>,
-    /// Largest resident memory of the run's process, MiB.
-    pub peak_memory: Option<Spread>,
-}
 
-/// A published figure beside the measured one.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Reference {
-    /// The published mean, per cent.
-    pub mean: f64,
-    /// The published deviation, per cent; none of a single run.
-    pub deviation: Option<f64>,
-    /// Measured less published mean, in published deviations; none of a reduced study.
-    pub difference: Option<f64>,
-}
 
 impl Summary {
     /// Groups a study's runs.
@@ -100,7 +56,7 @@ impl Summary {
             let name = name(choices, &varying).unwrap_or_else(|| results.study.name.clone());
             combination(results, name, choices, group)
         };
-        let mut combinations: Vec<Combination> = groups.iter().map(combination).collect();
+        let mut combinations: Vec<Variant> = groups.iter().map(combination).collect();
         mark_best(&mut combinations);
         let failure = |run: &RunResult| {
             let error = run.row.as_ref()?.failure()?;
@@ -169,7 +125,7 @@ fn name(choices: &[(String, String)], varying: &[String]) -> Option<String> {
     (!shown.is_empty()).then(|| shown.join(", "))
 }
 
-fn combination(results: &Results, name: String, choices: &[(String, String)], group: &[usize]) -> Combination {
+fn combination(results: &Results, name: String, choices: &[(String, String)], group: &[usize]) -> Variant {
     let kept = chosen(results, group);
     let members = kept.clone().unwrap_or_else(|| group.to_vec());
     let searched = group.first().map_or(Vec::new(), |run| values(results, *run, true));
@@ -188,7 +144,7 @@ fn combination(results: &Results, name: String, choices: &[(String, String)], gr
         let difference = distance.zip(deviation).map(|(distance, deviation)| distance / deviation);
         Reference { mean: figure.mean, deviation: figure.deviation, difference }
     });
-    Combination {
+    Variant {
         name,
         choices: choices.to_vec(),
         chosen: searched.iter().map(|(axis, _)| (axis.clone(), value(axis))).collect(),
@@ -264,7 +220,7 @@ fn train_loss(row: &Row) -> Option<f64> {
 }
 
 /// Marks the best mean test accuracy of every data set.
-fn mark_best(combinations: &mut [Combination]) {
+fn mark_best(combinations: &mut [Variant]) {
     let means: Vec<(String, f64)> = combinations
         .iter()
         .filter_map(|combination| Some((combination.dataset.clone(), combination.test_accuracy?.mean)))

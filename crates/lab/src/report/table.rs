@@ -1,6 +1,7 @@
 //! The summary as cells, for whatever writes tables.
 
-use super::summary::{Combination, Summary};
+use super::summary::Summary;
+use super::variant::Variant;
 
 /// What stands in a cell without a value.
 const NOTHING: &str = "–";
@@ -37,7 +38,7 @@ pub struct Table {
 }
 
 /// A column of numbers: its title, the value a cell is sorted by and its text.
-type Numbers = (&'static str, fn(&Combination) -> Option<(f64, String)>);
+type Numbers = (&'static str, fn(&Variant) -> Option<(f64, String)>);
 
 const ACCURACY: Numbers = ("test accuracy, %", |own| own.test_accuracy.map(|spread| (spread.mean, spread.text(2))));
 const VALIDATION: Numbers =
@@ -94,7 +95,7 @@ impl Table {
     }
 }
 
-fn has_difference(own: &Combination) -> bool {
+fn has_difference(own: &Variant) -> bool {
     own.published.is_some_and(|figure| figure.difference.is_some())
 }
 
@@ -109,7 +110,7 @@ fn columns(summary: &Summary, numbers: &[Numbers]) -> Vec<Column> {
     crossed.chain(chosen).chain(counted).chain(numbers).collect()
 }
 
-fn row(own: &Combination, numbers: &[Numbers]) -> Vec<Cell> {
+fn row(own: &Variant, numbers: &[Numbers]) -> Vec<Cell> {
     let plain = |text: &str| Cell { text: text.to_string(), value: text.parse().ok(), is_best: false };
     let crossed = own.choices.iter().map(|(_, value)| plain(value));
     let chosen = own.chosen.iter().map(|(_, value)| plain(value.as_deref().unwrap_or(NOTHING)));

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 use toml::{Spanned, Table, Value};
 
-use super::planned::{LONGEST_NAME, Planned};
+use super::planned_run::{LONGEST_NAME, PlannedRun};
 use crate::train::RunConfig;
 use crate::{Error, Result};
 use foregrad::files;
@@ -163,7 +163,7 @@ impl Study {
     ///
     /// # Errors
     /// Settings that no run has: the message names the line of the study that asks for them.
-    pub fn runs(&self) -> Result<Vec<Planned>> {
+    pub fn runs(&self) -> Result<Vec<PlannedRun>> {
         let axes: Vec<Vec<Choice>> = self.axes.iter().map(|axis| self.choices(axis)).collect::<Result<_>>()?;
         let size = axes.iter().try_fold(1usize, |size, axis| size.checked_mul(axis.len()));
         let too_many = || self.wrong(0, &format!("at most {MOST_RUNS} runs"), "more");
@@ -183,7 +183,7 @@ impl Study {
         };
         let runs =
             combinations.iter().flat_map(|chosen| seeds(chosen).into_iter().map(|seed| self.planned(chosen, seed)));
-        let runs: Vec<Planned> = runs.take(MOST_RUNS + 1).collect::<Result<_>>()?;
+        let runs: Vec<PlannedRun> = runs.take(MOST_RUNS + 1).collect::<Result<_>>()?;
         if runs.len() > MOST_RUNS {
             return Err(too_many());
         }
@@ -195,13 +195,13 @@ impl Study {
     }
 
     /// Every run has a folder of its own, whose name a file system can hold.
-    fn check_names(&self, runs: &[Planned]) -> Result<()> {
+    fn check_names(&self, runs: &[PlannedRun]) -> Result<()> {
         if let Some(run) = runs.iter().find(|run| run.name.len() > LONGEST_NAME) {
             let expected = format!("names of runs of at most {LONGEST_NAME} bytes, which a file's name may have");
             let found = format!("{} in `{}`; give the values shorter names", run.name.len(), run.name);
             return Err(self.wrong(0, &expected, found));
         }
-        let mut known: BTreeMap<&str, &Planned> = BTreeMap::new();
+        let mut known: BTreeMap<&str, &PlannedRun> = BTreeMap::new();
         for run in runs {
             if let Some(other) = known.insert(&run.name, run) {
                 return Err(self.wrong(0, "runs with names of their own", clash(other, run)));
@@ -210,7 +210,7 @@ impl Study {
         Ok(())
     }
 
-    fn planned(&self, chosen: &[&Choice], seed: u64) -> Result<Planned> {
+    fn planned(&self, chosen: &[&Choice], seed: u64) -> Result<PlannedRun> {
         let mut settings = self.base.get_ref().clone();
         let mut config = self.config(&settings, self.base.span().start)?;
         for choice in chosen {
@@ -218,7 +218,7 @@ impl Study {
             config = self.config(&settings, choice.place)?;
         }
         let choices: Vec<_> = chosen.iter().map(|choice| (choice.axis.to_string(), choice.name.clone())).collect();
-        Ok(Planned::new(choices, RunConfig { seed, ..config }))
+        Ok(PlannedRun::new(choices, RunConfig { seed, ..config }))
     }
 
     /// A run's settings from a table that was changed last by what stands at a place of the file.
@@ -339,7 +339,7 @@ impl Study {
 }
 
 /// How two runs come to one name.
-fn clash(one: &Planned, other: &Planned) -> String {
+fn clash(one: &PlannedRun, other: &PlannedRun) -> String {
     let differing = one.choices.iter().zip(&other.choices).find(|(one, other)| one != other);
     let why = differing.map_or_else(
         || "a value or a seed is given twice".to_string(),

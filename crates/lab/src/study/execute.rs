@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::claim::{Claim, Holder, Sighting};
-use super::planned::Planned;
+use super::planned_run::PlannedRun;
 use super::results::run_folder;
 use super::{Machine, Row};
 use crate::train::{Changes, Control, Observer, Outcome, RunFolder, Trainer};
@@ -46,7 +46,7 @@ pub struct Terms {
 /// then, and the run can be tried again.
 pub fn execute(
     study: &Path,
-    planned: &Planned,
+    planned: &PlannedRun,
     placement: Placement,
     terms: &Terms,
     control: &Arc<Control>,
@@ -91,7 +91,7 @@ pub fn execute(
 /// Trains a run to its end; false if it was asked to stop.
 fn train(
     folder: &Path,
-    planned: &Planned,
+    planned: &PlannedRun,
     placement: Placement,
     control: &Control,
     observer: &mut dyn Observer,
@@ -130,11 +130,11 @@ model = { name = 'mlp', width = 0.25 }
         Placement { device: Default::default(), dtype: burn::tensor::DType::F32 }
     }
 
-    fn planned(text: &str) -> Planned {
+    fn planned(text: &str) -> PlannedRun {
         Study::from_toml(text, Path::new("s.toml")).and_then(|study| study.runs()).expect("runs").remove(0)
     }
 
-    fn attempt(study: &Path, planned: &Planned, terms: &Terms, observer: &mut dyn Observer) -> Result<Attempt> {
+    fn attempt(study: &Path, planned: &PlannedRun, terms: &Terms, observer: &mut dyn Observer) -> Result<Attempt> {
         execute(study, planned, on_cpu(), terms, &Arc::new(Control::default()), observer)
     }
 

@@ -8,7 +8,7 @@ mod definition;
 mod execute;
 mod machine;
 mod paper;
-mod planned;
+mod planned_run;
 mod results;
 mod row;
 
@@ -16,7 +16,7 @@ pub use claim::{Claim, Holder, PATIENCE, Sighting, Standing, Watch};
 pub use definition::{Axis, Study};
 pub use execute::{Attempt, Terms, execute};
 pub use paper::{Published, published};
-pub use planned::Planned;
+pub use planned_run::PlannedRun;
 pub use results::{Results, RunResult, prepare, run_folder};
 pub use row::{Ending, Machine, Row};
 

@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::planned::Planned;
+use super::planned_run::PlannedRun;
 use super::{Row, Study};
 use crate::train::{Difference, EpochRecord, ProbeRecord, RunConfig, RunFolder};
 use crate::{Error, Result};
@@ -19,7 +19,7 @@ const STUDY: &str = "study.toml";
 #[derive(Debug, Clone)]
 pub struct RunResult {
     /// Its settings.
-    pub planned: Planned,
+    pub planned: PlannedRun,
     /// Its row, once it has ended.
     pub row: Option<Row>,
     /// Its epochs so far.
@@ -49,7 +49,7 @@ impl Results {
             return Err(Error::bad_file(folder, "the folder of a study", found));
         };
         let study = Study::from_toml(&text, &file)?;
-        let result = |planned: Planned| {
+        let result = |planned: PlannedRun| {
             let own = run_folder(folder, &planned.name);
             let row = Row::read(&own)?;
             let (epochs, probes) = (RunFolder::epochs(&own)?, RunFolder::probes(&own)?);
@@ -87,7 +87,7 @@ pub fn prepare(folder: &Path, study: &Study) -> Result<()> {
 }
 
 /// Refuses what a run's folder holds if it was made with other settings than the study has for it now.
-fn check_settings(folder: &Path, planned: &Planned) -> Result<()> {
+fn check_settings(folder: &Path, planned: &PlannedRun) -> Result<()> {
     const ADVICE: &str = "delete the run's folder to run it again";
     let path = folder.join("config.toml");
     let expected = format!("the settings of run `{}`", planned.name);
@@ -120,7 +120,7 @@ pub fn run_folder(study: &Path, run: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use foregrad::files::fault::{Fault, Operation, Plan, inject_into};
+    use foregrad::files::fault::{Fault, Operation, Injection, inject_into};
 
     const TEXT: &str = "
 name = 's'
@@ -156,7 +156,7 @@ values = [0.1, 0.2]
         dir
     }
 
-    fn write_row(folder: &Path, run: &Planned) {
+    fn write_row(folder: &Path, run: &PlannedRun) {
         let error = Error::NotFinite { what: "x".into(), step: 1, advice: "x".into() };
         let machine = crate::study::Machine::this(&run.config, "1");
         Row::failed(run, &error, machine).write(folder).expect("a row");
@@ -217,12 +217,12 @@ values = [0.1, 0.2]
     fn what_cannot_be_read_is_never_taken_for_missing() {
         let dir = begun();
         for kind in [Operation::Open, Operation::Read] {
-            let plan = Plan { under: dir.path().into(), at: 0, fault: Fault::Error(libc::EIO), lasting: false };
+            let plan = Injection { under: dir.path().into(), at: 0, fault: Fault::Error(libc::EIO), lasting: false };
             let away = inject_into(kind, plan);
             assert!(matches!(prepare(dir.path(), &study(&TEXT.replace("[0]", "[1]"))), Err(Error::Io { .. })));
             drop(away);
             assert_eq!(saved(dir.path()), TEXT, "{kind:?}");
-            let plan = Plan { under: dir.path().into(), at: 0, fault: Fault::Error(libc::EIO), lasting: false };
+            let plan = Injection { under: dir.path().into(), at: 0, fault: Fault::Error(libc::EIO), lasting: false };
             let _away = inject_into(kind, plan);
             assert!(matches!(Results::read(dir.path()), Err(Error::Io { .. })));
         }

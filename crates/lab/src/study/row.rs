@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::planned::Planned;
+use super::planned_run::PlannedRun;
 use crate::train::{EpochRecord, RunConfig, RunFolder, Score};
 use crate::{Error, Result};
 use foregrad::files;
@@ -82,7 +82,7 @@ pub struct Machine {
 impl Row {
     /// The row of a run whose epochs are done, from these; `None` if there is none. It has failed if the network's own last
     /// loss is not finite.
-    pub fn done(planned: &Planned, epochs: &[EpochRecord], mut machine: Machine) -> Option<Self> {
+    pub fn done(planned: &PlannedRun, epochs: &[EpochRecord], mut machine: Machine) -> Option<Self> {
         let last = epochs.last()?.clone();
         machine.seconds = epochs.iter().map(|epoch| epoch.seconds).sum();
         machine.images_per_second =
@@ -95,11 +95,11 @@ impl Row {
     }
 
     /// The row of a run that failed.
-    pub fn failed(planned: &Planned, error: &Error, machine: Machine) -> Self {
+    pub fn failed(planned: &PlannedRun, error: &Error, machine: Machine) -> Self {
         Self::of(planned, Ending::Failed { error: error.to_string() }, machine)
     }
 
-    fn of(planned: &Planned, ending: Ending, machine: Machine) -> Self {
+    fn of(planned: &PlannedRun, ending: Ending, machine: Machine) -> Self {
         let (run, choices, seed) = (planned.name.clone(), planned.choices.clone(), planned.config.seed);
         Self { run, choices, seed, ending, machine }
     }
@@ -187,7 +187,7 @@ mod tests {
     use super::*;
     use crate::study::Study;
 
-    fn planned() -> Planned {
+    fn planned() -> PlannedRun {
         let study = Study::from_toml("name = 's'\nquestion = '?'", Path::new("s.toml")).expect("a study");
         study.runs().expect("runs").remove(0)
     }
@@ -249,10 +249,10 @@ mod tests {
 
     #[test]
     fn only_a_missing_row_is_none() {
-        use foregrad::files::fault::{Fault, Plan, inject};
+        use foregrad::files::fault::{Fault, Injection, inject};
         let dir = tempfile::tempdir().expect("a folder");
         assert_eq!(Row::read(dir.path()).expect("none"), None);
-        let _away = inject(Plan { under: dir.path().into(), at: 0, fault: Fault::Error(libc::EIO), lasting: true });
+        let _away = inject(Injection { under: dir.path().into(), at: 0, fault: Fault::Error(libc::EIO), lasting: true });
         assert!(Row::read(dir.path()).is_err());
     }
 

@@ -9,7 +9,7 @@ use clap::Args;
 use foregrad_lab::report::{self, Page, Summary, Table};
 use foregrad_lab::study::Results;
 
-use crate::{Ending, output, place, table};
+use crate::{Exit, output, place, table};
 use serve::{Answer, Server};
 
 /// The arguments of `report`.
@@ -38,7 +38,7 @@ pub struct Arguments {
 }
 
 /// Runs the command.
-pub fn run(arguments: Arguments) -> Result<Ending> {
+pub fn run(arguments: Arguments) -> Result<Exit> {
     if let Some(out) = &arguments.out {
         place::for_folder("--out", out)?;
     }
@@ -55,7 +55,7 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
     }
     let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
     output::remark(format_args!("{} The report is in {}", summary.progress(), files.join(", ")));
-    Ok(Ending::Done)
+    Ok(Exit::Done)
 }
 
 /// The table for a terminal.
@@ -68,7 +68,7 @@ pub fn shown(summary: &Summary) -> String {
 }
 
 /// Serves the page, made anew from the folder for every request.
-fn watch(folder: &Path, port: u16) -> Result<Ending> {
+fn watch(folder: &Path, port: u16) -> Result<Exit> {
     let server = Server::bind(port)?;
     output::line(format_args!("http://{}", server.address()))?;
     output::remark("Ctrl-C ends it");
@@ -80,5 +80,5 @@ fn watch(folder: &Path, port: u16) -> Result<Ending> {
         "/plotly.js" => Some(Answer::Script(report::library())),
         _ => None,
     });
-    Ok(Ending::Done)
+    Ok(Exit::Done)
 }

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use burn::tensor::DType;
-use foregrad_lab::study::{Attempt, Planned, Terms, execute};
+use foregrad_lab::study::{Attempt, PlannedRun, Terms, execute};
 use foregrad_lab::train::{Control, Observer, StepReport};
 use serde::{Deserialize, Serialize};
 
-use crate::{Ending, device, machine, output, process};
+use crate::{Exit, device, machine, output, process};
 
 /// Between two lines of progress.
 const PERIOD: Duration = Duration::from_millis(200);
@@ -50,12 +50,12 @@ pub enum Message {
 pub struct Task {
     /// The study's folder; its name may be no text.
     pub study: OsString,
-    pub planned: Planned,
+    pub planned: PlannedRun,
     pub terms: Terms,
 }
 
 /// Works on a run until it ends.
-pub fn run(Task { study, planned, terms }: &Task) -> Result<Ending> {
+pub fn run(Task { study, planned, terms }: &Task) -> Result<Exit> {
     device::set_threads(planned.config.threads)?;
     let control = process::requests()?;
     let asked = control.clone();
@@ -63,10 +63,10 @@ pub fn run(Task { study, planned, terms }: &Task) -> Result<Ending> {
     let placement = device::placement(&planned.config.device, DType::F32)?;
     let attempt = execute(Path::new(study), planned, placement, terms, &control, &mut Reporter { told: None })?;
     let (message, ending) = match attempt {
-        Attempt::Ended(_) => (Message::Ended, Ending::Done),
-        Attempt::Held(holder) => (Message::Held(holder.to_string()), Ending::Done),
-        Attempt::Stopped => (Message::Stopped, Ending::Done),
-        Attempt::Lost(reason) => (Message::Lost(reason), Ending::Failed),
+        Attempt::Ended(_) => (Message::Ended, Exit::Done),
+        Attempt::Held(holder) => (Message::Held(holder.to_string()), Exit::Done),
+        Attempt::Stopped => (Message::Stopped, Exit::Done),
+        Attempt::Lost(reason) => (Message::Lost(reason), Exit::Failed),
     };
     tell(&message);
     Ok(ending)

@@ -10,14 +10,14 @@ use foregrad::estimate::{self, EstimatorState, StepInput};
 use foregrad::losses::Labels;
 use foregrad::rng::Stream;
 use foregrad_lab::data;
-use foregrad_lab::study::Planned;
+use foregrad_lab::study::PlannedRun;
 use foregrad_lab::train::{RunConfig, evaluate, network_for};
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 
 use super::Arguments;
 use crate::commands::work;
-use crate::{Ending, device, machine, output, process, table};
+use crate::{Exit, device, machine, output, process, table};
 
 /// Images of a step that is measured.
 const IMAGES: usize = 32;
@@ -32,7 +32,7 @@ struct Estimate {
 }
 
 /// Lists the runs with their estimates.
-pub fn list(arguments: &Arguments, runs: &[Planned]) -> Result<Ending> {
+pub fn list(arguments: &Arguments, runs: &[PlannedRun]) -> Result<Exit> {
     let mut known: BTreeMap<String, Option<Estimate>> = BTreeMap::new();
     let bar = ProgressBar::new(runs.len() as u64);
     let (mut rows, mut estimates) = (Vec::new(), Vec::new());
@@ -70,14 +70,14 @@ pub fn list(arguments: &Arguments, runs: &[Planned]) -> Result<Ending> {
         for (run, estimate) in runs.iter().zip(estimates) {
             output::line(serde_json::json!({ "run": run.name, "choices": run.choices, "estimate": estimate }))?;
         }
-        return Ok(Ending::Done);
+        return Ok(Exit::Done);
     }
     output::line(table::render(&["run", "steps", "about", "MiB, about"], &rows))?;
     output::line(format_args!("\n{} runs, about {} one after the other", runs.len(), duration(total)))?;
     if let Some(problem) = problem {
         output::remark(format_args!("no estimate where a run cannot be made here: {problem}"));
     }
-    Ok(Ending::Done)
+    Ok(Exit::Done)
 }
 
 /// Seconds for people.
@@ -90,7 +90,7 @@ pub fn duration(seconds: f64) -> String {
 }
 
 /// Measures one run in this process and prints the estimate.
-pub fn measure(config: &RunConfig) -> Result<Ending> {
+pub fn measure(config: &RunConfig) -> Result<Exit> {
     device::set_threads(config.threads)?;
     let placement = device::placement(&config.device, DType::F32)?;
     let splits = data::load(&config.data.dataset, &config.data.load_options(config.seed))?;
@@ -119,7 +119,7 @@ pub fn measure(config: &RunConfig) -> Result<Ending> {
     let seconds = steps as f64 * step * share + config.epochs as f64 * tested * test;
     let memory = before + (after.saturating_sub(before) as f64 * share) as u64;
     output::line(serde_json::to_string(&Estimate { steps, seconds, memory })?)?;
-    Ok(Ending::Done)
+    Ok(Exit::Done)
 }
 
 #[cfg(test)]

@@ -14,12 +14,12 @@ use clap::Args;
 use foregrad::Error;
 use foregrad_lab::data;
 use foregrad_lab::report::{self, Summary};
-use foregrad_lab::study::{self, PRESETS, Planned, Results, Row, Study, prepare, run_folder};
+use foregrad_lab::study::{self, PRESETS, PlannedRun, Results, Row, Study, prepare, run_folder};
 use foregrad_lab::train::network_for;
 use indicatif::ProgressBar;
 
 use crate::flags::{Flags, Machine, data_folder};
-use crate::{Ending, device, output, place, version};
+use crate::{Exit, device, output, place, version};
 
 /// The arguments of `study`.
 #[derive(Args)]
@@ -89,7 +89,7 @@ impl Shard {
 
 impl Arguments {
     /// Settings that belong to the machine and not to the study.
-    fn applied(&self, mut planned: Planned) -> Result<Planned> {
+    fn applied(&self, mut planned: PlannedRun) -> Result<PlannedRun> {
         let config = &mut planned.config;
         config.data.dir = data_folder(self.data_dir.clone().or(config.data.dir.take()));
         self.machine.apply(config)?;
@@ -108,14 +108,14 @@ impl Arguments {
     }
 
     /// The runs of this shard.
-    fn runs(&self, study: &Study) -> Result<Vec<Planned>> {
+    fn runs(&self, study: &Study) -> Result<Vec<PlannedRun>> {
         let runs = study.runs()?.into_iter().map(|planned| self.applied(planned));
         runs.skip(self.shard.index).step_by(self.shard.count).collect()
     }
 }
 
 /// Runs the command.
-pub fn run(arguments: Arguments) -> Result<Ending> {
+pub fn run(arguments: Arguments) -> Result<Exit> {
     if arguments.machine.text("seed").is_some() {
         return Err(Error::out_of_range("--seed", "given", "none: a study's file names its seeds").into());
     }
@@ -136,7 +136,7 @@ pub fn run(arguments: Arguments) -> Result<Ending> {
 }
 
 /// Refuses what can be told without the images, before a folder is made for it.
-fn can_exist(arguments: &Arguments, out: &Path, runs: &[Planned]) -> Result<()> {
+fn can_exist(arguments: &Arguments, out: &Path, runs: &[PlannedRun]) -> Result<()> {
     place::for_folder("--out", out)?;
     device::set_threads(arguments.threads()?)?;
     for run in runs {
@@ -157,7 +157,7 @@ fn can_exist(arguments: &Arguments, out: &Path, runs: &[Planned]) -> Result<()> 
 
 /// The runs without a row, and those that are tried again. Every row is read before anything runs, so that a damaged one is
 /// told at once.
-fn unfinished(arguments: &Arguments, out: &Path, runs: &[Planned]) -> Result<Vec<Planned>> {
+fn unfinished(arguments: &Arguments, out: &Path, runs: &[PlannedRun]) -> Result<Vec<PlannedRun>> {
     let (mut unfinished, mut replayed) = (Vec::new(), Vec::new());
     for run in runs {
         let folder = run_folder(out, &run.name);
@@ -183,7 +183,7 @@ fn unfinished(arguments: &Arguments, out: &Path, runs: &[Planned]) -> Result<Vec
 }
 
 /// Checks every run: settings, data, network, estimate.
-fn verify(study: &Study, runs: &[Planned]) -> Result<Ending> {
+fn verify(study: &Study, runs: &[PlannedRun]) -> Result<Exit> {
     let bar = ProgressBar::new(runs.len() as u64);
     let mut loaded: Option<(foregrad_lab::train::DataConfig, u64, data::Splits)> = None;
     let mut wrong = Vec::new();
@@ -207,13 +207,13 @@ fn verify(study: &Study, runs: &[Planned]) -> Result<Ending> {
     bar.finish_and_clear();
     if wrong.is_empty() {
         output::line(format_args!("all {} runs of `{}` can exist", runs.len(), study.name))?;
-        return Ok(Ending::Done);
+        return Ok(Exit::Done);
     }
     anyhow::bail!("{} of {} runs cannot exist:\n{}", wrong.len(), runs.len(), wrong.join("\n"))
 }
 
 /// Rows or the report's table on standard output, and the report itself.
-fn finish(arguments: &Arguments, out: &Path, ending: Ending) -> Result<Ending> {
+fn finish(arguments: &Arguments, out: &Path, ending: Exit) -> Result<Exit> {
     let results = Results::read(out)?;
     let files = report::write(&results, out)?;
     let summary = Summary::of(&results);

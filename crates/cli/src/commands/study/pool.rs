@@ -8,13 +8,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use foregrad_lab::study::{Planned, Row, Sighting, Standing, Terms, Watch, run_folder};
+use foregrad_lab::study::{PlannedRun, Row, Sighting, Standing, Terms, Watch, run_folder};
 use foregrad_lab::train::Control;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Arguments;
 use super::child::{Message, Task};
-use crate::{Ending, output, process, version};
+use crate::{Exit, output, process, version};
 use running::Running;
 
 /// Between two looks at the children.
@@ -30,10 +30,10 @@ const MINUTE: Duration = Duration::from_secs(60);
 const PARTS: u64 = 1000;
 
 /// Runs everything unfinished, and waits for what other processes hold.
-pub fn run_all(arguments: &Arguments, out: &Path, runs: &[Planned], unfinished: &[Planned]) -> Result<Ending> {
+pub fn run_all(arguments: &Arguments, out: &Path, runs: &[PlannedRun], unfinished: &[PlannedRun]) -> Result<Exit> {
     let control = process::requests()?;
     let mut pool = Pool::new(arguments, out, [runs.len(), unfinished.len()]);
-    let mut pending: VecDeque<&Planned> = unfinished.iter().collect();
+    let mut pending: VecDeque<&PlannedRun> = unfinished.iter().collect();
     loop {
         let elsewhere = pool.work_off(&mut pending, &control)?;
         if !control.is_stopping() {
@@ -42,7 +42,7 @@ pub fn run_all(arguments: &Arguments, out: &Path, runs: &[Planned], unfinished: 
         if control.is_stopping() {
             pool.bars.clear().ok();
             output::remark("stopped; the same command goes on from the checkpoints");
-            return Ok(Ending::Interrupted);
+            return Ok(Exit::Interrupted);
         }
         if pending.is_empty() {
             break;
@@ -94,7 +94,7 @@ impl<'a> Pool<'a> {
     }
 
     /// Runs what is pending, and gives back what other processes hold.
-    fn work_off(&mut self, pending: &mut VecDeque<&'a Planned>, control: &Control) -> Result<Vec<&'a Planned>> {
+    fn work_off(&mut self, pending: &mut VecDeque<&'a PlannedRun>, control: &Control) -> Result<Vec<&'a PlannedRun>> {
         let mut running: Vec<Running> = Vec::new();
         let mut elsewhere = Vec::new();
         while !(running.is_empty() && pending.is_empty()) {
@@ -120,7 +120,7 @@ impl<'a> Pool<'a> {
     }
 
     /// Starts a child with its run, on its share of the threads.
-    fn start(&mut self, planned: &'a Planned) -> Result<Running<'a>> {
+    fn start(&mut self, planned: &'a PlannedRun) -> Result<Running<'a>> {
         let silent = self.silent.remove(planned.name.as_str());
         let terms = Terms { version: version::FULL.into(), retry_failed: self.arguments.retry_failed, silent };
         let mut task = Task { study: self.out.into(), planned: planned.clone(), terms };
@@ -148,7 +148,7 @@ impl<'a> Pool<'a> {
     }
 
     /// What became of a child that is gone; the run if another process holds it.
-    fn end(&mut self, running: Running<'a>) -> Result<Option<&'a Planned>> {
+    fn end(&mut self, running: Running<'a>) -> Result<Option<&'a PlannedRun>> {
         let (planned, bar) = (running.planned, running.bar.clone());
         let (status, last, reason) = running.end()?;
         self.bars.remove(&bar);
@@ -184,7 +184,7 @@ impl<'a> Pool<'a> {
     }
 
     /// A line for a run that has ended.
-    fn say(&self, planned: &Planned) -> Result<()> {
+    fn say(&self, planned: &PlannedRun) -> Result<()> {
         if self.arguments.quiet || self.arguments.json {
             return Ok(());
         }
@@ -196,7 +196,7 @@ impl<'a> Pool<'a> {
     }
 
     /// Waits for runs that others hold; gives back those that were left.
-    fn wait_for(&mut self, mut elsewhere: Vec<&'a Planned>, control: &Control) -> Result<Vec<&'a Planned>> {
+    fn wait_for(&mut self, mut elsewhere: Vec<&'a PlannedRun>, control: &Control) -> Result<Vec<&'a PlannedRun>> {
         while !elsewhere.is_empty() && !control.is_stopping() {
             let (mut waiting, mut left) = (Vec::new(), Vec::new());
             for planned in elsewhere {
@@ -232,7 +232,7 @@ impl<'a> Pool<'a> {
     }
 
     /// The end: an error if a run could not be worked on, failed if one has failed.
-    fn ending(&self, runs: &[Planned]) -> Result<Ending> {
+    fn ending(&self, runs: &[PlannedRun]) -> Result<Exit> {
         let mut failed = Vec::new();
         for planned in runs {
             if Row::read(&run_folder(self.out, &planned.name))?.is_some_and(|row| row.is_failed()) {
@@ -243,7 +243,7 @@ impl<'a> Pool<'a> {
             output::remark(format_args!("failed, see their rows: {}", failed.join(", ")));
         }
         if self.errors.is_empty() {
-            return Ok(if failed.is_empty() { Ending::Done } else { Ending::Failed });
+            return Ok(if failed.is_empty() { Exit::Done } else { Exit::Failed });
         }
         let reasons: Vec<&str> = self.errors.iter().map(|(reason, _)| reason.as_str()).collect();
         let text = format!("{} runs could not be worked on:\n{}", reasons.len(), reasons.join("\n"));
@@ -252,7 +252,7 @@ impl<'a> Pool<'a> {
             bail!(text);
         }
         output::remark(format_args!("error: {text}"));
-        Ok(Ending::Failed)
+        Ok(Exit::Failed)
     }
 }
 

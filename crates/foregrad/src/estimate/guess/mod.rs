@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::Space;
+use super::choices::Space;
 use crate::rng::{Placement, Stream};
 use crate::vector::ParamTensor;
 use crate::{Error, as_text};

@@ -3,14 +3,14 @@
 use plotly::common::Position;
 
 use super::figure::{Figure, Look, Point};
-use super::{Combination, Data, Section};
+use super::{Variant, Data, Section};
 use crate::report::spread::Spread;
 
 /// With more points than these, names stand in the legend only.
 const LABELLED: usize = 12;
 
 /// A cost: the title of its axis, its unit, its value.
-type Cost = (&'static str, &'static str, fn(&Combination) -> Option<Spread>);
+type Cost = (&'static str, &'static str, fn(&Variant) -> Option<Spread>);
 const COSTS: [Cost; 2] =
     [("training time, seconds", "s", |own| own.seconds), ("peak memory, MiB", "MiB", |own| own.peak_memory)];
 

@@ -7,7 +7,8 @@ mod training;
 
 use serde::Serialize;
 
-use super::summary::{Combination, Summary};
+use super::summary::Summary;
+use super::variant::Variant;
 use crate::study::{Results, RunResult};
 
 /// A stretch of the report: charts, and what is missing for more of them.
@@ -46,7 +47,7 @@ struct Data<'a> {
 
 impl<'a> Data<'a> {
     /// The runs of a combination.
-    fn runs(&self, combination: &'a Combination) -> impl Iterator<Item = &'a RunResult> {
+    fn runs(&self, combination: &'a Variant) -> impl Iterator<Item = &'a RunResult> {
         let results = self.results;
         combination.members.iter().filter_map(move |run| results.runs.get(*run))
     }

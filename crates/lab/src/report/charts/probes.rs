@@ -2,7 +2,7 @@
 
 use super::figure::{Figure, Look, Point};
 use super::training::point;
-use super::{Chart, Combination, Data, Section};
+use super::{Chart, Variant, Data, Section};
 use crate::report::spread::averaged;
 use crate::train::{EpochRecord, ProbeRecord};
 
@@ -42,7 +42,7 @@ pub fn by_block(data: &Data<'_>) -> Section {
 /// Lines by block: which one, none for the network as a whole, and its points.
 type Lines = Vec<(Option<usize>, Vec<Point>)>;
 
-fn combination(data: &Data<'_>, index: usize, own: &Combination) -> Option<Chart> {
+fn combination(data: &Data<'_>, index: usize, own: &Variant) -> Option<Chart> {
     let parts = [
         (["step", "cosine of guess and target"], alignments(data, own)),
         (["epoch", "train loss of the head"], local_losses(data, own)),
@@ -62,7 +62,7 @@ fn combination(data: &Data<'_>, index: usize, own: &Combination) -> Option<Chart
     Some(figure.chart(format!("chart-blocks-{index}"), &own.name))
 }
 
-fn alignments(data: &Data<'_>, own: &Combination) -> Lines {
+fn alignments(data: &Data<'_>, own: &Variant) -> Lines {
     let probes = data.runs(own).flat_map(|run| &run.probes);
     let blocks = probes.flat_map(|probe| probe.blocks.iter().map(|block| block.block + 1)).max().unwrap_or(0);
     let line = |block: usize| {
@@ -77,7 +77,7 @@ fn alignments(data: &Data<'_>, own: &Combination) -> Lines {
     (0..blocks).map(line).filter(|(_, points)| !points.is_empty()).collect()
 }
 
-fn local_losses(data: &Data<'_>, own: &Combination) -> Lines {
+fn local_losses(data: &Data<'_>, own: &Variant) -> Lines {
     let depth = data.runs(own).flat_map(|run| &run.epochs).map(|epoch| epoch.train.len()).max().unwrap_or(0);
     let line = |block: usize| {
         let value = |epoch: &EpochRecord| Some((epoch.epoch, epoch.train.get(block)?.as_ref()?.loss));

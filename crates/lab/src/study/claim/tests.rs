@@ -2,7 +2,7 @@ use std::io::Write;
 use std::sync::mpsc::Receiver;
 
 use super::*;
-use foregrad::files::fault::{Fault, Injected, Operation, Plan, inject_into};
+use foregrad::files::fault::{Fault, Injected, Operation, Injection, inject_into};
 
 /// A heart that beats at once and one that never does.
 const LIVELY: Rhythm = Rhythm { beat: Duration::from_millis(1), ..SILENT };
@@ -13,7 +13,7 @@ fn folder() -> tempfile::TempDir {
 }
 
 fn failing(folder: &Path, kind: Operation, number: i32) -> Injected {
-    inject_into(kind, Plan { under: folder.into(), at: 0, fault: Fault::Error(number), lasting: true })
+    inject_into(kind, Injection { under: folder.into(), at: 0, fault: Fault::Error(number), lasting: true })
 }
 
 fn without_locks(folder: &Path) -> Injected {

@@ -128,14 +128,14 @@ fn a_second_axis_of_a_name_is_refused_with_its_line() {
 
 #[test]
 fn a_file_that_cannot_be_read_is_no_misspelt_name() {
-    use foregrad::files::fault::{Fault, Plan, inject};
+    use foregrad::files::fault::{Fault, Injection, inject};
     let dir = tempfile::tempdir().expect("a folder");
     let path = dir.path().join("study");
     let name = path.to_str().expect("text");
     assert!(Study::load(name).expect_err("no such file").to_string().contains("unknown study"));
     std::fs::write(&path, format!("\u{feff}{TEXT}").replace('\n', "\r\n")).expect("a file");
     assert_eq!(Study::load(name).expect("a study").name, "example");
-    let _away = inject(Plan { under: dir.path().into(), at: 0, fault: Fault::Error(libc::EACCES), lasting: true });
+    let _away = inject(Injection { under: dir.path().into(), at: 0, fault: Fault::Error(libc::EACCES), lasting: true });
     assert!(matches!(Study::load(name), Err(Error::Io { .. })));
 }
 

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use foregrad_lab::study::Planned;
+use foregrad_lab::study::PlannedRun;
 use indicatif::ProgressBar;
 
 use super::super::child::{CHECKPOINT, Message, Task};
@@ -17,7 +17,7 @@ use crate::process;
 
 /// A child at work; dropping it asks it to stop and waits for its checkpoint.
 pub struct Running<'a> {
-    pub planned: &'a Planned,
+    pub planned: &'a PlannedRun,
     child: Child,
     messages: Receiver<Message>,
     errors: Option<JoinHandle<String>>,
@@ -31,7 +31,7 @@ pub struct Running<'a> {
 
 impl<'a> Running<'a> {
     /// Starts a child; its output is read by threads, which end with it.
-    pub fn start(planned: &'a Planned, task: Task, bar: ProgressBar) -> Result<Self> {
+    pub fn start(planned: &'a PlannedRun, task: Task, bar: ProgressBar) -> Result<Self> {
         let mut child = process::start(&work::Task::Run(Box::new(task)))?;
         let (sender, messages) = channel();
         let lines = BufReader::new(child.stdout.take().context("a child without output")?).lines();

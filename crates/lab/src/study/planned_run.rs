@@ -9,7 +9,7 @@ pub(super) const LONGEST_NAME: usize = 255;
 
 /// One combination of a study's values with a seed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Planned {
+pub struct PlannedRun {
     /// The name of its folder: its values and seed.
     pub name: String,
     /// The axes' names with the values' names, in order.
@@ -18,7 +18,7 @@ pub struct Planned {
     pub config: RunConfig,
 }
 
-impl Planned {
+impl PlannedRun {
     /// Names a combination.
     pub(super) fn new(choices: Vec<(String, String)>, config: RunConfig) -> Self {
         let parts = choices.iter().map(|(_, name)| plain(name)).chain([format!("seed{}", config.seed)]);

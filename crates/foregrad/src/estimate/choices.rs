@@ -1,0 +1,96 @@
+//! The values that an estimator's settings can have.
+
+use crate::names;
+
+names! {
+    /// Where target and guess live. Source: Fournier et al. (2023), Spaces.
+    "space" pub enum Space {
+        /// In the parameters (equation 4).
+        Weight = "weight",
+        /// At the block's output (equation 5).
+        Activity = "activity",
+    }
+}
+
+names! {
+    /// What one scalar covers.
+    "granularity" pub enum Granularity {
+        /// Every parameter tensor (weight space; the paper's).
+        Tensor = "tensor",
+        /// All parameters of a block (weight space).
+        Block = "block",
+        /// All parameters of the network (weight space, global target).
+        Network = "network",
+        /// Every sample (activity space; the paper's).
+        Sample = "sample",
+        /// The mini-batch (activity space).
+        Batch = "batch",
+    }
+}
+
+names! {
+    /// How the scalars are measured.
+    "mode" pub enum Mode {
+        /// Directional derivatives by forward-mode differentiation.
+        Forward = "forward",
+        /// Inner products with the target by reverse mode: exact, for comparison.
+        Oracle = "oracle",
+        /// The exact target in less memory (exact guess, global target).
+        ///
+        /// Reverse mode that keeps each block's input only, and computes the rest of a block again on its way back: one more
+        /// forward pass. Source: Chen et al., *Training deep nets with sublinear memory cost* (2016).
+        Checkpointed = "checkpointed",
+    }
+}
+
+names! {
+    /// How several directions are combined.
+    "combination" pub enum Combination {
+        /// The mean of the single estimates.
+        Mean = "mean",
+        /// The orthogonal projection on their span.
+        Projection = "projection",
+    }
+}
+
+names! {
+    /// Where activity space takes a block's saved values from, once the scalars are known.
+    "memory" pub enum Memory {
+        /// Computed again from the block's input.
+        Recompute = "recompute",
+        /// Kept.
+        Keep = "keep",
+    }
+}
+
+names! {
+    /// Whether heads learn from their own loss.
+    "choice" pub enum TrainHeads {
+        /// Where a guess or a target uses them, except in ntk and fixed-ntk.
+        Auto = "auto",
+        /// Always.
+        Yes = "yes",
+        /// Never.
+        No = "no",
+    }
+}
+
+names! {
+    /// What the last block and the classifier learn from.
+    "choice" pub enum LastBlock {
+        /// Their exact gradient.
+        Exact = "exact",
+        /// An estimate as in every other block (random guesses, weight space).
+        Estimated = "estimated",
+    }
+}
+
+names! {
+    /// Whether tangents go through the batch statistics of batch norm.
+    "batch-norm tangent" pub enum StatisticsTangent {
+        /// Mean and variance move with the input, so the samples of a batch are coupled: the derivative.
+        Coupled = "coupled",
+        /// Mean and variance are held, so samples stay apart (activity space).
+        Detached = "detached",
+    }
+}
