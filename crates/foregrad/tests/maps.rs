@@ -9,7 +9,7 @@ use foregrad::check::count_maps;
 use foregrad::estimate::{self, EstimatorConfig, EstimatorState, Granularity, Horizon, LastBlock, Space};
 use foregrad::layers::{AnySaved, Cotangent, Layer, Phase, Sequential, Wanted};
 use foregrad::losses::Labels;
-use foregrad::models::{Evaluation, Head, HeadKind, HeadSaved, LossHead};
+use foregrad::models::{Evaluation, Head, HeadKind, HeadSaved, LossHead, Norm};
 use foregrad::rng::Stream;
 use foregrad::vector::ParamVector;
 
@@ -82,7 +82,7 @@ impl LossHead for Forbidden<'_> {
 }
 
 fn case() -> Case {
-    Case::new("resnet18-8b", Default::default(), Default::default(), HeadKind::Linear)
+    Case::new("resnet18-8b", Norm::Batch, Norm::Batch, HeadKind::Linear)
 }
 
 #[test]

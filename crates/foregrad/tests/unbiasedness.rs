@@ -164,7 +164,12 @@ fn as_many_projected_directions_as_dimensions_give_the_gradient() {
 
 #[test]
 fn mixing_over_all_signs_is_one_tangent_a_slot_for_any_baseline() {
-    let case = Case::new("mlp", Default::default(), Default::default(), foregrad::models::HeadKind::Linear);
+    let case = Case::new(
+        "mlp",
+        foregrad::models::Norm::Batch,
+        foregrad::models::Norm::Batch,
+        foregrad::models::HeadKind::Linear,
+    );
     let separate = EstimatorConfig { granularity: Some(Granularity::Block), ..Default::default() };
     let wanted = case.step(&separate).update;
     for baseline in [0.0, 0.7] {
@@ -188,7 +193,12 @@ fn mixing_over_all_signs_is_one_tangent_a_slot_for_any_baseline() {
 
 #[test]
 fn a_guess_that_is_the_target_reproduces_the_gradient() {
-    let case = Case::new("small-net", Default::default(), Default::default(), foregrad::models::HeadKind::Linear);
+    let case = Case::new(
+        "small-net",
+        foregrad::models::Norm::Batch,
+        foregrad::models::Norm::Batch,
+        foregrad::models::HeadKind::Linear,
+    );
     let gradient = case.gradient();
     let config = EstimatorConfig {
         guess_horizon: estimate::Horizon::GLOBAL,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use burn::tensor::{DType, Device};
 use foregrad::Result;
-use foregrad::files::fault::{Fault, Injected, Operation, Injection, inject};
+use foregrad::files::fault::{Fault, Injected, Injection, Operation, inject};
 use foregrad::rng::Placement;
 use foregrad_lab::report;
 use foregrad_lab::study::{Attempt, Ending, PlannedRun, Results, Row, Study, Terms, execute, prepare, run_folder};

@@ -10,7 +10,7 @@ use foregrad_lab::train::{Changes, Control, Outcome, RunConfig, RunFolder, Silen
 use runs::{checkpoints, cpu, run, tensors, tiny};
 #[test]
 fn a_folder_that_cannot_be_listed_is_not_taken_for_empty() {
-    use foregrad::files::fault::{Fault, Operation, Injection, inject};
+    use foregrad::files::fault::{Fault, Injection, Operation, inject};
     let dir = tempfile::tempdir().expect("a folder");
     let folder = dir.path().join("run");
     run(&tiny(), &folder);

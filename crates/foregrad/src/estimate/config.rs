@@ -1,8 +1,6 @@
 //! What an estimator is made of, and which combinations have a meaning.
 
-use super::choices::{
-    Combination, Granularity, LastBlock, Memory, Mode, Space, StatisticsTangent, TrainHeads,
-};
+use super::choices::{Combination, Granularity, LastBlock, Memory, Mode, Space, StatisticsTangent, TrainHeads};
 use super::guess::{Guess, Origin};
 use super::target::Horizon;
 use crate::layers::Phase;

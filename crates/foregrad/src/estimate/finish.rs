@@ -1,5 +1,6 @@
 //! From measured scalars to the update: guesses times coefficients, in activity space pulled back through the block.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use burn::tensor::Tensor;

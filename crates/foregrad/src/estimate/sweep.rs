@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
 
-use super::combine::Gram;
 use super::engine::{Directions, Engine};
 use super::finish::{Kept, totals};
 use super::guess::Origin;

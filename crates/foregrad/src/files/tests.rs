@@ -1,6 +1,6 @@
 use std::io::Write;
 
-use super::fault::{Fault, Injected, Operation, Injection, inject, inject_into};
+use super::fault::{Fault, Injected, Injection, Operation, inject, inject_into};
 use super::*;
 
 fn folder() -> tempfile::TempDir {

@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use tar::EntryType;
 
-use super::{gzip, places};
+use super::gzip;
 use crate::{Error, Result};
 use foregrad::files;
 

@@ -8,7 +8,6 @@ use std::path::Path;
 
 use flate2::bufread::ZlibDecoder;
 
-use super::places;
 use crate::Error;
 use foregrad::files;
 

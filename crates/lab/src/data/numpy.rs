@@ -7,8 +7,6 @@ use std::io::{Read, Seek};
 
 use zip::ZipArchive;
 
-use super::places;
-
 /// An array of whole numbers, row by row; errors are what was found instead of one.
 #[derive(Debug, PartialEq)]
 pub(super) struct Array<'a> {

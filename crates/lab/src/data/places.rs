@@ -46,7 +46,7 @@ pub(super) fn whole(path: &Path) -> Result<Vec<u8>> {
     match files::kind(path)? {
         Some(Kind::Folder) => Err(Error::bad_file(path, "a file", "a folder")),
         Some(Kind::File(bytes)) if bytes > super::LARGEST => {
-            Err(Error::bad_file(path, format!("at most {super::LARGEST} bytes"), bytes.to_string()))
+            Err(Error::bad_file(path, format!("at most {} bytes", super::LARGEST), bytes.to_string()))
         }
         _ => files::read(path),
     }

@@ -83,7 +83,7 @@ mod tests {
         std::fs::write(&path, &whole[..whole.len() / 2]).expect("a file");
         assert!(unpack(&path, "set", dir.path()).expect_err("damage").to_string().contains("damaged"));
         let mut header = tar::Header::new_gnu();
-        header.set_size(super::LARGEST + 1);
+        header.set_size(crate::data::LARGEST + 1);
         header.set_path("set/a").expect("a name");
         header.set_cksum();
         std::fs::write(&path, packed(header.as_bytes())).expect("an archive");

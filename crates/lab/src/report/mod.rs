@@ -20,9 +20,9 @@ mod rows;
 mod spread;
 mod summary;
 mod table;
-mod variant;
 #[cfg(test)]
 mod tests;
+mod variant;
 
 pub use latex::latex;
 pub use markdown::markdown;
@@ -32,8 +32,8 @@ pub use rows::{parquet_rows, rows};
 
 pub use spread::Spread;
 pub use summary::{Failure, Summary};
-pub use variant::{Reference, Variant};
 pub use table::{Cell, Column, Table};
+pub use variant::{Reference, Variant};
 
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,7 @@
 //! Every run as a line of values: comma-separated, or as a Parquet file.
 
-use super::last_scores;
 use super::field::Field;
+use super::last_scores;
 use super::parquet;
 use crate::study::{Ending, Machine, Results, RunResult};
 use crate::train::Score;

@@ -44,8 +44,6 @@ pub struct Failure {
     pub error: String,
 }
 
-
-
 impl Summary {
     /// Groups a study's runs.
     pub fn of(results: &Results) -> Self {

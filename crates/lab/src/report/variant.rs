@@ -3,7 +3,6 @@
 use serde::Serialize;
 
 use super::spread::Spread;
-use crate::study::Published;
 
 /// The runs of one combination, which differ in their seeds.
 #[derive(Debug, Clone, PartialEq, Serialize)]

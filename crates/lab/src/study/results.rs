@@ -120,7 +120,7 @@ pub fn run_folder(study: &Path, run: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use foregrad::files::fault::{Fault, Operation, Injection, inject_into};
+    use foregrad::files::fault::{Fault, Injection, Operation, inject_into};
 
     const TEXT: &str = "
 name = 's'

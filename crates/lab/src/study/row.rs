@@ -252,7 +252,8 @@ mod tests {
         use foregrad::files::fault::{Fault, Injection, inject};
         let dir = tempfile::tempdir().expect("a folder");
         assert_eq!(Row::read(dir.path()).expect("none"), None);
-        let _away = inject(Injection { under: dir.path().into(), at: 0, fault: Fault::Error(libc::EIO), lasting: true });
+        let _away =
+            inject(Injection { under: dir.path().into(), at: 0, fault: Fault::Error(libc::EIO), lasting: true });
         assert!(Row::read(dir.path()).is_err());
     }
 

@@ -211,7 +211,7 @@ fn refusals_end_at_once_and_busy_servers_are_asked_again() {
     assert_eq!(requests.len(), 1);
     let busy = Reply::new("503 Service Unavailable\r\ncontent-length: 0", b"");
     Place::new().succeeds(|_| vec![busy, Reply::whole(&content(), 100_000)]);
-    let endless = Reply::new(format!("200 OK\r\ncontent-length: {}", super::LARGEST + 1), b"x");
+    let endless = Reply::new(format!("200 OK\r\ncontent-length: {}", crate::data::LARGEST + 1), b"x");
     assert!(Place::new().fails(vec![endless]).0.contains("any data set has"));
 }
 

@@ -3,7 +3,7 @@
 use plotly::common::Position;
 
 use super::figure::{Figure, Look, Point};
-use super::{Variant, Data, Section};
+use super::{Data, Section, Variant};
 use crate::report::spread::Spread;
 
 /// With more points than these, names stand in the legend only.

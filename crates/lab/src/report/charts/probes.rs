@@ -2,7 +2,7 @@
 
 use super::figure::{Figure, Look, Point};
 use super::training::point;
-use super::{Chart, Variant, Data, Section};
+use super::{Chart, Data, Section, Variant};
 use crate::report::spread::averaged;
 use crate::train::{EpochRecord, ProbeRecord};
 

@@ -2,7 +2,7 @@ use std::io::Write;
 use std::sync::mpsc::Receiver;
 
 use super::*;
-use foregrad::files::fault::{Fault, Injected, Operation, Injection, inject_into};
+use foregrad::files::fault::{Fault, Injected, Injection, Operation, inject_into};
 
 /// A heart that beats at once and one that never does.
 const LIVELY: Rhythm = Rhythm { beat: Duration::from_millis(1), ..SILENT };
