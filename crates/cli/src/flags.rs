@@ -220,8 +220,14 @@ pub fn in_flags(error: foregrad::Error) -> foregrad::Error {
     error.renamed(as_flag)
 }
 
+/// Settings of a download, which no run has.
+const OF_DOWNLOADS: [&str; 1] = ["mirror"];
+
 /// A setting as a flag, with a value if one is given; none if it has no flag.
 pub fn as_flag(place: &str, value: Option<&str>) -> Option<String> {
+    if OF_DOWNLOADS.contains(&place) {
+        return Some(format!("--{place}"));
+    }
     let setting = RunConfig::settings().into_iter().find(|setting| setting.place == place)?;
     let flag = setting.flag?;
     Some(match (setting.given, value) {

@@ -165,7 +165,7 @@ fn a_step_gives_names_that_another_implementation_can_compare() {
     let first = std::fs::read(dir.path().join("u.safetensors")).expect("an update");
     let file = safetensors::SafeTensors::deserialize(&first).expect("safetensors");
     for name in
-        ["update/layer1.0.conv1.weight", "guess/0/conv1.weight", "scalar/block.0", "loss/network", "update/fc.bias"]
+        ["update/layer1.0.conv1.weight", "guess/0/conv1.weight", "scalar/blocks.0", "loss/network", "update/fc.bias"]
     {
         assert!(file.tensor(name).is_ok(), "no {name} among {:?}", file.names());
     }

@@ -135,6 +135,6 @@ print(json.dumps({tag: [[e.step, e.value, e.wall_time] for e in events.Scalars(t
         let now = std::time::UNIX_EPOCH.elapsed().expect("a time").as_secs_f64();
         assert!((event[2].as_f64().expect("a time") - now).abs() < 3600.0, "the time is in seconds: {event}");
     }
-    let alignment = scalars["probe/block_0/guess_alignment"].as_array().expect("the probes");
+    let alignment = scalars["probe/blocks.0/guess_alignment"].as_array().expect("the probes");
     assert_eq!(alignment.len(), 4, "a probe every five of twenty steps");
 }

@@ -66,7 +66,7 @@ pub enum Error {
         what: String,
         /// The optimiser step, from 0.
         step: u64,
-        /// What to try.
+        /// What to try, with settings as in [`Error::Meaningless`].
         advice: String,
     },
     /// A part of the program that ended before its work was done.
@@ -121,9 +121,11 @@ impl Error {
                 let [reason, nearest] = [reason, nearest].map(|text| in_backticks(&text, &name));
                 Error::Meaningless { reason, nearest }
             }
+            Error::NotFinite { what, step, advice } => Error::NotFinite { what, step, advice: in_backticks(&advice, &name) },
             Error::UnknownName { kind: SETTING, name, nearest, available } => {
                 let available = available.split(", ").map(|text| place(text.into())).collect::<Vec<_>>().join(", ");
-                Error::UnknownName { kind: SETTING, name: place(name), nearest: nearest.map(place), available }
+                Error::NotFinite { what, step, advice } => Error::NotFinite { what, step, advice: in_backticks(&advice, &name) },
+            Error::UnknownName { kind: SETTING, name: place(name), nearest: nearest.map(place), available }
             }
             other => other,
         }

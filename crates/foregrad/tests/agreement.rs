@@ -136,7 +136,7 @@ fn all_samples_share_the_inner_products_of_a_span() {
         };
         let shared = step(StepInput { collect: estimate::Collect::Everything, ..case.input() });
         let apart = step(StepInput { given: Some(&shared.guesses), ..case.input() });
-        let signs = shared.guesses.get::<4>("0.block.0").expect("a direction").sum_dim(3).sum_dim(2).sum_dim(1);
+        let signs = shared.guesses.get::<4>("0.blocks.0").expect("a direction").sum_dim(3).sum_dim(2).sum_dim(1);
         let signs: Vec<f64> = signs.into_data().iter::<f64>().collect();
         assert!(signs.iter().any(|sum| *sum > 0.0) && signs.iter().any(|sum| *sum < 0.0), "signs differ: {signs:?}");
         let gap = relative(&shared.update, &apart.update);

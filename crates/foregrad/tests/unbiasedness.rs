@@ -119,7 +119,7 @@ fn rademacher_in_activity_space_is_unbiased() {
     for granularity in [Granularity::Batch, Granularity::Sample] {
         let guesses = (0..64).map(|pattern| {
             let mut given = ParamVector::default();
-            given.insert::<4>("0.block.0", double().tensor(signs(pattern, 6), [2, 3, 1, 1]));
+            given.insert::<4>("0.blocks.0", double().tensor(signs(pattern, 6), [2, 3, 1, 1]));
             given
         });
         let config = config("rademacher", Space::Activity, granularity);
@@ -173,7 +173,7 @@ fn mixing_over_all_signs_is_one_tangent_a_slot_for_any_baseline() {
     let separate = EstimatorConfig { granularity: Some(Granularity::Block), ..Default::default() };
     let wanted = case.step(&separate).update;
     for baseline in [0.0, 0.7] {
-        let names = ["block.0", "block.1"];
+        let names = ["blocks.0", "blocks.1"];
         let state = EstimatorState { baselines: names.map(|name| (name.to_string(), baseline)).into() };
         // Two slots have four sign patterns; steps are tried until each has been seen once.
         let mut seen = std::collections::BTreeMap::new();

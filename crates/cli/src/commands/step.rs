@@ -28,9 +28,9 @@ enum Dtype {
 #[derive(Args)]
 #[command(after_help = "Names in the output:
   update/PATH          the gradient estimate of the mean loss, without weight decay
-  guess/D/PATH         the guess of direction D in weight space; guess/D/block.J in activity space
+  guess/D/PATH         the guess of direction D in weight space; guess/D/blocks.J in activity space
   scalar/SLOT          <target, guess>, [directions, samples] or [directions, 1]
-  loss/head.J, loss/network
+  loss/heads.J, loss/network
 
 Example:
   foregrad init --model resnet18-8b --out w.safetensors
@@ -139,7 +139,7 @@ fn named(output: &StepOutput, placement: &Placement) -> ParamVector {
     let last = output.evaluations.len() - 1;
     for (block, evaluation) in output.evaluations.iter().enumerate() {
         if let Some(evaluation) = evaluation {
-            let name = if block == last { "loss/network".into() } else { format!("loss/head.{block}") };
+            let name = if block == last { "loss/network".into() } else { format!("loss/heads.{block}") };
             named.insert::<1>(name, placement.tensor(vec![evaluation.loss], [1]));
         }
     }

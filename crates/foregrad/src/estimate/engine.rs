@@ -252,7 +252,7 @@ impl<'a> Engine<'a> {
         let at = |direction: usize| given.scoped(&direction.to_string());
         let directions = match self.config.space {
             Space::Activity => {
-                let name = format!("block.{block}");
+                let name = format!("blocks.{block}");
                 let tensors: Option<_> = (0..self.config.directions).map(|d| at(d).get::<4>(&name)).collect();
                 Directions::Activity(tensors?)
             }

@@ -55,7 +55,7 @@ fn slots(config: &EstimatorConfig, view: &View<'_>, input: &StepInput<'_>) -> BT
             let slot = |block: usize| {
                 x = view.blocks[block].forward(x.clone(), Phase::Eval).0;
                 let [_, channels, height, width] = x.dims();
-                (format!("block.{block}"), (block, vec![samples, channels, height, width]))
+                (format!("blocks.{block}"), (block, vec![samples, channels, height, width]))
             };
             (0..estimated).map(slot).collect()
         }

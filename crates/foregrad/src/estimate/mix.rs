@@ -25,9 +25,16 @@ pub struct MixedSlot {
 impl MixedSlot {
     /// A slot with its signs drawn from a step's stream.
     pub fn new(name: String, stream: Stream, tangents: usize, width: usize) -> Self {
-        let stream = stream.named(&name);
+        let stream = stream.named(&stream_name(&name));
         Self { signs: (0..tangents).map(|tangent| stream.at(tangent as u64).signs(width)).collect(), name }
     }
+}
+
+/// The name of a slot's stream: its own, but a block's is `block.J`, as it was when the first runs were recorded; another name would
+/// change their draws.
+fn stream_name(slot: &str) -> String {
+    let block = slot.strip_prefix("blocks.").filter(|block| block.parse::<usize>().is_ok());
+    block.map_or_else(|| slot.to_string(), |block| format!("block.{block}"))
 }
 
 /// The stream of a step's signs.

@@ -85,7 +85,7 @@ pub struct StepInput<'a> {
     pub step: u64,
     /// The optimiser's momentum buffer, for the guess `momentum`.
     pub momentum: Option<&'a ParamVector>,
-    /// Guesses to use instead of the estimator's own: `D.PATH` in weight space, `D.block.J` in activity space. Of a block that
+    /// Guesses to use instead of the estimator's own: `D.PATH` in weight space, `D.blocks.J` in activity space. Of a block that
     /// has none the estimator's own are used; of one that has some, a tensor that is missing counts as zero.
     pub given: Option<&'a ParamVector>,
     /// What the output holds of the guesses used, and in reverse mode of the targets.
@@ -117,7 +117,7 @@ pub struct EstimatorState {
 /// The scalars of one slot.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scalars {
-    /// The slot: a tensor's path, `block.J`, or `network`.
+    /// The slot: a tensor's path, `blocks.J`, or `network`.
     pub slot: String,
     /// One value a direction, each one value a sample (granularity `sample`) or a single one: `<target, guess>`.
     pub values: Vec<Vec<f64>>,
@@ -136,9 +136,9 @@ pub struct StepOutput {
     pub scalars: Vec<Scalars>,
     /// Slots whose guess was zero.
     pub zero_guesses: usize,
-    /// The guesses used, as far as they were asked for: `D.PATH`, or `D.block.J` in activity space.
+    /// The guesses used, as far as they were asked for: `D.PATH`, or `D.blocks.J` in activity space.
     pub guesses: ParamVector,
-    /// The targets, if they were asked for in reverse mode: by path, and `block.J` in activity space.
+    /// The targets, if they were asked for in reverse mode: by path, and `blocks.J` in activity space.
     pub targets: ParamVector,
     /// What the next step needs.
     pub state: EstimatorState,

@@ -135,7 +135,7 @@ impl<'a> Oracle<'a> {
         }
         if self.is_exact() {
             let norm = target.theta_bar.norm();
-            self.engine.record(&format!("block.{block}"), vec![vec![norm]]);
+            self.engine.record(&format!("blocks.{block}"), vec![vec![norm]]);
             let update = self.engine.view.globalised(block, target.theta_bar);
             return self.engine.output.update.extend(update);
         }
@@ -194,7 +194,7 @@ impl<'a> Oracle<'a> {
         let view = self.engine.view;
         self.engine.output.targets.extend(view.globalised(block, target.theta_bar.clone()));
         if let (Space::Activity, Some(y_bar)) = (self.engine.config.space, &target.y_bar) {
-            self.engine.output.targets.insert(format!("block.{block}"), y_bar.clone());
+            self.engine.output.targets.insert(format!("blocks.{block}"), y_bar.clone());
         }
     }
 

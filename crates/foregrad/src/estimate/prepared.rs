@@ -17,7 +17,7 @@ use crate::vector::ParamVector;
 /// What one scalar a direction (or one a direction and sample) covers, within one block.
 #[derive(Debug, Clone)]
 pub struct Slot {
-    /// The slot's name: a tensor's path, `block.J`, `classifier` or `network`.
+    /// The slot's name: a tensor's path, `blocks.J`, `classifier` or `network`.
     pub name: String,
     /// The tensor's path within the block, or all of the block.
     pub path: Option<String>,
@@ -81,7 +81,7 @@ impl<'a> Engine<'a> {
                 self.view.parameters(block).paths().map(slot).collect()
             }
             _ if block == self.plan.depth => whole("classifier".into()),
-            _ => whole(format!("block.{block}")),
+            _ => whole(format!("blocks.{block}")),
         }
     }
 
@@ -99,7 +99,7 @@ impl<'a> Engine<'a> {
                 .for_each(|(direction, vector)| add(direction, view.globalised(block, vector.clone()))),
             Directions::Activity(tensors) => tensors.iter().take(kept).enumerate().for_each(|(direction, tensor)| {
                 let mut vector = ParamVector::default();
-                vector.insert(format!("block.{block}"), tensor.clone());
+                vector.insert(format!("blocks.{block}"), tensor.clone());
                 add(direction, vector);
             }),
         }

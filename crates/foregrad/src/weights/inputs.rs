@@ -112,7 +112,11 @@ pub fn read_guesses(path: &Path, bytes: &[u8], placement: &Placement) -> Result<
     let mut guesses = ParamVector::default();
     for (name, entry) in tensors.iter() {
         match name.strip_prefix("guess/").and_then(|rest| rest.split_once('/')) {
-            Some((direction, inner)) => guesses.insert_entry(format!("{direction}.{inner}"), entry.clone()),
+            Some((direction, inner)) => {
+                // Older files call the output of a block `block.J`.
+                let inner = inner.strip_prefix("block.").map_or(inner.into(), |block| format!("blocks.{block}"));
+                guesses.insert_entry(format!("{direction}.{inner}"), entry.clone());
+            }
             // What a step writes beside its guesses.
             None if ["update/", "scalar/", "loss/"].iter().any(|beside| name.starts_with(beside)) => {}
             None => return Err(Error::bad_file(path, "tensors named guess/D/PATH", format!("`{name}`"))),

@@ -62,13 +62,13 @@ impl Batches {
     /// A size of 0; in shuffled order a batch larger than the data set.
     pub fn new(set: Arc<Dataset>, options: BatchOptions) -> Result<Self> {
         if options.size == 0 {
-            return Err(Error::out_of_range("--batch", 0, "at least 1 image"));
+            return Err(Error::out_of_range("batch", 0, "at least 1 image"));
         }
         let total = match options.order {
             Order::InOrder => set.len().div_ceil(options.size),
             Order::Shuffled { .. } if options.size > set.len() => {
                 let expected = format!("at most the {} training images", set.len());
-                return Err(Error::out_of_range("--batch", options.size, expected));
+                return Err(Error::out_of_range("batch", options.size, expected));
             }
             Order::Shuffled { .. } => set.len() / options.size,
         };

@@ -62,7 +62,7 @@ pub fn download(
 fn obtain(source: &Source, dir: &Path, options: &DownloadOptions, progress: &mut Progress) -> Result<Downloaded> {
     let base = match &options.mirror {
         Some(mirror) if !mirror.starts_with("http://") && !mirror.starts_with("https://") => {
-            return Err(Error::out_of_range("--mirror", mirror, "an address that begins with https:// or http://"));
+            return Err(Error::out_of_range("mirror", mirror, "an address that begins with https:// or http://"));
         }
         Some(mirror) => format!("{}/", mirror.trim_end_matches('/')),
         None if source.kind == Kind::Account => {
@@ -140,7 +140,7 @@ mod tests {
         let Ok(Downloaded::ByHand(by_hand)) = outcome("imagenet32") else { panic!("no account is needed") };
         assert_eq!((by_hand.files.len(), by_hand.dir), (11, dir.path().join("imagenet32")));
         let options = DownloadOptions { mirror: Some("ftp://x".into()), ..options(dir.path()) };
-        assert!(download("mnist", &options, &mut |_| {}).expect_err("no address").to_string().contains("--mirror"));
+        assert!(download("mnist", &options, &mut |_| {}).expect_err("no address").to_string().contains("mirror"));
     }
 
     #[test]

@@ -139,14 +139,14 @@ impl LoadOptions {
     /// An unknown data set, limits outside their ranges.
     pub fn validate(&self, dataset: &str) -> Result<()> {
         let most = if entry(dataset)?.source.is_none() { MOST_GENERATED } else { usize::MAX };
-        for (flag, limit) in [("--train-limit", self.train_limit), ("--test-limit", self.test_limit)] {
+        for (setting, limit) in [("data.train-limit", self.train_limit), ("data.test-limit", self.test_limit)] {
             let Some(limit) = limit else { continue };
             if limit == 0 {
-                return Err(Error::out_of_range(flag, 0, "at least 1 image"));
+                return Err(Error::out_of_range(setting, 0, "at least 1 image"));
             }
             if limit > most {
                 let expected = format!("at most {most} images of `{dataset}`, which are generated");
-                return Err(Error::out_of_range(flag, limit, expected));
+                return Err(Error::out_of_range(setting, limit, expected));
             }
         }
         Ok(())
@@ -170,7 +170,7 @@ impl LoadOptions {
     /// The data set's own folder inside the one that was given, if there is one, else that one (or archive) itself.
     fn dir(&self, dataset: &str) -> Result<PathBuf> {
         let dir = self.dir.as_deref().ok_or_else(|| {
-            Error::out_of_range("--data-dir", "missing", format!("the folder that holds the files of `{dataset}`"))
+            Error::out_of_range("data.dir", "missing", format!("the folder that holds the files of `{dataset}`"))
         })?;
         let own = dir.join(dataset);
         Ok(if places::is_folder(&own)? { own } else { dir.to_path_buf() })
@@ -305,7 +305,7 @@ pub fn load(name: &str, options: &LoadOptions) -> Result<Splits> {
     let test = test.truncated(options.test_limit.unwrap_or(usize::MAX));
     if options.validation >= train.len() {
         let expected = format!("fewer than the {} training images", train.len());
-        return Err(Error::out_of_range("--validation", options.validation, expected));
+        return Err(Error::out_of_range("data.validation", options.validation, expected));
     }
     let order = Stream::new(options.seed, "validation").permutation(train.len());
     let (held, kept) = order.split_at(options.validation);
@@ -350,7 +350,7 @@ mod tests {
     #[test]
     fn files_need_a_folder_and_one_of_the_sets_own_name_comes_first() {
         let error = load("cifar10", &LoadOptions::default()).expect_err("no folder").to_string();
-        assert!(error.contains("--data-dir"), "{error}");
+        assert!(error.contains("data.dir"), "{error}");
         let dir = tempfile::tempdir().expect("a folder");
         let options = LoadOptions { dir: Some(dir.path().to_path_buf()), ..Default::default() };
         assert_eq!(options.dir("mnist").expect("a folder"), dir.path());

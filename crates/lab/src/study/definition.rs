@@ -363,5 +363,6 @@ fn merge(settings: &mut Table, changes: &Table) {
     }
 }
 
+mod located;
 #[cfg(test)]
 mod tests;

@@ -70,7 +70,10 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// Mixing's state.
     pub fn estimator_state(&self) -> EstimatorState {
-        EstimatorState { baselines: self.position.baselines.clone() }
+        // Older checkpoints call the slot of a block `block.J`.
+        let slot = |name: &String| name.strip_prefix("block.").map_or(name.clone(), |block| format!("blocks.{block}"));
+        let baselines = self.position.baselines.iter().map(|(name, mean)| (slot(name), *mean)).collect();
+        EstimatorState { baselines }
     }
 
     /// Writes the checkpoint, whole or not at all.

@@ -50,7 +50,7 @@ impl Events {
         for (set, scores) in sets {
             let last = scores.len().saturating_sub(1);
             for (block, score) in scores.iter().enumerate() {
-                let place = if block == last { "network".to_string() } else { format!("head_{block}") };
+                let place = if block == last { "network".to_string() } else { format!("heads.{block}") };
                 self.score(&format!("{set}/{place}"), record.step, score)?;
             }
         }
@@ -66,7 +66,7 @@ impl Events {
                 ("deviation", block.deviation),
             ];
             for (name, value) in values.into_iter().filter_map(|(name, value)| Some((name, value?))) {
-                self.scalar(&format!("probe/block_{}/{name}", block.block), record.step, value)?;
+                self.scalar(&format!("probe/blocks.{}/{name}", block.block), record.step, value)?;
             }
         }
         self.flush()

@@ -114,7 +114,7 @@ fn measure(
             (cosine(&guess, &target), (!guess.is_empty()).then(|| guess.norm()))
         }
         Space::Activity => {
-            let name = format!("block.{block}");
+            let name = format!("blocks.{block}");
             let only = guess.filtered(|path| path == name);
             let pair = guess.get::<4>(&name).zip(exact.targets.get::<4>(&name));
             (pair.and_then(|(guess, target)| sample_cosine(&guess, &target)), (!only.is_empty()).then(|| only.norm()))
@@ -129,7 +129,7 @@ fn measure(
         estimate_norm: estimate.norm(),
         deviation: ratio(difference, part(&oracle.update).norm()),
         scalar_deviation: scalar_deviation([forward, oracle], |slot| {
-            slot == format!("block.{block}") || own.entry(slot).is_some()
+            slot == format!("blocks.{block}") || own.entry(slot).is_some()
         }),
     }
 }

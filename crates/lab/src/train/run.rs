@@ -80,7 +80,7 @@ impl Trainer {
         config.data.dir = changes.data_dir.clone().or(config.data.dir);
         if config.epochs < checkpoint.position.epoch {
             let expected = format!("at least the {} epochs that are done", checkpoint.position.epoch);
-            return Err(Error::out_of_range("--epochs", config.epochs, expected));
+            return Err(Error::out_of_range("epochs", config.epochs, expected));
         }
         let (mut network, data, plan) = prepare(&config, &placement)?;
         weights::assign(&mut network, &checkpoint.state, from.unwrap_or(folder))?;
@@ -236,7 +236,7 @@ impl Trainer {
             Ok(None) => "no checkpoint was written yet".to_string(),
             Err(error) => format!("its checkpoints cannot be listed: {error}"),
         };
-        let advice = format!("try a lower --lr, or --clip 1; {kept}");
+        let advice = format!("try a lower `optimizer.rate`, or `optimizer.clip = 1`; {kept}");
         Err(Error::NotFinite { what: what.into(), step: self.position.step, advice })
     }
 
@@ -332,7 +332,7 @@ pub fn network_for(config: &RunConfig, splits: &Splits, placement: &Placement) -
     config.validate()?;
     if config.batch > splits.train.len() {
         let expected = format!("at most the {} training images", splits.train.len());
-        return Err(Error::out_of_range("--batch", config.batch, expected));
+        return Err(Error::out_of_range("batch", config.batch, expected));
     }
     let classes = splits.train.classes.len();
     let network = config.model.init(splits.train.shape, classes, config.seed, placement)?;

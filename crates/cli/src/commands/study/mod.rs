@@ -128,7 +128,7 @@ pub fn run(arguments: Arguments) -> Result<Exit> {
     if arguments.list {
         return estimate::list(&arguments, &runs);
     }
-    can_exist(&arguments, &out, &runs)?;
+    can_exist(&arguments, &study, &out, &runs)?;
     prepare(&out, &study)?;
     let unfinished = unfinished(&arguments, &out, &runs)?;
     let ending = pool::run_all(&arguments, &out, &runs, &unfinished)?;
@@ -136,7 +136,7 @@ pub fn run(arguments: Arguments) -> Result<Exit> {
 }
 
 /// Refuses what can be told without the images, before a folder is made for it.
-fn can_exist(arguments: &Arguments, out: &Path, runs: &[PlannedRun]) -> Result<()> {
+fn can_exist(arguments: &Arguments, study: &Study, out: &Path, runs: &[PlannedRun]) -> Result<()> {
     place::for_folder("--out", out)?;
     device::set_threads(arguments.threads()?)?;
     for run in runs {
@@ -145,7 +145,7 @@ fn can_exist(arguments: &Arguments, out: &Path, runs: &[PlannedRun]) -> Result<(
         }
         let config = &run.config;
         let checked = || -> Result<()> {
-            config.validate()?;
+            config.validate().map_err(|error| study.located(run, error))?;
             config.data.load_options(config.seed).find(&config.data.dataset)?;
             device::placement(&config.device, burn::tensor::DType::F32)?;
             Ok(())
@@ -192,7 +192,7 @@ fn verify(study: &Study, runs: &[PlannedRun]) -> Result<Exit> {
         let checked = (|| -> Result<()> {
             let is_loaded = loaded.as_ref().is_some_and(|(data, seed, _)| *data == config.data && *seed == config.seed);
             if !is_loaded {
-                config.validate()?;
+                config.validate().map_err(|error| study.located(run, error))?;
                 let splits = data::load(&config.data.dataset, &config.data.load_options(config.seed))?;
                 loaded = Some((config.data.clone(), config.seed, splits));
             }
