@@ -65,6 +65,10 @@ enum Command {
     Init(Box<commands::init::Arguments>),
     /// List, verify and preview data sets
     Data(Box<commands::data::Arguments>),
+    /// Write completions for a shell
+    Completions(Box<commands::shell::CompletionsArguments>),
+    /// Write a page of the manual
+    Man(Box<commands::shell::ManArguments>),
     /// One piece of work of a parent process
     #[command(name = commands::work::NAME, hide = true)]
     Work,
@@ -114,6 +118,8 @@ fn main() -> ExitCode {
         Command::Step(arguments) => commands::step::run(*arguments),
         Command::Init(arguments) => commands::init::run(*arguments),
         Command::Data(arguments) => commands::data::run(*arguments),
+        Command::Completions(arguments) => commands::shell::completions(*arguments),
+        Command::Man(arguments) => commands::shell::man(*arguments),
         Command::Work => commands::work::run(),
     };
     match ending {

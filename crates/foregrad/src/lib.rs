@@ -1,5 +1,4 @@
-//! Foregrad trains neural networks with **forward gradients**: the gradient of a network is known only through directional
-//! derivatives, taken along *guessed* directions by forward-mode differentiation.
+#![doc = include_str!("../README.md")]
 //!
 //! # Glossary
 //! | word | meaning |

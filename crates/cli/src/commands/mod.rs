@@ -7,6 +7,7 @@ pub mod eval;
 pub mod init;
 pub mod methods;
 pub mod report;
+pub mod shell;
 pub mod step;
 pub mod study;
 pub mod train;
