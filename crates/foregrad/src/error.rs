@@ -121,11 +121,12 @@ impl Error {
                 let [reason, nearest] = [reason, nearest].map(|text| in_backticks(&text, &name));
                 Error::Meaningless { reason, nearest }
             }
-            Error::NotFinite { what, step, advice } => Error::NotFinite { what, step, advice: in_backticks(&advice, &name) },
+            Error::NotFinite { what, step, advice } => {
+                Error::NotFinite { what, step, advice: in_backticks(&advice, &name) }
+            }
             Error::UnknownName { kind: SETTING, name, nearest, available } => {
                 let available = available.split(", ").map(|text| place(text.into())).collect::<Vec<_>>().join(", ");
-                Error::NotFinite { what, step, advice } => Error::NotFinite { what, step, advice: in_backticks(&advice, &name) },
-            Error::UnknownName { kind: SETTING, name: place(name), nearest: nearest.map(place), available }
+                Error::UnknownName { kind: SETTING, name: place(name), nearest: nearest.map(place), available }
             }
             other => other,
         }

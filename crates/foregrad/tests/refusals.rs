@@ -89,9 +89,9 @@ fn numbers_of_tangents_that_no_memory_holds_are_refused() {
                 directions: usize::MAX,
                 ..Default::default()
             },
-            "--directions",
+            "estimator.directions",
         ),
-        (EstimatorConfig { mix: Some(usize::MAX), ..Default::default() }, "--mix"),
+        (EstimatorConfig { mix: Some(usize::MAX), ..Default::default() }, "estimator.mix"),
     ] {
         let error = config.validate(6).expect_err(flag).to_string();
         assert!(error.starts_with(&format!("{flag} is {}", usize::MAX)), "{error}");
@@ -102,7 +102,7 @@ fn numbers_of_tangents_that_no_memory_holds_are_refused() {
 fn detached_statistics_are_refused_in_weight_space() {
     let detached = EstimatorConfig { batch_norm_tangent: StatisticsTangent::Detached, ..Default::default() };
     let error = detached.validate(6).expect_err("samples are not kept apart in weight space");
-    assert!(matches!(error, Error::Meaningless { .. }) && error.to_string().contains("--space activity"), "{error}");
+    assert!(matches!(error, Error::Meaningless { .. }) && error.to_string().contains("estimator.space = activity"), "{error}");
     EstimatorConfig { space: Space::Activity, ..detached }.validate(6).expect("a meaning");
 }
 

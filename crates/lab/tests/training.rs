@@ -181,7 +181,7 @@ fn a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint() {
     let mut trainer = Trainer::start(&config, cpu(), &folder, false).expect("a run");
     let error = trainer.run(&Control::default(), &mut Silent).expect_err("it diverges");
     assert!(matches!(error, Error::NotFinite { .. }) && !error.is_usage(), "{error}");
-    assert!(error.to_string().contains("--lr"), "{error}");
+    assert!(error.to_string().contains("optimizer.rate"), "{error}");
 }
 
 #[test]

@@ -10,7 +10,8 @@ impl Study {
     /// A run's error with the line of the study that asks for the setting it is about; other errors stay as they are.
     pub fn located(&self, run: &PlannedRun, error: Error) -> Error {
         let settings = error.settings();
-        let place = settings.iter().find_map(|setting| self.place_of_choice(run, setting).or(self.place_in_base(setting)));
+        let place =
+            settings.iter().find_map(|setting| self.place_of_choice(run, setting).or(self.place_in_base(setting)));
         match place {
             Some(place) => self.wrong(place, "settings that a run can have", error.to_string()),
             None => error,
@@ -22,7 +23,10 @@ impl Study {
         run.choices.iter().rev().find_map(|(axis, name)| {
             let axis = self.axes.iter().find(|other| other.name == *axis)?;
             let choices = self.choices(axis).ok()?;
-            choices.into_iter().find(|choice| choice.name == *name && sets(&choice.settings, setting)).map(|own| own.place)
+            choices
+                .into_iter()
+                .find(|choice| choice.name == *name && sets(&choice.settings, setting))
+                .map(|own| own.place)
         })
     }
 
