@@ -119,3 +119,16 @@ impl Observer for Progress {
         ));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::IsTerminal;
+
+    use super::*;
+
+    #[test]
+    fn lines_stand_in_for_a_bar_that_nobody_sees() {
+        let has_lines = |quiet| Progress::new(quiet, false).expect("a thread").lines.is_some();
+        assert_eq!([has_lines(false), has_lines(true)], [!std::io::stderr().is_terminal(), false]);
+    }
+}

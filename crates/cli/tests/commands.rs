@@ -156,6 +156,31 @@ fn lists_previews_and_help_are_there() {
 }
 
 #[test]
+fn verify_says_what_it_checked_and_what_it_did_not() {
+    let dir = dir();
+    let image = [[0, 0, 8, 3], [0, 0, 0, 1], [0, 0, 0, 1], [0, 0, 0, 1], [7, 0, 0, 0]].concat();
+    let label = [[0, 0, 8, 1], [0, 0, 0, 1], [3, 0, 0, 0]].concat();
+    for part in ["train", "t10k"] {
+        std::fs::write(dir.path().join(format!("{part}-images-idx3-ubyte")), &image[..17]).expect("a file");
+        std::fs::write(dir.path().join(format!("{part}-labels-idx1-ubyte")), &label[..9]).expect("a file");
+    }
+    let verify = |code: i32| {
+        let output = foregrad(dir.path(), "data verify --dataset mnist --data-dir .");
+        let [table, text] = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).to_string());
+        assert_eq!(output.status.code(), Some(code), "{text}");
+        (table, text)
+    };
+    let (table, text) = verify(0);
+    assert_eq!(table.matches("no published digest, decoded").count(), 4, "{table}");
+    assert!(text.contains("every image and label was decoded; of 4 no digest is published"), "said: `{text}`");
+    assert!(text.contains("other files beside them were not looked at"), "{text}");
+    std::fs::remove_file(dir.path().join("t10k-labels-idx1-ubyte")).expect("a file");
+    let (table, text) = verify(1);
+    assert!(table.contains("missing") && table.matches(", not decoded").count() == 3, "{table}");
+    assert!(text.contains("nothing was decoded, because files are missing"), "{text}");
+}
+
+#[test]
 fn a_step_gives_names_that_another_implementation_can_compare() {
     let dir = dir();
     succeeds(dir.path(), "init --model resnet18-8b --width 0.05 --image 1x9x9 --classes 3 --out w.safetensors");

@@ -37,6 +37,28 @@ fn missing(what: &str) {
     writeln!(std::io::stderr(), "NOT TESTED: {what}").expect("a place for remarks");
 }
 
+/// In a process of its own, whose environment is its own.
+#[test]
+fn a_missing_reader_is_a_remark_and_in_ci_a_failure() {
+    if std::env::var_os("WITHOUT_READER").is_some() {
+        return missing("no reader");
+    }
+    let tried = |ci: &str| {
+        let mut command = Command::new(std::env::current_exe().expect("this program"));
+        command.args(["--exact", "a_missing_reader_is_a_remark_and_in_ci_a_failure"]);
+        let output = command.env("WITHOUT_READER", "yes").env("CI", ci).output().expect("a process");
+        (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).to_string())
+    };
+    for (ci, passes, remark) in [
+        ("", true, "NOT TESTED: no reader"),
+        ("false", true, "NOT TESTED: no reader"),
+        ("true", false, "in CI every reader must be there: no reader"),
+    ] {
+        let (passed, told) = tried(ci);
+        assert!(passed == passes && told.contains(remark), "CI={ci}: {told}");
+    }
+}
+
 /// Runs the study and writes its report; gives the study's folder.
 fn study(dir: &Path) -> PathBuf {
     std::fs::write(dir.join("shown.toml"), STUDY).expect("a file");

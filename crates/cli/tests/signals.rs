@@ -59,6 +59,20 @@ fn every_request_to_leave_leaves_with_a_checkpoint_and_repeats_change_nothing() 
     }
 }
 
+/// What is said can be pasted into a shell, whatever the folder's name.
+#[test]
+fn a_run_that_is_stopped_tells_its_folder_in_quotes() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut command = command(dir.path(), &format!("train {ENDLESS}"));
+    let mut child = command.args(["--out", "it's a run"]).spawn().expect("the binary runs");
+    let probes = dir.path().join("it's a run/probes.jsonl");
+    wait_for(&mut child, || std::fs::metadata(&probes).is_ok_and(|file| file.len() > 0));
+    kill("-TERM", &child);
+    let output = child.wait_with_output().expect("an end");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains(r#"`--resume --out "it's a run"`"#), "{text}");
+}
+
 #[test]
 fn a_warning_writes_a_checkpoint_and_the_run_goes_on() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -101,6 +115,8 @@ fn an_evaluation_is_left_and_done_again() {
     let mut child = command(dir.path(), slow).spawn().expect("the binary runs");
     // The checkpoint of the epoch's only step is written right before the scores.
     wait_for(&mut child, || dir.path().join("run").exists() && !checkpoints(dir.path()).is_empty());
+    // It is seen before its folder is synced: without a moment more the stop would be answered before the scores begin.
+    std::thread::sleep(Duration::from_millis(500));
     kill("-TERM", &child);
     has_left(child, dir.path());
     let metrics = dir.path().join("run/metrics.jsonl");

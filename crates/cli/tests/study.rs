@@ -340,6 +340,38 @@ fn a_run_is_held_by_one_process_at_a_time_and_killed_ones_hold_nothing() {
     second.wait().expect("an end");
 }
 
+/// A run that another process has taken over, as far as its folder tells: a claim of a higher number.
+#[cfg(unix)]
+#[test]
+fn a_run_that_is_lost_ends_soon_and_is_no_success() {
+    use std::io::{BufRead, BufReader};
+    let dir = long();
+    let run = |out: &str| dir.path().join(out).join("runs").join("local-seed0");
+    let mut one = command(dir.path(), "--out one --one local-seed0 --threads 1");
+    let mut one = one.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the binary runs");
+    let mut study = command(dir.path(), "--out whole --shard 0/2 --threads 1");
+    let mut study = study.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary runs");
+    for out in ["one", "whole"] {
+        wait_for(&run(out), "metrics", ".jsonl");
+        std::fs::write(run(out).join("claim-9.json"), "another's").expect("a file");
+    }
+    let is_over = |one: &mut Child| one.try_wait().expect("a process").is_some();
+    let patience = std::time::Instant::now() + Duration::from_secs(60);
+    while !is_over(&mut one) && std::time::Instant::now() < patience {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let has_ended = is_over(&mut one);
+    // One that goes on is asked to stop by its standard input's end.
+    let output = one.wait_with_output().expect("an end");
+    assert!(has_ended, "it trains on in a folder that is another's");
+    let told = String::from_utf8_lossy(&output.stdout).to_string();
+    assert!(output.status.code() == Some(1) && told.contains("took it over"), "{}: {told}", output.status);
+    let mut lines = BufReader::new(study.stderr.take().expect("messages")).lines().map_while(Result::ok);
+    let told = lines.any(|line| line.contains("local-seed0: this process has lost the run"));
+    signal("-TERM", &study.id().to_string());
+    assert_eq!((told, study.wait().expect("an end").code()), (true, Some(130)), "the study waits for its run");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_folder_whose_name_is_no_text_will_do() {

@@ -92,6 +92,16 @@ fn checkpoints_by_steps_are_gone_on_from_inside_an_epoch() {
     }
 }
 
+/// Minutes so short that they have passed whenever the run looks.
+#[test]
+fn checkpoints_by_minutes_are_written_wherever_the_run_can_be_gone_on_from() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let config = RunConfig { checkpoint_every: 0, checkpoint_minutes: 1e-9, keep_checkpoints: 20, ..tiny() };
+    run(&config, dir.path());
+    let names = (0..=10).map(|step| dir.path().join(format!("checkpoint-{step:08}.safetensors")));
+    assert_eq!(checkpoints(dir.path()), names.collect::<Vec<_>>(), "one before every step, and the last");
+}
+
 #[test]
 fn a_checkpoint_that_is_asked_for_is_written_and_the_run_goes_on() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -127,6 +137,42 @@ fn a_step_and_an_evaluation_end_at_the_block_at_which_they_are_asked_to() {
         let stepped = foregrad::estimate::step(&estimator, &network, &input, &Default::default());
         assert!(matches!(stepped, Err(Error::Stopped)), "{mode:?}");
     }
+}
+
+/// Asks for a checkpoint at an epoch's last step and at every one that is written: the second is written in the evaluation.
+struct StopInEvaluation<'a>(u64, usize, &'a Control);
+
+impl Observer for StopInEvaluation<'_> {
+    fn step(&mut self, report: &StepReport) {
+        if report.steps[0] == self.0 {
+            self.2.checkpoint();
+        }
+    }
+
+    fn checkpoint(&mut self, _path: &Path) {
+        self.1 += 1;
+        if self.1 == 2 { self.2.stop() } else { self.2.checkpoint() }
+    }
+}
+
+#[test]
+fn an_evaluation_that_is_stopped_does_not_count_and_is_done_again() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (whole, parts) = (dir.path().join("whole"), dir.path().join("parts"));
+    run(&tiny(), &whole);
+    let control = Control::default();
+    let mut trainer = Trainer::start(&tiny(), cpu(), &parts, false).expect("a run");
+    let outcome = trainer.run(&control, &mut StopInEvaluation(5, 0, &control)).expect("a part");
+    assert!(
+        matches!(&outcome, Outcome::Stopped(path) if path.ends_with("checkpoint-00000005.safetensors")),
+        "{outcome:?}"
+    );
+    assert!(records(&parts, "metrics.jsonl").is_empty(), "the evaluation went on to its end");
+    drop(trainer);
+    let mut trainer = Trainer::resume(&parts, None, &Changes::default(), cpu()).expect("a run to resume");
+    trainer.run(&Control::default(), &mut Silent).expect("the rest");
+    assert_eq!(tensors(&whole), tensors(&parts));
+    assert_eq!(records(&whole, "metrics.jsonl"), records(&parts, "metrics.jsonl"));
 }
 
 /// Lets go of the folder after a number of steps.
@@ -171,6 +217,18 @@ fn two_processes_do_not_train_in_one_folder() {
     assert!(refused(resumed).contains("no other process trains"));
     drop(trainer);
     Trainer::resume(dir.path(), None, &Changes::default(), cpu()).expect("it is free");
+}
+
+#[test]
+fn a_file_system_without_locks_is_trained_on() {
+    use foregrad::files::fault::{Fault, Operation, Plan, inject_into};
+    for number in [libc::ENOSYS, libc::ENOLCK, libc::EOPNOTSUPP] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let plan = Plan { under: dir.path().into(), at: 0, fault: Fault::Error(number), lasting: true };
+        let _without = inject_into(Operation::Lock, plan);
+        let started = Trainer::start(&tiny(), cpu(), dir.path(), false);
+        started.unwrap_or_else(|error| panic!("without locks ({number}): {error}"));
+    }
 }
 
 #[test]

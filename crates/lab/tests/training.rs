@@ -74,6 +74,70 @@ fn a_network_that_scores_no_number_fails_after_its_record_is_written() {
     assert!(checkpoints(dir.path()).is_empty(), "what failed is nothing to go on from");
 }
 
+/// A head whose moving averages are far off, which only its scores are made with.
+#[test]
+fn a_head_may_score_what_it_likes() {
+    let dir = tempfile::tempdir().expect("a folder");
+    run(&RunConfig { epochs: 1, batch: 80, ..tiny() }, dir.path());
+    let newest = checkpoints(dir.path()).pop().expect("a checkpoint");
+    let (mut tensors, metadata) = weights::load(&newest, &cpu()).expect("a checkpoint");
+    for (end, value) in [("running_mean", -f64::from(f32::MAX)), ("running_var", 0.0)] {
+        let is_head = |path: &&str| path.starts_with("heads.0.") && path.ends_with(end);
+        let path = tensors.paths().find(is_head).expect("a head with batch norm").to_string();
+        let shape = tensors.entry(&path).expect("an average").shape().to_vec();
+        tensors.insert(path, cpu().tensor::<1>(vec![value; shape[0]], [shape[0]]));
+    }
+    weights::save(&newest, &tensors, metadata).expect("a file");
+    let more = Changes { epochs: Some(2), ..Default::default() };
+    let mut trainer = Trainer::resume(dir.path(), None, &more, cpu()).expect("a run to go on with");
+    let outcome = trainer.run(&Control::default(), &mut Silent).expect("the network is well");
+    let Outcome::Done(record) = outcome else { panic!("{outcome:?}") };
+    let loss = |block: usize| record.test[block].expect("a score").loss;
+    assert!(!loss(0).is_finite() && loss(record.test.len() - 1).is_finite(), "{:?}", record.test);
+}
+
+#[test]
+fn what_cannot_be_read_in_a_runs_folder_is_not_taken_for_missing() {
+    use foregrad::files::fault::{Fault, Operation, Plan, inject_into};
+    let dir = tempfile::tempdir().expect("a folder");
+    let failing = |kind: Operation, name: &str| {
+        let plan = Plan { under: dir.path().join(name), at: 0, fault: Fault::Error(libc::EIO), lasting: true };
+        inject_into(kind, plan)
+    };
+    // Begun, and killed before its first checkpoint.
+    drop(Trainer::start(&tiny(), cpu(), dir.path(), false).expect("a run"));
+    let settings = std::fs::read(dir.path().join("config.toml")).expect("settings");
+    {
+        let _away = failing(Operation::Inspect, "config.toml");
+        let error = Trainer::start(&RunConfig { epochs: 7, seed: 3, ..tiny() }, cpu(), dir.path(), false).err();
+        assert!(matches!(&error, Some(Error::Io { .. })), "a run's settings: {error:?}");
+    }
+    assert_eq!(std::fs::read(dir.path().join("config.toml")).expect("settings"), settings, "they are left alone");
+    for (kind, name) in [(Operation::List, ""), (Operation::Read, "metrics.jsonl"), (Operation::Open, "probes.jsonl")] {
+        let _away = failing(kind, name);
+        let read = match name {
+            "metrics.jsonl" => RunFolder::epochs(dir.path()).map(drop),
+            "probes.jsonl" => RunFolder::probes(dir.path()).map(drop),
+            _ => RunFolder::has_checkpoint(dir.path()).map(drop),
+        };
+        assert!(
+            matches!(&read, Err(Error::Io { .. })),
+            "{kind:?} of `{name}` failed, and was taken for nothing there: {read:?}"
+        );
+    }
+}
+
+#[test]
+fn an_evaluation_that_lacks_images_is_none() {
+    let config = tiny();
+    let splits = foregrad::data::load("glyphs", &config.data.load_options(0)).expect("glyphs");
+    let (network, plan) = foregrad::train::network_for(&config, &splits, &cpu()).expect("a network");
+    let mut broken = splits.test;
+    broken.pixels.truncate(10 * 28 * 28);
+    let scored = foregrad::train::evaluate(&network, &std::sync::Arc::new(broken), &plan.trains, &cpu());
+    assert!(matches!(&scored, Err(Error::Worker(_))), "10 of 20 images were scored as if they were all: {scored:?}");
+}
+
 #[test]
 fn a_folder_is_cut_back_to_the_checkpoint() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -187,7 +251,7 @@ fn a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint() {
 #[test]
 fn folders_and_checkpoints_are_guarded() {
     let dir = tempfile::tempdir().expect("a folder");
-    let folder = dir.path().join("run");
+    let folder = dir.path().join("the run");
     run(&tiny(), &folder);
     let refused = Trainer::start(&tiny(), cpu(), &folder, false).err().expect("a run is there").to_string();
     assert!(refused.contains("--resume") && refused.contains("--overwrite"), "{refused}");
@@ -195,8 +259,8 @@ fn folders_and_checkpoints_are_guarded() {
     let bytes = std::fs::read(&newest).expect("bytes");
     std::fs::write(&newest, &bytes[..bytes.len() / 2]).expect("damage");
     let error = RunFolder::newest(&folder, &cpu()).expect_err("it is damaged").to_string();
-    let before = checkpoints(&folder)[0].display().to_string();
-    assert!(error.contains("damaged") && error.contains(&before), "{error}");
+    let before = format!("--resume={}", foregrad::files::pasted(&checkpoints(&folder)[0]));
+    assert!(error.contains("damaged") && error.contains(&before), "{error} does not say {before}");
     let sizes = [format!("{} bytes", bytes.len()), format!("{} bytes", bytes.len() / 2)];
     assert!(sizes.iter().all(|size| error.contains(size)), "{error} names no {sizes:?}");
     std::fs::write(&newest, bytes).expect("repaired");

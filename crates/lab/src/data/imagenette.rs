@@ -178,9 +178,14 @@ mod tests {
         let dir = folder();
         let path = dir.path().join(FOLDER).join("val/n03888257/0.JPEG");
         let whole = std::fs::read(&path).expect("a file");
+        let options = LoadOptions { dir: Some(dir.path().into()), ..Default::default() };
+        let verified = || crate::data::verify("imagenette", &options);
+        assert!(verified().expect("whole files").iter().all(|report| report.decoded));
         std::fs::write(&path, &whole[..whole.len() / 2]).expect("a file");
-        let error = try_load(dir.path(), None).expect_err("damage").to_string();
-        assert!(error.contains("0.JPEG: expected a whole JPEG file"), "{error}");
+        for error in [try_load(dir.path(), None).map(drop), verified().map(drop)] {
+            let error = error.expect_err("a cut file is vouched for").to_string();
+            assert!(error.contains("0.JPEG: expected a whole JPEG file"), "{error}");
+        }
         std::fs::remove_dir_all(dir.path().join(FOLDER).join("val/n03888257")).expect("removed");
         assert!(try_load(dir.path(), None).expect_err("a missing class").to_string().contains("n03888257"));
     }

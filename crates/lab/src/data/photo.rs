@@ -126,6 +126,16 @@ mod tests {
         }
     }
 
+    /// What cameras and printers write, too: files of the parsers' corpus.
+    #[test]
+    fn progressive_files_and_those_in_the_colours_of_print_are_read() {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/photo");
+        for name in ["progressive.jpg", "cmyk.jpg", "grey.jpg", "colour.jpg"] {
+            let bytes = std::fs::read(corpus.join(name)).expect("a file");
+            assert_eq!(found(&bytes), Ok((24, 16)), "{name}");
+        }
+    }
+
     #[test]
     fn cut_and_zeroed_files_are_refused_wherever_they_end() {
         let whole = written();

@@ -179,6 +179,51 @@ model = { name = 'mlp', width = 0.25 }
     }
 
     #[test]
+    fn a_run_that_is_lost_tells_what_had_gone_wrong_before() {
+        use crate::files::fault::{Fault, Injected, Operation, Plan, inject_into};
+        /// As the thief, on a disk that is full from then on.
+        struct Unlucky<'a>(Thief<'a>, Option<Injected>);
+        impl Observer for Unlucky<'_> {
+            fn step(&mut self, report: &StepReport) {
+                self.0.step(report);
+                if !self.0.before.is_empty() {
+                    let under = self.0.folder.join("metrics.jsonl");
+                    let plan = Plan { under, at: 0, fault: Fault::Error(libc::ENOSPC), lasting: true };
+                    self.1.get_or_insert_with(|| inject_into(Operation::Write, plan));
+                }
+            }
+        }
+        let dir = tempfile::tempdir().expect("a folder");
+        let planned = planned(TEXT);
+        let folder = run_folder(dir.path(), &planned.name);
+        let mut unlucky = Unlucky(Thief { folder: &folder, before: Vec::new() }, None);
+        let attempt = attempt(dir.path(), &planned, &Terms::default(), &mut unlucky).expect("an end");
+        let Attempt::Lost(reason) = attempt else { panic!("{attempt:?}") };
+        assert!(reason.contains("took it over") && reason.contains("metrics.jsonl"), "{reason}");
+    }
+
+    #[test]
+    fn a_run_that_may_be_lost_has_no_row() {
+        use crate::files::fault::{Fault, Injected, Operation, Plan, inject_into};
+        /// Nothing in the folder can be listed any more, from the first step on.
+        struct Away<'a>(&'a Path, Option<Injected>);
+        impl Observer for Away<'_> {
+            fn step(&mut self, _: &StepReport) {
+                let plan = Plan { under: self.0.into(), at: 0, fault: Fault::Error(libc::ESTALE), lasting: true };
+                self.1.get_or_insert_with(|| inject_into(Operation::List, plan));
+            }
+        }
+        let dir = tempfile::tempdir().expect("a folder");
+        let planned = planned(&TEXT.replace("epochs = 2", "epochs = 2\noptimizer = { rate = 1e30 }"));
+        let folder = run_folder(dir.path(), &planned.name);
+        let mut away = Away(&folder, None);
+        let attempt = attempt(dir.path(), &planned, &Terms::default(), &mut away);
+        assert!(attempt.is_err(), "whose the run is cannot be known: {attempt:?}");
+        drop(away.1);
+        assert_eq!(Row::read(&folder).expect("readable"), None);
+    }
+
+    #[test]
     fn a_run_that_is_abandoned_writes_nothing_more() {
         /// Abandons the run at the first step of the second epoch.
         struct Leaver<'a> {

@@ -347,3 +347,25 @@ fn averaged(averages: &ParamVector, statistics: &ParamVector) -> ParamVector {
     let seen = averages.filtered(|path| statistics.entry(path).is_some());
     seen.scaled(1.0 - AVERAGE_MOMENTUM).axpy(AVERAGE_MOMENTUM, statistics)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::Silent;
+
+    #[test]
+    fn an_epoch_that_lacks_images_is_none() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut config = RunConfig { epochs: 1, batch: 8, ..Default::default() };
+        (config.data.train_limit, config.data.test_limit, config.model.width) = (Some(40), Some(8), 0.05);
+        let placement = Placement { device: Default::default(), dtype: burn::tensor::DType::F32 };
+        let mut trainer = Trainer::start(&config, placement, dir.path(), false).expect("a run");
+        // The thread that makes batches ends within the third one.
+        let mut broken = data::Dataset::clone(&trainer.data.train);
+        broken.pixels.truncate(20 * 28 * 28);
+        trainer.data.train = Arc::new(broken);
+        let outcome = trainer.run(&Control::default(), &mut Silent);
+        assert!(matches!(&outcome, Err(Error::Worker(_))), "a part of the images was an epoch: {outcome:?}");
+        assert_eq!(RunFolder::epochs(dir.path()).expect("records"), [], "no epoch counts");
+    }
+}

@@ -282,4 +282,15 @@ mod tests {
         let due = [0, 59, 60, 61, 119, 120, 600].map(|seconds| lines.is_due(begin + Duration::from_secs(seconds)));
         assert_eq!(due, [false, false, true, false, false, true, true]);
     }
+
+    #[test]
+    fn lines_stand_in_for_bars_that_nobody_sees() {
+        use clap::Parser;
+        let has_lines = |flags: &[&str]| {
+            let words = [&["foregrad", "study", "quick"], flags].concat();
+            let crate::Command::Study(arguments) = crate::Cli::parse_from(words).command else { panic!("a study") };
+            Pool::new(&arguments, Path::new("."), [1, 1]).lines.is_some()
+        };
+        assert_eq!([has_lines(&[]), has_lines(&["--quiet"])], [!std::io::stderr().is_terminal(), false]);
+    }
 }

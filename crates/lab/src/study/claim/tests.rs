@@ -136,6 +136,26 @@ fn a_sign_of_life_keeps_a_claim_and_silence_loses_it() {
     assert!(take(dir.path()).is_err());
 }
 
+/// No clock but the waiter's own has a say: not that of the host that wrote the claim, nor that of the file system.
+#[test]
+fn only_silence_that_the_waiter_saw_for_its_whole_waiting_time_counts() {
+    let dir = folder();
+    let _without = without_locks(dir.path());
+    let mut content = elsewhere();
+    write(dir.path(), 1, &content);
+    let file = std::fs::File::options().write(true).open(file::path_of(dir.path(), 1)).expect("a claim");
+    file.set_modified(std::time::UNIX_EPOCH).expect("a time");
+    let (mut watch, begin, second) = (Watch::default(), Instant::now(), Duration::from_secs(1));
+    let mut is_silent = |after| matches!(watch.look_at(dir.path(), begin + after, PATIENCE), Ok(Standing::Silent(_)));
+    assert!(!is_silent(Duration::ZERO), "the file is old by another's clock only");
+    assert!(!is_silent(PATIENCE - second), "a part of the waiting time is not enough");
+    content.beats += 1;
+    write(dir.path(), 1, &content);
+    assert!(!is_silent(PATIENCE + second), "it has just given a sign of life");
+    assert!(!is_silent(2 * PATIENCE), "the waiting time begins anew with every sign of life");
+    assert!(is_silent(2 * PATIENCE + second), "nothing for the whole waiting time");
+}
+
 #[test]
 fn a_lock_that_is_held_is_never_taken_over() {
     let dir = folder();
