@@ -102,7 +102,10 @@ fn numbers_of_tangents_that_no_memory_holds_are_refused() {
 fn detached_statistics_are_refused_in_weight_space() {
     let detached = EstimatorConfig { batch_norm_tangent: StatisticsTangent::Detached, ..Default::default() };
     let error = detached.validate(6).expect_err("samples are not kept apart in weight space");
-    assert!(matches!(error, Error::Meaningless { .. }) && error.to_string().contains("estimator.space = activity"), "{error}");
+    assert!(
+        matches!(error, Error::Meaningless { .. }) && error.to_string().contains("estimator.space = activity"),
+        "{error}"
+    );
     EstimatorConfig { space: Space::Activity, ..detached }.validate(6).expect("a meaning");
 }
 

@@ -221,10 +221,10 @@ fn two_processes_do_not_train_in_one_folder() {
 
 #[test]
 fn a_file_system_without_locks_is_trained_on() {
-    use foregrad::files::fault::{Fault, Operation, Plan, inject_into};
+    use foregrad::files::fault::{Fault, Injection, Operation, inject_into};
     for number in [libc::ENOSYS, libc::ENOLCK, libc::EOPNOTSUPP] {
         let dir = tempfile::tempdir().expect("a folder");
-        let plan = Plan { under: dir.path().into(), at: 0, fault: Fault::Error(number), lasting: true };
+        let plan = Injection { under: dir.path().into(), at: 0, fault: Fault::Error(number), lasting: true };
         let _without = inject_into(Operation::Lock, plan);
         let started = Trainer::start(&tiny(), cpu(), dir.path(), false);
         started.unwrap_or_else(|error| panic!("without locks ({number}): {error}"));

@@ -98,10 +98,10 @@ fn a_head_may_score_what_it_likes() {
 
 #[test]
 fn what_cannot_be_read_in_a_runs_folder_is_not_taken_for_missing() {
-    use foregrad::files::fault::{Fault, Operation, Plan, inject_into};
+    use foregrad::files::fault::{Fault, Injection, Operation, inject_into};
     let dir = tempfile::tempdir().expect("a folder");
     let failing = |kind: Operation, name: &str| {
-        let plan = Plan { under: dir.path().join(name), at: 0, fault: Fault::Error(libc::EIO), lasting: true };
+        let plan = Injection { under: dir.path().join(name), at: 0, fault: Fault::Error(libc::EIO), lasting: true };
         inject_into(kind, plan)
     };
     // Begun, and killed before its first checkpoint.
@@ -130,11 +130,11 @@ fn what_cannot_be_read_in_a_runs_folder_is_not_taken_for_missing() {
 #[test]
 fn an_evaluation_that_lacks_images_is_none() {
     let config = tiny();
-    let splits = foregrad::data::load("glyphs", &config.data.load_options(0)).expect("glyphs");
-    let (network, plan) = foregrad::train::network_for(&config, &splits, &cpu()).expect("a network");
+    let splits = foregrad_lab::data::load("glyphs", &config.data.load_options(0)).expect("glyphs");
+    let (network, plan) = foregrad_lab::train::network_for(&config, &splits, &cpu()).expect("a network");
     let mut broken = splits.test;
     broken.pixels.truncate(10 * 28 * 28);
-    let scored = foregrad::train::evaluate(&network, &std::sync::Arc::new(broken), &plan.trains, &cpu());
+    let scored = foregrad_lab::train::evaluate(&network, &std::sync::Arc::new(broken), &plan.trains, &cpu());
     assert!(matches!(&scored, Err(Error::Worker(_))), "10 of 20 images were scored as if they were all: {scored:?}");
 }
 

@@ -56,6 +56,8 @@ pub fn layer_examples(placement: &Placement) -> Vec<LayerExample> {
     add("conv2d 1x1, stride 2", conv(Conv2dConfig::new([3, 2], 1).stride(2)), [2, 3, 5, 6]);
     add("conv2d 3x3, groups, bias", conv(Conv2dConfig::new([4, 6], 3).groups(2).padding(1).bias()), [2, 4, 5, 3]);
     add("conv2d 3x3, groups, stride 2", conv(Conv2dConfig::new([4, 4], 3).groups(4).stride(2)), [2, 4, 7, 6]);
+    // Enough channels for the kernels' tiles (Winograd), in sums and in the weight's cotangent; tiles reach over the border.
+    add("conv2d 3x3, 32 channels", conv(Conv2dConfig::new([32, 33], 3).padding(1)), [2, 32, 4, 7]);
     add("conv2d 7x7, stride 2", conv(Conv2dConfig::new([1, 2], 7).padding(3).stride(2)), [2, 1, 11, 9]);
     add("batch_norm train", BatchNorm::new(3, 0.1, placement).into(), [3, 3, 2, 5]);
     add("batch_norm features", BatchNorm::new(5, 0.1, placement).into(), [4, 5, 1, 1]);

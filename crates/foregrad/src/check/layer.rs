@@ -75,7 +75,7 @@ impl LayerCheck<'_> {
         self.stream.named(name).normal_tensor(shape, self.placement)
     }
 
-    /// The worst gap with input and parameters moved together, each alone, along full directions and along those given by
+    /// The worst gap along directions of input and parameters together, each alone, along full directions and along those given by
     /// factors; and the worst deviation of cotangents of which parts are left out, or which are taken of a sum.
     fn adjoint(&self, block: &Block) -> f64 {
         let (y, saved) = block.forward(self.normal("x", self.input), self.phase);
@@ -103,15 +103,15 @@ impl LayerCheck<'_> {
         worst([worst(gaps), self.parts(block, &saved, &y_bar, &both), self.linear(block, &saved, &y_bar, &both)])
     }
 
-    /// What is moved: whether the input, and which parameters; each tensor by itself too, for a path that a direction lacks
+    /// What has a tangent: whether the input, and which parameters; each tensor by itself too, for a path that a direction lacks
     /// counts as zero.
     fn moves(&self, theta: &ParamVector) -> Vec<(bool, Vec<ParamVector>)> {
         let full = direction(theta, self.stream.named("theta_dot"));
         let factored = factored(theta, self.stream.named("factored"));
         let single = theta.paths().map(|only| full.filtered(|path| path == only));
         let directions: Vec<_> = single.chain([full.clone(), factored]).collect();
-        let moved = directions.into_iter().flat_map(|theta_dot| [true, false].map(|x| (x, vec![theta_dot.clone()])));
-        std::iter::once((true, Vec::new())).chain(moved).collect()
+        let choices = directions.into_iter().flat_map(|theta_dot| [true, false].map(|x| (x, vec![theta_dot.clone()])));
+        std::iter::once((true, Vec::new())).chain(choices).collect()
     }
 
     /// The deviation of each cotangent by itself from both together; infinite where one is given unasked, is missing, or is that
@@ -157,9 +157,9 @@ impl LayerCheck<'_> {
             };
             let mut takes_all = true;
             let mut at = |h: f64| {
-                let moved = theta.clone().axpy(h, &theta_dot);
-                block.assign(&moved);
-                takes_all &= block.parameters().axpy(-1.0, &moved).norm() == 0.0;
+                let changed = theta.clone().axpy(h, &theta_dot);
+                block.assign(&changed);
+                takes_all &= block.parameters().axpy(-1.0, &changed).norm() == 0.0;
                 let y = block.forward(x.clone() + x_dot.clone() * h, self.phase).0;
                 block.assign(&theta);
                 y

@@ -88,9 +88,9 @@ names! {
 names! {
     /// Whether tangents go through the batch statistics of batch norm.
     "batch-norm tangent" pub enum StatisticsTangent {
-        /// Mean and variance move with the input, so the samples of a batch are coupled: the derivative.
+        /// Mean and variance change with the input, so the samples of a batch depend on each other: the derivative.
         Coupled = "coupled",
-        /// Mean and variance are held, so samples stay apart (activity space).
+        /// Mean and variance are constants, so samples do not depend on each other (activity space).
         Detached = "detached",
     }
 }

@@ -89,8 +89,8 @@ impl EstimatorConfig {
             return Ok(());
         }
         let plan = Plan::new(self, view.depth());
-        let apart = |(block, loss): (usize, &usize)| block == *loss || view.losses[*loss].is_separable();
-        if plan.target_loss.iter().enumerate().all(apart) {
+        let has_scalars = |(block, loss): (usize, &usize)| block == *loss || view.losses[*loss].is_separable();
+        if plan.target_loss.iter().enumerate().all(has_scalars) {
             return Ok(());
         }
         Err(Error::meaningless(

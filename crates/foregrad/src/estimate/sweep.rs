@@ -117,10 +117,10 @@ impl<'a> Sweep<'a> {
                 continue;
             }
             let stacked = if counts.len() == 1 { tangents.remove(0) } else { Tensor::cat(tangents, 0) };
-            let moved = through(engine.view, stage, block, Some(stacked), &[], at_once);
+            let y_dots = through(engine.view, stage, block, Some(stacked), &[], at_once);
             let mut start = 0;
             for (flight, count) in live.into_iter().zip(counts) {
-                flight.y_dot = moved.as_ref().map(|moved| moved.clone().narrow(0, start, count));
+                flight.y_dot = y_dots.as_ref().map(|y_dots| y_dots.clone().narrow(0, start, count));
                 start += count;
             }
         }

@@ -50,15 +50,15 @@ impl BatchNorm {
         }
     }
 
-    /// The cotangent with mean and variance held: the transpose of the detached tangent.
+    /// The cotangent with mean and variance as constants: the transpose of the detached tangent.
     pub fn frozen_cotangent(&self, saved: &Saved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent {
         self.transposed(saved, y_bar, wanted, true)
     }
 
-    /// Both cotangents; `P` is the identity where statistics are held.
-    fn transposed(&self, saved: &Saved, y_bar: Tensor<4>, wanted: Wanted, held: bool) -> Cotangent {
+    /// Both cotangents; `P` is the identity where statistics are constants.
+    fn transposed(&self, saved: &Saved, y_bar: Tensor<4>, wanted: Wanted, constant: bool) -> Cotangent {
         let mut theta_bar = ParamVector::default();
-        let sums = (wanted.parameters || !held).then(|| saved.normalised.sums(&y_bar, Side::Operand));
+        let sums = (wanted.parameters || !constant).then(|| saved.normalised.sums(&y_bar, Side::Operand));
         if let Some([sum, along]) = sums.clone().filter(|_| wanted.parameters) {
             let channels = sum.dims()[1];
             theta_bar.insert("weight", along.reshape([channels]));
@@ -66,7 +66,7 @@ impl BatchNorm {
         }
         let x_bar = wanted.input.then(|| {
             let [samples, ..] = saved.normalised.shape();
-            let still = self.projection(saved, y_bar.dims()[0] / samples, sums.filter(|_| !held));
+            let still = self.projection(saved, y_bar.dims()[0] / samples, sums.filter(|_| !constant));
             saved.normalised.combination(y_bar, still.scale, [still.along, still.constant], Side::Operand)
         });
         Cotangent { x_bar, theta_bar }
@@ -122,12 +122,12 @@ impl Layer for BatchNorm {
     }
 
     fn tangent(&self, saved: &Saved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
-        let moved = stacked::moved_channels(theta_dot);
-        let Some(x_dot) = x_dot else { return moved.map(|moved| saved.normalised.moved(moved)) };
+        let channel_dots = stacked::channel_tangents(theta_dot);
+        let Some(x_dot) = x_dot else { return channel_dots.map(|dots| saved.normalised.along_parameters(dots)) };
         let sums = (!saved.holds).then(|| saved.normalised.sums(&x_dot, Side::Result));
         let [samples, ..] = saved.normalised.shape();
         let Projection { scale, mut along, mut constant } = self.projection(saved, x_dot.dims()[0] / samples, sums);
-        if let Some([gamma_dot, beta_dot]) = moved {
+        if let Some([gamma_dot, beta_dot]) = channel_dots {
             (along, constant) = (gamma_dot + along, beta_dot + constant);
         }
         Some(saved.normalised.combination(x_dot, scale, [along, constant], Side::Result))
@@ -154,7 +154,7 @@ impl Layer for BatchNorm {
         statistics
     }
 
-    fn rectify(&mut self) -> bool {
+    fn fuse_rectifier(&mut self) -> bool {
         !std::mem::replace(&mut self.is_rectified, true)
     }
 

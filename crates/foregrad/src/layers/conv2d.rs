@@ -88,7 +88,7 @@ impl Conv2d {
     }
 
     /// One direction's `x_dot * w + x * w_dot`. With `w_dot = a b^T` the second part is `a (x * b)`: one output channel.
-    fn moved(&self, x: &Tensor<4>, x_dot: Option<Tensor<4>>, theta_dot: &ParamVector) -> Tensor<4> {
+    fn tangent_along(&self, x: &Tensor<4>, x_dot: Option<Tensor<4>>, theta_dot: &ParamVector) -> Tensor<4> {
         let weight = self.weight.val();
         let Some(w_dot) = theta_dot.entry("weight") else {
             return x_dot.map_or_else(|| ops::conv2d(x.clone(), weight.zeros_like(), self.shape), |x_dot| self.through_input(x_dot));
@@ -132,8 +132,8 @@ impl Layer for Conv2d {
         let y_dot = if moves {
             let count = theta_dot.len();
             let inputs = x_dot.map_or(vec![None; count], |x_dot| stacked::split(x_dot, count).into_iter().map(Some).collect());
-            let moved = inputs.into_iter().zip(theta_dot);
-            Some(stacked::join(moved.map(|(x_dot, theta_dot)| self.moved(&saved.x, x_dot, theta_dot)).collect()))
+            let pairs = inputs.into_iter().zip(theta_dot);
+            Some(stacked::join(pairs.map(|(x_dot, theta_dot)| self.tangent_along(&saved.x, x_dot, theta_dot)).collect()))
         } else {
             x_dot.map(|x_dot| self.through_input(x_dot))
         };
@@ -141,8 +141,8 @@ impl Layer for Conv2d {
         let samples = saved.x.dims()[0];
         let size = output_size(&saved.x, &self.weight.val(), self.shape);
         let [count, _, channels, _] = b_dot.dims();
-        let moved = b_dot.expand([count, samples, channels, size[0] * size[1]]);
-        stacked::add(y_dot, Some(stacked::rejoin(moved, size)))
+        let shifted = b_dot.expand([count, samples, channels, size[0] * size[1]]);
+        stacked::add(y_dot, Some(stacked::rejoin(shifted, size)))
     }
 
     fn cotangent(&self, saved: &Saved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent {

@@ -14,7 +14,7 @@ const EPSILON: f64 = 1e-5;
 
 /// Group normalisation, one mean and variance a sample and group of channels; `weight` (gamma) and `bias` (beta) `[c]`.
 ///
-/// As [`BatchNorm`](super::BatchNorm) with means over the channels of a group and the pixels, so samples stay apart:
+/// As [`BatchNorm`](super::BatchNorm) with means over the channels of a group and the pixels, so samples do not depend on each other:
 /// ```text
 /// forward    y     = gamma x_hat + beta
 /// tangent    y_dot = gamma inv P x_dot + gamma_dot x_hat + beta_dot
@@ -130,12 +130,12 @@ impl Layer for GroupNorm {
 
     fn tangent(&self, saved: &Saved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
         let Saved { normalised, shape } = saved;
-        let moved = stacked::moved_channels(theta_dot).map(|moved| moved.map(|rows| shape.for_samples(rows)));
-        let Some(x_dot) = x_dot else { return moved.map(|moved| shape.unplaned(normalised.moved(moved))) };
+        let channel_dots = stacked::channel_tangents(theta_dot).map(|dots| dots.map(|rows| shape.for_samples(rows)));
+        let Some(x_dot) = x_dot else { return channel_dots.map(|dots| shape.unplaned(normalised.along_parameters(dots))) };
         let x_dot = shape.planes(x_dot);
         let [mean, product] = normalised.sums(&x_dot, Side::Result).map(|sums| self.group_means(sums, *shape));
         let scale = normalised.scale().expand(mean.dims());
-        let [gamma_dot, beta_dot] = moved.unwrap_or_else(|| [mean.zeros_like(), mean.zeros_like()]);
+        let [gamma_dot, beta_dot] = channel_dots.unwrap_or_else(|| [mean.zeros_like(), mean.zeros_like()]);
         let along = gamma_dot - scale.clone() * product;
         let constant = beta_dot - scale.clone() * mean;
         Some(shape.unplaned(normalised.combination(x_dot, scale, [along, constant], Side::Result)))
@@ -164,7 +164,7 @@ impl Layer for GroupNorm {
         leaf_parameters(self)
     }
 
-    fn rectify(&mut self) -> bool {
+    fn fuse_rectifier(&mut self) -> bool {
         !std::mem::replace(&mut self.is_rectified, true)
     }
 

@@ -56,8 +56,8 @@ impl Layer for Linear {
     fn tangent(&self, saved: &Saved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
         let through_input = x_dot.map(|x_dot| features(ops::matmul(rows(x_dot), self.weight.val().transpose())));
         let through_weight = stacked::directions::<2>(theta_dot, "weight").map(|directions| {
-            let moved = directions.into_iter().map(|w_dot| ops::matmul(saved.x.clone(), w_dot.transpose()));
-            features(Tensor::cat(moved.collect(), 0))
+            let tangents = directions.into_iter().map(|w_dot| ops::matmul(saved.x.clone(), w_dot.transpose()));
+            features(Tensor::cat(tangents.collect(), 0))
         });
         let through_bias = stacked::channel_directions(theta_dot, "bias").map(|b_dot| {
             let [count, _, outputs, _] = b_dot.dims();

@@ -26,7 +26,7 @@ pub use sequential::Sequential;
 pub enum Phase {
     /// Batch statistics of the mini-batch, which move with its samples.
     Train,
-    /// Batch statistics of the mini-batch, held by every tangent: samples stay apart, and a tangent is no longer the layer's
+    /// Batch statistics of the mini-batch, constant for every tangent: samples do not depend on each other, and a tangent is no longer the layer's
     /// derivative. Values and cotangents are those of `Train`.
     Detached,
     /// Moving averages.
@@ -118,8 +118,9 @@ pub trait Layer: Debug + Send {
         ParamVector::default()
     }
 
-    /// Takes the rectifier that follows into the layer's own maps, which saves its passes over memory; whether it did.
-    fn rectify(&mut self) -> bool {
+    /// Takes the rectifier that follows into the layer's own maps, which saves its passes over memory. Gives `false`, and changes nothing,
+    /// where a layer has no such maps.
+    fn fuse_rectifier(&mut self) -> bool {
         false
     }
 
@@ -237,8 +238,8 @@ macro_rules! layers {
                 }
             }
 
-            fn rectify(&mut self) -> bool {
-                match self { $(AnyLayer::$name(layer) => layer.rectify(),)* }
+            fn fuse_rectifier(&mut self) -> bool {
+                match self { $(AnyLayer::$name(layer) => layer.fuse_rectifier(),)* }
             }
 
             fn assign(&mut self, values: &ParamVector) {

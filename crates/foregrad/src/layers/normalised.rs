@@ -80,15 +80,15 @@ impl Normalised {
     }
 
     /// `along x_hat + constant` of every direction, each `[k, c]`: the tangent if the input does not move.
-    pub fn moved(&self, [along, constant]: [Tensor<2>; 2]) -> Tensor<4> {
+    pub fn along_parameters(&self, [along, constant]: [Tensor<2>; 2]) -> Tensor<4> {
         let [directions, rows] = along.dims();
         let of = |values: &Tensor<2>, direction: usize| values.clone().narrow(0, direction, 1).reshape([rows]);
         let statistics = [&self.mean, &self.inverse_deviation];
-        let moved = (0..directions).map(|direction| {
+        let tangents = (0..directions).map(|direction| {
             let map = in_terms_of_input(statistics, [of(&along, direction), of(&constant, direction)]);
             ops::channel_affine(&self.x, &map, self.rectifier())
         });
-        stacked::join(moved.collect())
+        stacked::join(tangents.collect())
     }
 
     fn rectifier(&self) -> Option<&Affine> {

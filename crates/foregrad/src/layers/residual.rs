@@ -106,7 +106,7 @@ impl Layer for Residual {
         all
     }
 
-    fn rectify(&mut self) -> bool {
+    fn fuse_rectifier(&mut self) -> bool {
         !std::mem::replace(&mut self.is_rectified, true)
     }
 

@@ -9,7 +9,7 @@ use crate::vector::ParamVector;
 /// Layers one after another; the path of a parameter is the layer's name, a dot, and the parameter's name there.
 ///
 /// `y = f_m(... f_2(f_1(x)))`; tangents go through in the same order, cotangents in reverse. A rectifier goes into the layer before
-/// it, if that one can take it ([`Layer::rectify`]): it keeps its name and place in the numbering, and is no layer of its own.
+/// it, if that one can take it ([`Layer::fuse_rectifier`]): it keeps its name and place in the numbering, and is no layer of its own.
 #[derive(Module, Debug, Default)]
 pub struct Sequential {
     #[module(skip)]
@@ -33,7 +33,7 @@ impl Sequential {
     pub fn with(mut self, name: impl Into<String>, layer: impl Into<AnyLayer>) -> Self {
         let (name, layer) = (name.into(), layer.into());
         self.assert_free(&name);
-        if matches!(layer, AnyLayer::Relu(_)) && self.layers.last_mut().is_some_and(Layer::rectify) {
+        if matches!(layer, AnyLayer::Relu(_)) && self.layers.last_mut().is_some_and(Layer::fuse_rectifier) {
             self.taken_in.push(name);
         } else {
             self.names.push(name);
@@ -172,9 +172,9 @@ mod tests {
 
     /// A chain whose rectifiers are layers of their own: links of one layer each.
     #[derive(Debug)]
-    struct Apart(Vec<Sequential>);
+    struct Unfused(Vec<Sequential>);
 
-    impl Apart {
+    impl Unfused {
         fn forward(&self, mut x: Tensor<4>) -> (Tensor<4>, Vec<Vec<AnySaved>>) {
             let mut all = Vec::new();
             for link in &self.0 {
@@ -197,16 +197,16 @@ mod tests {
                 Residual::new(body(), Sequential::new()).into(),
                 Relu.into(),
             ];
-            let apart = Apart(layers.clone().map(|layer| Sequential::new().then(layer)).to_vec());
+            let unfused = Unfused(layers.clone().map(|layer| Sequential::new().then(layer)).to_vec());
             let chain = layers.into_iter().fold(Sequential::new(), Sequential::then);
             assert_eq!((chain.iter().len(), chain.taken_in.as_slice()), (2, &["1".to_string(), "3".to_string()][..]));
             let x = |name: &str| Stream::new(0, name).normal_tensor([4, 3, 5, 7], &placement);
             let (y, saved) = chain.forward(x("x"), Phase::Train);
-            let (expected, all) = apart.forward(x("x"));
+            let (expected, all) = unfused.forward(x("x"));
             assert_eq!(host(y.clone()), host(expected));
             assert!(host(y).contains(&0.0), "some pixel is held back");
             let y_dot = chain.tangent(&saved, Some(x("x_dot")), &[]).expect("a tangent");
-            let links = apart.0.iter().zip(&all);
+            let links = unfused.0.iter().zip(&all);
             let expected =
                 links.clone().try_fold(x("x_dot"), |x_dot, (link, saved)| link.tangent(saved, Some(x_dot), &[]));
             assert_eq!(host(y_dot), host(expected.expect("a tangent")));

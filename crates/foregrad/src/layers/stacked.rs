@@ -25,7 +25,7 @@ pub fn channel_rows(theta_dot: &[ParamVector], path: &str) -> Option<Tensor<2>> 
 }
 
 /// The directions of a scale `weight` and a shift `bias` with one value a channel, each `[k, c]`; zero where only the other moves.
-pub fn moved_channels(theta_dot: &[ParamVector]) -> Option<[Tensor<2>; 2]> {
+pub fn channel_tangents(theta_dot: &[ParamVector]) -> Option<[Tensor<2>; 2]> {
     let rows = ["weight", "bias"].map(|path| channel_rows(theta_dot, path));
     let like = rows.iter().flatten().next()?.clone();
     Some(rows.map(|rows| rows.unwrap_or_else(|| like.zeros_like())))

@@ -290,7 +290,7 @@ impl LossHead for Head {
     }
 }
 
-/// Adds a branch's derivatives, samples apart if both are, else their sum.
+/// Adds a branch's derivatives: sample by sample if both have them by sample, else their sum.
 fn add_scaled(sum: &mut [f64], weight: f64, part: &[f64]) {
     if sum.len() == part.len() {
         sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += weight * part);
@@ -299,7 +299,7 @@ fn add_scaled(sum: &mut [f64], weight: f64, part: &[f64]) {
     }
 }
 
-/// Samples whose largest output is that of their class; the first wins a tie.
+/// Samples whose class has the largest output of all; one that shares it with another class counts as wrong.
 fn count_correct(z: Tensor<4>, labels: &Labels) -> usize {
     let outputs = ops::host(z);
     let rows = outputs.chunks(labels.classes).zip(&labels.indices);

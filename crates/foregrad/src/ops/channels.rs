@@ -109,8 +109,8 @@ pub fn channel_combination(
     let v = passed(v, x, on(Side::Operand));
     let stacked = v.dims()[0];
     let column = |values: &Tensor<2>| values.clone().reshape([(stacked / samples) as i32, 1, channels as i32, 1]);
-    let moved = by_direction(v, samples) * column(a) + by_direction(x.clone(), samples) * column(b) + column(d);
-    passed(moved.reshape([stacked, channels, height, width]), x, on(Side::Result))
+    let y_dot = by_direction(v, samples) * column(a) + by_direction(x.clone(), samples) * column(b) + column(d);
+    passed(y_dot.reshape([stacked, channels, height, width]), x, on(Side::Result))
 }
 
 /// [`kernels::combine`] direction by direction.

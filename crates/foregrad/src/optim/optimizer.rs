@@ -96,7 +96,7 @@ impl Optimizer {
 
     /// The parameters after one step; those without a gradient are left out.
     pub fn step(&mut self, rate: f64, parameters: &ParamVector, gradient: &ParamVector) -> ParamVector {
-        let mut moved = ParamVector::default();
+        let mut updated = ParamVector::default();
         for (path, entry) in gradient.iter() {
             let Some(theta) = parameters.entry(path) else { continue };
             let values = match self.config.kind {
@@ -104,9 +104,9 @@ impl Optimizer {
                 OptimizerKind::Adam => self.adam(rate, path, theta.values(), entry.values()),
                 OptimizerKind::Adamw => self.adamw(rate, path, theta.values(), entry.values()),
             };
-            moved.insert_entry(path, theta.with_values(values));
+            updated.insert_entry(path, theta.with_values(values));
         }
-        moved
+        updated
     }
 
     fn descend(&mut self, rate: f64, path: &str, theta: Tensor<1>, gradient: Tensor<1>) -> Tensor<1> {

@@ -180,7 +180,7 @@ model = { name = 'mlp', width = 0.25 }
 
     #[test]
     fn a_run_that_is_lost_tells_what_had_gone_wrong_before() {
-        use crate::files::fault::{Fault, Injected, Operation, Plan, inject_into};
+        use foregrad::files::fault::{Fault, Injected, Injection, Operation, inject_into};
         /// As the thief, on a disk that is full from then on.
         struct Unlucky<'a>(Thief<'a>, Option<Injected>);
         impl Observer for Unlucky<'_> {
@@ -188,7 +188,7 @@ model = { name = 'mlp', width = 0.25 }
                 self.0.step(report);
                 if !self.0.before.is_empty() {
                     let under = self.0.folder.join("metrics.jsonl");
-                    let plan = Plan { under, at: 0, fault: Fault::Error(libc::ENOSPC), lasting: true };
+                    let plan = Injection { under, at: 0, fault: Fault::Error(libc::ENOSPC), lasting: true };
                     self.1.get_or_insert_with(|| inject_into(Operation::Write, plan));
                 }
             }
@@ -204,12 +204,12 @@ model = { name = 'mlp', width = 0.25 }
 
     #[test]
     fn a_run_that_may_be_lost_has_no_row() {
-        use crate::files::fault::{Fault, Injected, Operation, Plan, inject_into};
+        use foregrad::files::fault::{Fault, Injected, Injection, Operation, inject_into};
         /// Nothing in the folder can be listed any more, from the first step on.
         struct Away<'a>(&'a Path, Option<Injected>);
         impl Observer for Away<'_> {
             fn step(&mut self, _: &StepReport) {
-                let plan = Plan { under: self.0.into(), at: 0, fault: Fault::Error(libc::ESTALE), lasting: true };
+                let plan = Injection { under: self.0.into(), at: 0, fault: Fault::Error(libc::ESTALE), lasting: true };
                 self.1.get_or_insert_with(|| inject_into(Operation::List, plan));
             }
         }

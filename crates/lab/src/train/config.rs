@@ -48,7 +48,7 @@ impl DataConfig {
         LoadOptions { dir, train_limit, test_limit, validation, seed }
     }
 
-    /// Whether training images are moved.
+    /// Whether training images are cropped and flipped.
     ///
     /// # Errors
     /// An unknown data set.

@@ -211,11 +211,11 @@ impl Trainer {
         self.check_finite("the loss", loss.is_finite())?;
         let update = clip(output.update, self.config.optimizer.clip);
         self.check_finite("the update", update.is_finite())?;
-        let moved = self.optimizer.step(self.rate(self.position.step), &self.network.parameters(), &update);
+        let updated = self.optimizer.step(self.rate(self.position.step), &self.network.parameters(), &update);
         let averages = averaged(&self.network.averages(), &output.statistics);
-        self.check_finite("a parameter after the update", moved.is_finite())?;
+        self.check_finite("a parameter after the update", updated.is_finite())?;
         self.check_finite("a moving average", averages.is_finite())?;
-        self.network.assign(&moved);
+        self.network.assign(&updated);
         self.network.assign(&averages);
         for (tally, evaluation) in self.position.tallies.iter_mut().zip(&output.evaluations) {
             evaluation.iter().for_each(|evaluation| tally.add(evaluation, images));
