@@ -1,15 +1,17 @@
-//! Conventions that no derivative identity pins: values at kinks, statistics, names.
+//! Conventions that no derivative identity pins: values at kinks, statistics, names, when heads are drawn.
 #![allow(clippy::disallowed_methods, reason = "tests make and damage files on purpose")]
 
 mod common;
 
 use burn::tensor::{DType, Device, Tensor};
-use common::double;
+use common::{Case, double};
+use foregrad::estimate::{self, Collect, EstimatorConfig, EstimatorState, GuessSettings, NtkConfig, StepInput};
 use foregrad::layers::{BatchNorm, Conv2dConfig, Layer, MaxPool, Phase, Relu, Wanted};
 use foregrad::losses::{CrossEntropy, Labels, Loss};
-use foregrad::models::ModelConfig;
+use foregrad::models::{HeadKind, ModelConfig, Norm};
 use foregrad::ops::{ConvShape, conv2d};
 use foregrad::rng::{Placement, Stream};
+use foregrad::vector::ParamVector;
 use foregrad::weights;
 
 fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
@@ -143,4 +145,26 @@ fn folders_and_lists_hold_the_same_parts() {
             assert!(text.contains("Source:"), "{folder}/{name}.rs does not say where it comes from");
         }
     }
+}
+
+#[test]
+fn the_heads_of_ntk_stay_as_many_steps_as_they_are_asked_to() {
+    let case = Case::new("mlp", Norm::Batch, Norm::Batch, HeadKind::Linear);
+    let guesses = |redraw_every: u64| {
+        let config = EstimatorConfig {
+            guess: "ntk".parse().expect("a guess"),
+            guesses: GuessSettings { ntk: NtkConfig { redraw_every } },
+            ..Default::default()
+        };
+        let guess = |step| {
+            let input = StepInput { step, collect: Collect::FirstGuess, ..case.input() };
+            estimate::step(&config, &case.network, &input, &EstimatorState::default()).expect("a step").guesses
+        };
+        [0, 1, 2, 3].map(guess)
+    };
+    let differs = |a: &ParamVector, b: &ParamVector| a.clone().axpy(-1.0, b).norm() > 0.0;
+    let [every_step, every_other] = [guesses(1), guesses(2)];
+    assert!(every_step.windows(2).all(|pair| differs(&pair[0], &pair[1])), "the paper's are drawn at every step");
+    let changes: Vec<bool> = every_other.windows(2).map(|pair| differs(&pair[0], &pair[1])).collect();
+    assert_eq!(changes, [false, true, false]);
 }

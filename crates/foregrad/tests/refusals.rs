@@ -7,7 +7,8 @@ use burn::tensor::Tensor;
 use common::Case;
 use foregrad::Error;
 use foregrad::estimate::{
-    self, Block, Collect, EstimatorConfig, EstimatorState, Horizon, Mode, Space, StatisticsTangent, StepInput, View,
+    self, Block, Collect, EstimatorConfig, EstimatorState, GuessSettings, Horizon, Mode, NtkConfig, Space,
+    StatisticsTangent, StepInput, View,
 };
 use foregrad::layers::{Gelu, Residual, Sequential};
 use foregrad::losses::Labels;
@@ -90,6 +91,10 @@ fn numbers_of_tangents_that_no_memory_holds_are_refused() {
                 ..Default::default()
             },
             "estimator.directions",
+        ),
+        (
+            EstimatorConfig { guesses: GuessSettings { ntk: NtkConfig { redraw_every: 0 } }, ..Default::default() },
+            "estimator.guesses.ntk.redraw-every",
         ),
         (EstimatorConfig { mix: Some(usize::MAX), ..Default::default() }, "estimator.mix"),
     ] {

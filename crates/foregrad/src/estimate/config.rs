@@ -1,7 +1,7 @@
 //! What an estimator is made of, and which combinations have a meaning.
 
 use super::choices::{Combination, Granularity, LastBlock, Memory, Mode, Space, StatisticsTangent, TrainHeads};
-use super::guess::{Guess, Origin};
+use super::guess::{Guess, GuessSettings, Origin};
 use super::target::Horizon;
 use crate::layers::Phase;
 use crate::{Error, Result, settings};
@@ -43,6 +43,8 @@ settings! {
         last_block: LastBlock = LastBlock::Exact => flag("last-block", "NAME"),
         /// Whether tangents go through batch norm's statistics.
         batch_norm_tangent: StatisticsTangent = StatisticsTangent::Coupled => flag("batch-norm-tangent", "NAME"),
+        /// Settings of single guesses.
+        guesses: GuessSettings = GuessSettings::default() => table,
     }
 }
 
@@ -118,6 +120,7 @@ impl EstimatorConfig {
     }
 
     fn validate_guess(&self) -> Result<()> {
+        self.guesses.ntk.validate()?;
         let support = self.guess.support();
         let name = support.name;
         if !support.spaces.contains(&self.space) {

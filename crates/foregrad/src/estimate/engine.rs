@@ -121,7 +121,7 @@ impl<'a> Engine<'a> {
         if !(self.draws_heads() && self.plan.runs[block]) {
             return;
         }
-        let stream = Stream::new(self.input.seed, "ntk").at(self.input.step).at(block as u64);
+        let stream = self.config.guesses.ntk.stream(self.input.seed, self.input.step, block);
         for direction in 0..self.config.directions {
             let head = self.view.losses[block].redrawn(stream.at(direction as u64));
             let head = head.expect("only a classifier cannot be drawn afresh");

@@ -24,7 +24,7 @@ mod view;
 
 pub use choices::{Combination, Granularity, LastBlock, Memory, Mode, Space, StatisticsTangent, TrainHeads};
 pub use config::EstimatorConfig;
-pub use guess::{GUESSES, Guess, Origin};
+pub use guess::{GUESSES, Guess, GuessSettings, NtkConfig, Origin};
 pub use methods::{METHODS, Method};
 pub use plan::Plan;
 pub use target::{HORIZONS, Horizon};

@@ -6,7 +6,8 @@ use std::str::FromStr;
 use super::choices::Space;
 use crate::rng::{Placement, Stream};
 use crate::vector::ParamTensor;
-use crate::{Error, as_text};
+use crate::{Error, as_text, settings};
+pub use ntk::NtkConfig;
 
 mod exact;
 mod fixed_ntk;
@@ -88,6 +89,14 @@ pub const GUESSES: &[&Support] = &[
     &upstream::SUPPORT,
     &span::SUPPORT,
 ];
+
+settings! {
+    /// Settings that single guesses have for themselves, a table each: `[estimator.guesses.ntk]`.
+    pub struct GuessSettings {
+        /// Those of `ntk`.
+        ntk: NtkConfig = NtkConfig::default() => table,
+    }
+}
 
 impl Guess {
     /// The gradient of the block's own head.
