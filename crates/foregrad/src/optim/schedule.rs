@@ -11,9 +11,9 @@ names! {
         Constant = "constant",
         /// Times gamma every so many epochs (the paper's).
         Step = "step",
-        /// Half a cosine down to 0.
+        /// Half a cosine down to the floor.
         Cosine = "cosine",
-        /// A straight line down to 0.
+        /// A straight line down to the floor.
         Linear = "linear",
         /// Up to the rate over 30 % of the run, then down to nearly 0, along cosines.
         OneCycle = "one-cycle",
@@ -33,6 +33,8 @@ settings! {
         gamma: f64 = 0.2 => flag("gamma", "G"),
         /// Epochs without improvement that make a plateau.
         patience: u64 = 10 => flag("patience", "N"),
+        /// The least factor on the rate, to which cosine and linear go down.
+        floor: f64 = 0.0 => flag("floor", "F"),
         /// Epochs of a straight line up from 0; the first step has the first rate above 0.
         warm_up: f64 = 0.0 => flag("warm-up", "N"),
     }
@@ -83,8 +85,8 @@ impl ScheduleConfig {
         let factor = match self.kind {
             ScheduleKind::Constant => 1.0,
             ScheduleKind::Step => self.gamma.powi((step / per_epoch / self.every) as i32),
-            ScheduleKind::Cosine => cosine(1.0, 0.0, part),
-            ScheduleKind::Linear => 1.0 - part,
+            ScheduleKind::Cosine => cosine(1.0, self.floor, part),
+            ScheduleKind::Linear => 1.0 - (1.0 - self.floor) * part,
             ScheduleKind::OneCycle if cycle < 0.3 => cosine(1.0 / 25.0, 1.0, cycle / 0.3),
             ScheduleKind::OneCycle => cosine(1.0, 1.0 / 250_000.0, (cycle - 0.3) / 0.7),
             ScheduleKind::Plateau => plateau.factor,
@@ -104,6 +106,9 @@ impl ScheduleConfig {
         }
         if !(self.gamma > 0.0 && self.gamma <= 1.0) {
             return Err(Error::out_of_range("schedule.gamma", self.gamma, "a factor above 0, at most 1"));
+        }
+        if !(0.0..=1.0).contains(&self.floor) {
+            return Err(Error::out_of_range("schedule.floor", self.floor, "a factor from 0 to 1"));
         }
         if !(self.warm_up >= 0.0 && self.warm_up.is_finite()) {
             return Err(Error::out_of_range("schedule.warm-up", self.warm_up, "a number of epochs, not below 0"));
@@ -139,6 +144,18 @@ mod tests {
         for (kind, step, expected) in points {
             assert!((factor(kind, step) - expected).abs() < 1e-12, "{kind:?} at {step}");
         }
+    }
+
+    #[test]
+    fn cosine_and_linear_go_down_to_the_floor() {
+        for kind in [ScheduleKind::Cosine, ScheduleKind::Linear] {
+            let config = ScheduleConfig { kind, floor: 0.2, ..Default::default() };
+            let factors = [0, 50, 100].map(|step| config.factor(step, 10, 10, &Plateau::default()));
+            for (factor, expected) in factors.into_iter().zip([1.0, 0.6, 0.2]) {
+                assert!((factor - expected).abs() < 1e-12, "{kind}: {factor}, not {expected}");
+            }
+        }
+        assert!(ScheduleConfig { floor: 1.5, ..Default::default() }.validate().is_err());
     }
 
     #[test]
