@@ -15,25 +15,25 @@ import subprocess
 import sys
 import time
 
-# Name, flags; the learning rates are the paper's for each kind of guess.
+# The methods of `foregrad methods` with the flags that are not theirs: the paper's learning rates for random guesses.
 METHODS = [
-    ("end-to-end (backprop)", "--guess exact --mode oracle"),
-    ("local learning", "--guess exact --target local"),
-    ("local guess, weight, network", "--guess local --granularity network"),
-    ("local guess, weight, block", "--guess local --granularity block"),
-    ("local guess, weight, tensor (oracle)", "--guess local --granularity tensor --mode oracle"),
-    ("local guess, activity", "--guess local --space activity"),
-    ("local guess, weight, mixed m = 1", "--guess local --mix 1"),
-    ("local guess, activity, mixed m = 1", "--guess local --space activity --mix 1"),
-    ("guess horizon 1, weight, network", "--guess local --guess-horizon 1"),
-    ("guess horizon 2, weight, network", "--guess local --guess-horizon 2"),
-    ("intermediate target, weight, block", "--guess local --target intermediate"),
-    ("ntk, weight, network", "--guess ntk"),
-    ("ntk, activity", "--guess ntk --space activity"),
-    ("gaussian, weight, network", "--guess gaussian --lr 0.005"),
-    ("gaussian, activity", "--guess gaussian --space activity --lr 0.01"),
-    ("rademacher, weight, network", "--guess rademacher --lr 0.005"),
-    ("rademacher, activity", "--guess rademacher --space activity --lr 0.01"),
+    ("backprop", ""),
+    ("local-learning", ""),
+    ("local-weight-network-forward", ""),
+    ("local-weight-block-forward", ""),
+    ("local-weight-tensor-oracle", ""),
+    ("local-activity-forward", ""),
+    ("local-weight-mixed-forward", ""),
+    ("local-activity-mixed-forward", ""),
+    ("horizon-1-weight-network", ""),
+    ("horizon-2-weight-network", ""),
+    ("local-weight-block-intermediate", ""),
+    ("ntk-weight-network", ""),
+    ("ntk-activity", ""),
+    ("gaussian-weight-network", "--lr 0.005"),
+    ("jvp-activities", "--lr 0.01"),
+    ("rademacher-weight-network", "--lr 0.005"),
+    ("rademacher-activity", "--lr 0.01"),
 ]
 
 SMALL = "--model small-net --width 0.25 --schedule cosine"
@@ -49,10 +49,17 @@ def folder_of(dataset, data):
     return {"cifar10": f"--data-dir {data}", "fashion-mnist": f"--data-dir {data}/fashion-mnist"}.get(dataset, "")
 
 
-def record(arguments, rows):
+def flags_of(binary):
+    """The flags of every method, its own ones and ours."""
+    listed = subprocess.run([binary, "methods", "--json"], capture_output=True, text=True, check=True).stdout
+    own = {method["name"]: method["flags"] for method in json.loads(listed)}
+    return [(name, f"{own[name]} {more}".strip()) for name, more in METHODS]
+
+
+def record(arguments, methods, rows):
     done = {(row["dataset"], row["method"], row["seed"]) for row in read(rows)}
     for dataset, seed in ORDER:
-        for number, (method, flags) in enumerate(METHODS):
+        for number, (method, flags) in enumerate(methods):
             if (dataset, method, seed) in done:
                 continue
             out = arguments.out / f"{dataset}-{number:02}-{seed}"
@@ -80,13 +87,13 @@ def read(rows):
     return [json.loads(line) for line in rows.read_text().splitlines()] if rows.exists() else []
 
 
-def table(rows):
+def table(methods, rows):
     names = ["glyphs", "fashion-mnist", "cifar10"]
     for name in names:
         print(f"* {name}: `foregrad train {DATASETS[name]} FLAGS --seed S`")
     print("\n| method | FLAGS | " + " | ".join(f"{name}: % | CPU s | MiB" for name in names) + " |")
     print("|---" * (2 + 3 * len(names)) + "|")
-    for method, flags in METHODS:
+    for method, flags in methods:
         cells = []
         for dataset in names:
             found = [row for row in rows if row["method"] == method and row["dataset"] == dataset]
@@ -110,9 +117,10 @@ def main():
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     rows = arguments.out / "rows.jsonl"
+    methods = flags_of(arguments.binary)
     if not arguments.table:
-        record(arguments, rows)
-    table(read(rows))
+        record(arguments, methods, rows)
+    table(methods, read(rows))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,59 @@
+#!/usr/bin/env python3
+"""Compares the steps of two builds of the program on this machine, alternating (A B A B), each method in a process of its own.
+
+    python3 benches/builds.py OLD NEW --rounds 5 -- --model resnet18-8b --width 0.25 --batch 64 --threads 1
+
+What follows `--` goes to `foregrad bench`. A ratio is NEW's median of all rounds over OLD's; below 1 is faster, or smaller. The last
+columns are the spread of one build: its slowest round over its median. A ratio within it is noise.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+
+
+def measured(binary, method, options):
+    command = [binary, "bench", "--json", "--methods", method, *options]
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{result.stderr}")
+    return json.loads(result.stdout)["methods"][0]
+
+
+def known(binary):
+    """The methods that a build measures: what it says are available when it is asked for another."""
+    result = subprocess.run([binary, "bench", "--methods", "none"], capture_output=True, text=True)
+    return result.stderr.split("available: ")[1].strip().split(", ")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("old")
+    parser.add_argument("new")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--methods", help="separated by commas [default: all that both builds have]")
+    parser.add_argument("options", nargs="*", help="of `foregrad bench`, after `--`")
+    arguments = parser.parse_args()
+    common = set(known(arguments.old)) & set(known(arguments.new))
+    methods = arguments.methods.split(",") if arguments.methods else [m for m in known(arguments.new) if m in common]
+    print(f"{'method':<32} {'old s':>8} {'new s':>8} {'ratio':>6} {'old MiB':>8} {'new MiB':>8} {'ratio':>6}  spread")
+    for method in methods:
+        rounds = [
+            [measured(binary, method, arguments.options) for binary in [arguments.old, arguments.new]]
+            for _ in range(arguments.rounds)
+        ]
+        times = [[once[build]["minimum_seconds"] for once in rounds] for build in [0, 1]]
+        seconds = [statistics.median(own) for own in times]
+        memory = [statistics.median(once[build]["peak_memory"] / 2**20 for once in rounds) for build in [0, 1]]
+        spread = [max(own) / median for own, median in zip(times, seconds)]
+        print(
+            f"{method:<32} {seconds[0]:8.3f} {seconds[1]:8.3f} {seconds[1] / seconds[0]:6.2f} {memory[0]:8.0f} {memory[1]:8.0f}"
+            f" {memory[1] / memory[0]:6.2f}  {spread[0]:.2f} {spread[1]:.2f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
