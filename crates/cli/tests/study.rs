@@ -273,6 +273,11 @@ fn wait_for(folder: &Path, begin: &str, end: &str) {
 #[test]
 fn a_parent_waits_for_its_childrens_checkpoints_however_often_it_is_asked() {
     let dir = long();
+    // Blocks that take a while: whoever does not wait for a child is gone before it has written.
+    let file = dir.path().join("tiny.toml");
+    let text = std::fs::read_to_string(&file).expect("a study");
+    std::fs::write(&file, text.replace("width = 0.05", "width = 0.5").replace("batch = 16", "batch = 320"))
+        .expect("a file");
     let mut study = start(dir.path(), "--out cut --jobs 2");
     let runs = ["local-seed0", "gaussian-seed0"].map(|run| dir.path().join("cut").join("runs").join(run));
     runs.iter().for_each(|run| wait_for(run, "metrics", ".jsonl"));
