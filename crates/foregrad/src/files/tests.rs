@@ -191,7 +191,7 @@ fn one_lock_excludes_others_until_it_is_dropped_or_its_file_is_removed() {
 fn a_lock_that_is_dropped_is_free_while_processes_are_started() {
     let dir = folder();
     let path = dir.path().join("lock");
-    let start = || (0..40).for_each(|_| drop(std::process::Command::new("true").status().expect("a process")));
+    let start = || (0..40).for_each(|_| assert!(std::process::Command::new("true").status().is_ok()));
     std::thread::scope(|scope| {
         let starting = scope.spawn(start);
         while !starting.is_finished() {
