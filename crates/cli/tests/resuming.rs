@@ -65,7 +65,7 @@ fn a_run_that_goes_on_takes_its_own_flags_and_refuses_others() {
     for (flags, named) in [
         ("--lr 0.05", ["--lr is 0.05", "0.02"]),
         ("--batch 10", ["--batch is 10", "20"]),
-        ("--mix 2", ["estimator.mix is 2", "none"]),
+        ("--mix 2", ["--mix is 2", "is off"]),
     ] {
         let (code, text) = run(command(dir.path(), &format!("train --resume --epochs 2 {flags} --out run")));
         assert!(code == Some(2) && named.iter().all(|part| text.contains(part)), "{flags}: {code:?} {text}");

@@ -213,7 +213,8 @@ fn bad_input_is_said_with_its_place_and_finished_runs_stay() {
         &STUDY
             .replace("name = \"gaussian\", ", "name = \"gaussian\", estimator.mix = 1, estimator.target = \"local\", "),
     );
-    assert!(fails(dir.path(), "--verify", 2).contains("--target global"));
+    let refused = fails(dir.path(), "--verify", 2);
+    assert!(refused.contains("tiny.toml:17: ") && refused.contains("estimator.target = global"), "{refused}");
     change(&STUDY.replace("glyphs", "cifar10"));
     assert!(fails(dir.path(), "--out elsewhere", 2).contains("--data-dir"));
     change(STUDY);
@@ -273,6 +274,11 @@ fn wait_for(folder: &Path, begin: &str, end: &str) {
 #[test]
 fn a_parent_waits_for_its_childrens_checkpoints_however_often_it_is_asked() {
     let dir = long();
+    // Blocks that take a while: whoever does not wait for a child is gone before it has written.
+    let file = dir.path().join("tiny.toml");
+    let text = std::fs::read_to_string(&file).expect("a study");
+    std::fs::write(&file, text.replace("width = 0.05", "width = 0.5").replace("batch = 16", "batch = 320"))
+        .expect("a file");
     let mut study = start(dir.path(), "--out cut --jobs 2");
     let runs = ["local-seed0", "gaussian-seed0"].map(|run| dir.path().join("cut").join("runs").join(run));
     runs.iter().for_each(|run| wait_for(run, "metrics", ".jsonl"));
@@ -341,14 +347,39 @@ fn a_run_is_held_by_one_process_at_a_time_and_killed_ones_hold_nothing() {
 }
 
 /// A run that another process has taken over, as far as its folder tells: a claim of a higher number.
+/// A child as a study starts it, with its task on standard input, which stays open.
+#[cfg(unix)]
+fn work_on_a_long_run(study: &Path) -> Child {
+    use std::io::Write;
+    use std::os::unix::ffi::OsStrExt;
+    let config = serde_json::json!({
+        "epochs": 100_000,
+        "batch": 20,
+        "data": { "dataset": "glyphs", "train-limit": 40, "test-limit": 20 },
+        "model": { "width": 0.05 },
+    });
+    let task = serde_json::json!({ "Run": {
+        "study": { "Unix": study.as_os_str().as_bytes() },
+        "planned": { "name": "local-seed0", "choices": [], "config": config },
+        "terms": { "version": "test", "retry_failed": false, "silent": null },
+    }});
+    let mut child = Command::new(env!("CARGO_BIN_EXE_foregrad"))
+        .arg("work")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    writeln!(child.stdin.as_mut().expect("its input"), "{task}").expect("a listener");
+    child
+}
+
 #[cfg(unix)]
 #[test]
 fn a_run_that_is_lost_ends_soon_and_is_no_success() {
     use std::io::{BufRead, BufReader};
     let dir = long();
     let run = |out: &str| dir.path().join(out).join("runs").join("local-seed0");
-    let mut one = command(dir.path(), "--out one --one local-seed0 --threads 1");
-    let mut one = one.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the binary runs");
+    let mut one = work_on_a_long_run(&dir.path().join("one"));
     let mut study = command(dir.path(), "--out whole --shard 0/2 --threads 1");
     let mut study = study.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary runs");
     for out in ["one", "whole"] {

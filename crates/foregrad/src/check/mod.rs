@@ -157,6 +157,14 @@ mod tests {
     }
 
     #[test]
+    fn a_worst_error_that_is_not_finite_is_written_as_such() {
+        let (group, identity, name) = ("layer", "adjoint", "x".to_string());
+        let entry = Entry { group, name, identity, worst: f64::INFINITY, limit: 1.0 };
+        let text = serde_json::to_string(&entry).expect("text");
+        assert!(!entry.passed() && text.contains(r#""worst":"Infinity""#), "{text}");
+    }
+
+    #[test]
     fn every_listed_part_has_an_example() {
         let placement = Placement { device: Device::flex(), dtype: DType::F64 };
         let layers: Vec<_> = layer_examples(&placement).into_iter().map(|example| example.name).collect();

@@ -174,8 +174,8 @@ impl EstimatorConfig {
         };
         if !fits {
             let nearest = match self.space {
-                Space::Weight => "`estimator.granularity = tensor`, `block` or `network`",
-                Space::Activity => "`estimator.granularity = sample` or `batch`",
+                Space::Weight => "`estimator.granularity = tensor`, block or network",
+                Space::Activity => "`estimator.granularity = sample` or batch",
             };
             let reason = format!("the granularity `{granularity}` does not exist in {} space", self.space);
             return Err(Error::meaningless(reason, nearest));
@@ -201,7 +201,7 @@ impl EstimatorConfig {
         if self.granularity() == Granularity::Network {
             return refuse(
                 "the network is one slot, so there is nothing to mix",
-                "`estimator.granularity = block` or `tensor`",
+                "`estimator.granularity = block` or tensor",
             );
         }
         if !self.target.is_global(depth) {

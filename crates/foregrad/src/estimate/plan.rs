@@ -95,7 +95,7 @@ impl EstimatorConfig {
         }
         Err(Error::meaningless(
             "a predsim head's loss is no sum over samples, so beyond its own block it gives no scalar to each of them",
-            "`estimator.granularity = batch`, or `estimator.target = local` or `global`",
+            "`estimator.granularity = batch`, or `estimator.target = local` or global",
         ))
     }
 }

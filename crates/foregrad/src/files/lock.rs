@@ -24,6 +24,14 @@ pub struct Lock {
     file: File,
 }
 
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Said, not left to the file's end: a process that another thread is starting has the file too, until it runs its own
+        // program, and the lock with it. If it cannot be said, that end will do.
+        let _ = self.file.inner().unlock();
+    }
+}
+
 impl Lock {
     /// The locked file.
     pub fn file(&mut self) -> &mut File {

@@ -55,6 +55,43 @@ fn at_every_call_that_fails_the_old_file_or_the_new_one_is_there_whole() {
     assert_eq!(list(dir.path()).expect("a folder"), [path]);
 }
 
+/// In a process of its own, which has told of nothing yet.
+#[test]
+fn a_folder_that_cannot_be_synced_is_told_of_once() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    static TOLD: AtomicUsize = AtomicUsize::new(0);
+    struct Counter;
+    impl log::Log for Counter {
+        fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+            true
+        }
+        fn log(&self, record: &log::Record<'_>) {
+            assert!(record.args().to_string().contains("cannot be brought to the disk"), "{}", record.args());
+            TOLD.fetch_add(1, Ordering::SeqCst);
+        }
+        fn flush(&self) {}
+    }
+    if std::env::var_os("COUNT_WARNINGS").is_some() {
+        log::set_logger(&Counter).expect("the only one");
+        log::set_max_level(log::LevelFilter::Warn);
+        let dir = folder();
+        let plan = Plan { under: dir.path().into(), at: 0, fault: Fault::Error(libc::EINVAL), lasting: true };
+        let _away = inject_into(Operation::SyncFolder, plan);
+        let told = ["first", "second", "third"].map(|content| {
+            write_atomically(&dir.path().join("file"), content.as_bytes()).expect("a file");
+            TOLD.load(Ordering::SeqCst)
+        });
+        assert_eq!(told, [1, 1, 1], "warnings after each file");
+        return;
+    }
+    let (_, own) = module_path!().split_once("::").expect("a module");
+    let mut child = std::process::Command::new(std::env::current_exe().expect("this program"));
+    child.args(["--exact", &format!("{own}::a_folder_that_cannot_be_synced_is_told_of_once")]);
+    let output = child.env("COUNT_WARNINGS", "yes").output().expect("a process");
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && told.contains("1 passed"), "{told}");
+}
+
 #[test]
 fn a_file_that_is_made_once_is_never_empty() {
     let dir = folder();
@@ -146,6 +183,21 @@ fn one_lock_excludes_others_until_it_is_dropped_or_its_file_is_removed() {
     assert!(heir.is_current().expect("a file"));
     drop(heir);
     assert!(matches!(try_lock(&path), Ok(Locking::Held(_))));
+}
+
+/// A process that another thread starts has all open files until it runs its own program.
+#[cfg(unix)]
+#[test]
+fn a_lock_that_is_dropped_is_free_while_processes_are_started() {
+    let dir = folder();
+    let path = dir.path().join("lock");
+    let start = || (0..40).for_each(|_| assert!(std::process::Command::new("true").status().is_ok()));
+    std::thread::scope(|scope| {
+        let starting = scope.spawn(start);
+        while !starting.is_finished() {
+            assert!(matches!(try_lock(&path), Ok(Locking::Held(_))), "it was dropped, and is held");
+        }
+    });
 }
 
 #[test]

@@ -144,6 +144,9 @@ mod tests {
             let zeroed = [&whole[..kept], &vec![0; whole.len() - kept]].concat();
             assert!(found(&zeroed).expect_err("zeroed").contains("a damaged one"), "zeros from {kept}");
         }
+        // A download that was cut, and began again behind the cut: its end is there.
+        let again = [&whole[..whole.len() / 2], &whole].concat();
+        assert!(found(&again).expect_err("begun again").contains("a damaged one"));
         let mut png = Cursor::new(Vec::new());
         let image = RgbImage::from_raw(64, 48, pixels()).expect("a picture");
         image.write_to(&mut png, ImageFormat::Png).expect("a file");

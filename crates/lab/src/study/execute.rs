@@ -113,7 +113,7 @@ fn train(
 mod tests {
     use super::*;
     use crate::study::Study;
-    use crate::train::{Silent, StepReport};
+    use crate::train::StepReport;
 
     const TEXT: &str = "
 name = 's'
@@ -254,16 +254,28 @@ model = { name = 'mlp', width = 0.25 }
     fn a_failed_run_is_tried_again_where_that_can_make_a_difference() {
         let dir = tempfile::tempdir().expect("a folder");
         let planned = planned(&TEXT.replace("epochs = 2", "epochs = 2\noptimizer = { rate = 1e30 }"));
+        /// Whether the run was run.
+        struct Seen(bool);
+        impl Observer for Seen {
+            fn step(&mut self, _: &StepReport) {
+                self.0 = true;
+            }
+        }
         let run = |version: &str, retry_failed| {
             let terms = Terms { version: version.into(), retry_failed, silent: None };
-            let Attempt::Ended(row) = attempt(dir.path(), &planned, &terms, &mut Silent).expect("an end") else {
+            let mut seen = Seen(false);
+            let Attempt::Ended(row) = attempt(dir.path(), &planned, &terms, &mut seen).expect("an end") else {
                 panic!("it ends")
             };
             assert!(row.is_failed());
-            row.machine.version
+            (row.machine.version, seen.0)
         };
-        let versions =
-            [("1", false), ("2", false), ("1", true), ("2", true)].map(|(version, retry)| run(version, retry));
-        assert_eq!(versions, ["1", "1", "1", "2"]);
+        let tries = [("1", false), ("2", false), ("1", true), ("2", true)].map(|(version, retry)| run(version, retry));
+        let expected = [("1", true), ("1", false), ("1", false), ("2", true)];
+        assert_eq!(
+            tries,
+            expected.map(|(version, is_run)| (version.to_string(), is_run)),
+            "version and whether it ran"
+        );
     }
 }

@@ -219,13 +219,21 @@ values = [0.1, 0.2]
         for kind in [Operation::Open, Operation::Read] {
             let plan = Injection { under: dir.path().into(), at: 0, fault: Fault::Error(libc::EIO), lasting: false };
             let away = inject_into(kind, plan);
-            assert!(matches!(prepare(dir.path(), &study(&TEXT.replace("[0]", "[1]"))), Err(Error::Io { .. })));
+            let prepared = prepare(dir.path(), &study(&TEXT.replace("[0]", "[1]")));
+            assert!(matches!(prepared, Err(Error::Io { .. })), "a study: {prepared:?}");
             drop(away);
             assert_eq!(saved(dir.path()), TEXT, "{kind:?}");
             let plan = Injection { under: dir.path().into(), at: 0, fault: Fault::Error(libc::EIO), lasting: false };
             let _away = inject_into(kind, plan);
             assert!(matches!(Results::read(dir.path()), Err(Error::Io { .. })));
         }
+        let settings = run_folder(dir.path(), "0.1-seed0").join("config.toml");
+        let plan = Plan { under: settings, at: 0, fault: Fault::Error(libc::EIO), lasting: false };
+        let away = inject_into(Operation::Open, plan);
+        let prepared = prepare(dir.path(), &study(&TEXT.replace("epochs = 1", "epochs = 2")));
+        assert!(matches!(prepared, Err(Error::Io { .. })), "a run's settings: {prepared:?}");
+        drop(away);
+        assert_eq!(saved(dir.path()), TEXT);
         let empty = tempfile::tempdir().expect("a folder");
         assert!(Results::read(empty.path()).expect_err("none").to_string().contains("the folder of a study"));
     }

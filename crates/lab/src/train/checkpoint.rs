@@ -161,3 +161,21 @@ fn step_of(path: &Path) -> Option<u64> {
 pub fn path_of(folder: &Path, step: u64) -> PathBuf {
     folder.join(format!("checkpoint-{step:08}.safetensors"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_that_is_not_finite_comes_back_as_it_was() {
+        for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            let plateau = Plateau { best: Some(value), waited: 1, factor: value };
+            let baselines = BTreeMap::from([("block.0".to_string(), value)]);
+            let position = Position { seconds: value, plateau, baselines, ..Default::default() };
+            let text = serde_json::to_string(&position).expect("text");
+            assert!(!text.contains("null"), "{text}");
+            let read: Position = serde_json::from_str(&text).expect("a position");
+            assert_eq!(serde_json::to_string(&read).expect("text"), text);
+        }
+    }
+}

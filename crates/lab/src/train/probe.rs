@@ -160,3 +160,28 @@ fn sample_cosine(a: &burn::tensor::Tensor<4>, b: &burn::tensor::Tensor<4>) -> Op
 fn ratio(a: f64, b: f64) -> Option<f64> {
     (b > 0.0).then(|| a / b)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn measurements_that_are_not_finite_come_back_as_they_were() {
+        for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            let block = BlockProbe {
+                block: 0,
+                guess_alignment: Some(value),
+                estimate_alignment: Some(value),
+                target_norm: value,
+                guess_norm: Some(value),
+                estimate_norm: value,
+                deviation: Some(value),
+                scalar_deviation: Some(value),
+            };
+            let text = serde_json::to_string(&ProbeRecord { step: 3, blocks: vec![block] }).expect("text");
+            assert!(!text.contains("null"), "{text}");
+            let read: ProbeRecord = serde_json::from_str(&text).expect("a record");
+            assert_eq!(serde_json::to_string(&read).expect("text"), text);
+        }
+    }
+}
