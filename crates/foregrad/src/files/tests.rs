@@ -75,7 +75,7 @@ fn a_folder_that_cannot_be_synced_is_told_of_once() {
         log::set_logger(&Counter).expect("the only one");
         log::set_max_level(log::LevelFilter::Warn);
         let dir = folder();
-        let plan = Plan { under: dir.path().into(), at: 0, fault: Fault::Error(libc::EINVAL), lasting: true };
+        let plan = Injection { under: dir.path().into(), at: 0, fault: Fault::Error(libc::EINVAL), lasting: true };
         let _away = inject_into(Operation::SyncFolder, plan);
         let told = ["first", "second", "third"].map(|content| {
             write_atomically(&dir.path().join("file"), content.as_bytes()).expect("a file");

@@ -228,7 +228,7 @@ values = [0.1, 0.2]
             assert!(matches!(Results::read(dir.path()), Err(Error::Io { .. })));
         }
         let settings = run_folder(dir.path(), "0.1-seed0").join("config.toml");
-        let plan = Plan { under: settings, at: 0, fault: Fault::Error(libc::EIO), lasting: false };
+        let plan = Injection { under: settings, at: 0, fault: Fault::Error(libc::EIO), lasting: false };
         let away = inject_into(Operation::Open, plan);
         let prepared = prepare(dir.path(), &study(&TEXT.replace("epochs = 1", "epochs = 2")));
         assert!(matches!(prepared, Err(Error::Io { .. })), "a run's settings: {prepared:?}");
