@@ -58,6 +58,20 @@ fn every_kind_is_tried_three_times_with_every_command_that_can_get_it() {
     assert!(stray.is_none(), "{stray:?}");
 }
 
+#[test]
+fn no_command_is_left_out() {
+    let output = Command::new(env!("CARGO_BIN_EXE_foregrad")).arg("--help").output().expect("the binary runs");
+    let help = String::from_utf8_lossy(&output.stdout).to_string();
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let names: Vec<&str> =
+        listed.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").collect();
+    assert!(names.len() > 10, "{help}");
+    for name in names {
+        let is_tried = table::COMMANDS.iter().any(|command| command.split(' ').next() == Some(name));
+        assert!(is_tried, "no wrong input for `{name}`");
+    }
+}
+
 /// What is wrong about the answer to a case, if anything.
 fn fault(case: &Case, given: &Given) -> Option<String> {
     let folder = tempfile::tempdir().expect("a folder");
