@@ -25,6 +25,9 @@ pub struct Placement {
 
 impl Placement {
     /// A tensor of `shape` holding `values` (row by row).
+    ///
+    /// # Panics
+    /// If the shape holds another number of elements.
     pub fn tensor<const D: usize>(&self, values: Vec<f64>, shape: [usize; D]) -> Tensor<D> {
         let data = match self.dtype {
             DType::F64 => TensorData::new(values, shape),
@@ -106,7 +109,7 @@ impl Stream {
         })
     }
 
-    /// A permutation of `0..length` (Fisher-Yates), uniform over all.
+    /// A permutation of `0..length` (Fisher-Yates), uniform over all; `length` is at most 2^32 - 1.
     pub fn permutation(self, length: usize) -> Vec<usize> {
         let mut generator = self.generator();
         let mut order: Vec<usize> = (0..length).collect();

@@ -106,6 +106,9 @@ impl ParamTensor {
     }
 
     /// The inner product with a tensor of the same shape: of two of rank one, `<a, c> <b, d>`.
+    ///
+    /// # Panics
+    /// If the shapes differ.
     pub fn dot(&self, other: &Self) -> f64 {
         match (&self.values, &other.values) {
             (Values::Outer(mine), Values::Outer(theirs)) => {
@@ -152,6 +155,9 @@ impl ParamVector {
     }
 
     /// The tensor at a path, in its own shape, if there is one.
+    ///
+    /// # Panics
+    /// If its rank is not `D`.
     pub fn get<const D: usize>(&self, path: &str) -> Option<Tensor<D>> {
         self.entries.get(path).map(ParamTensor::tensor)
     }
@@ -216,6 +222,9 @@ impl ParamVector {
     }
 
     /// `f` applied to every tensor's values, with its path.
+    ///
+    /// # Panics
+    /// If `f` returns another number of values.
     pub fn map(&self, mut f: impl FnMut(&str, Tensor<1>) -> Tensor<1>) -> Self {
         let mapped = self.entries.iter().map(|(path, entry)| {
             let values = f(path, entry.values());
@@ -231,6 +240,9 @@ impl ParamVector {
     }
 
     /// `self + factor * other`; a path that only one of them holds counts as zero in the other.
+    ///
+    /// # Panics
+    /// If two tensors of one path differ in shape.
     pub fn axpy(mut self, factor: f64, other: &ParamVector) -> Self {
         for (path, entry) in &other.entries {
             let added = entry.values().mul_scalar(factor);
@@ -244,12 +256,15 @@ impl ParamVector {
     }
 
     /// `<self, other>` over the paths that both hold, in the order of the paths.
+    ///
+    /// # Panics
+    /// If two tensors of one path differ in shape.
     pub fn dot(&self, other: &ParamVector) -> f64 {
         let product = |(path, entry): (&String, &ParamTensor)| other.entries.get(path).map(|theirs| entry.dot(theirs));
         self.entries.iter().filter_map(product).sum()
     }
 
-    /// `|self|`, computed after dividing by the largest magnitude, so that tiny vectors do not underflow.
+    /// The Euclidean norm, computed after dividing by the largest magnitude, so that tiny vectors do not underflow.
     pub fn norm(&self) -> f64 {
         let largest = self.entries.values().map(ParamTensor::largest_magnitude);
         let largest = largest.fold(0.0, |a: f64, b| if b > a || b.is_nan() { b } else { a });
@@ -270,7 +285,10 @@ impl ParamVector {
         self.map(|_, values| values.zeros_like())
     }
 
-    /// A vector of the same shape whose tensor at `path` holds the numbers `fill(path, count)`.
+    /// A vector of the same paths and shapes whose tensor at `path` holds the numbers `fill(path, shape)`.
+    ///
+    /// # Panics
+    /// If `fill` returns another number of values than the shape holds.
     pub fn filled_like(&self, fill: impl Fn(&str, &[usize]) -> Vec<f64>) -> Self {
         self.drawn_like(|path, shape, placement| {
             let values = fill(path, shape);

@@ -54,6 +54,9 @@ impl EstimatorExample {
     /// The deviation of forward mode from the oracle on a narrow network.
     ///
     /// Weight space is checked with batch norm, activity space with group norm: there samples do not depend on each other.
+    ///
+    /// # Panics
+    /// If the estimator has no meaning on the network.
     pub fn check(&self, placement: &Placement, seed: u64) -> Entry {
         let norm = if self.config.space == Space::Weight { Norm::Batch } else { Norm::Group };
         let model = ModelConfig { width: 0.1, norm, head_norm: norm, ..Default::default() };

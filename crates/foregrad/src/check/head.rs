@@ -13,7 +13,10 @@ use crate::rng::{Placement, Stream};
 /// Draws before a check gives up finding a direction along which no rectifier switches.
 const DRAWS: u64 = 40;
 
-/// Checks a head's identities on a block's output of a shape.
+/// Checks the identities of a head of three classes on a block's output of a shape.
+///
+/// # Panics
+/// If the head was made for another shape or number of classes.
 pub fn check_head(
     name: &str,
     head: &mut dyn LossHead,

@@ -19,6 +19,9 @@ const DRAWS: u64 = 40;
 const DIRECTIONS: u64 = 3;
 
 /// Checks a layer's identities on an input of a shape.
+///
+/// # Panics
+/// If the layer takes no input of that shape.
 pub fn check_layer(
     name: &str,
     block: &mut Block,

@@ -134,7 +134,7 @@ impl LossHead for CountedHead<'_> {
 /// One step of an estimator on a network, with its maps counted.
 ///
 /// # Errors
-/// A combination without meaning.
+/// As [`estimate::step`].
 pub fn count_maps(config: &EstimatorConfig, network: &Network, input: &StepInput<'_>) -> crate::Result<MapCounts> {
     let counters = Counters::default();
     let blocks: Vec<_> = network.blocks.iter().map(|maps| CountedBlock { maps, counters: &counters }).collect();

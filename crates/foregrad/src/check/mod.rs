@@ -30,7 +30,7 @@ use burn::tensor::DType;
 use crate::rng::Placement;
 use crate::{Error, Result};
 
-/// How far two sides of an identity may lie apart, relative to their sizes.
+/// How far the two sides of an identity may differ, relative to their sizes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
     /// Adjoint gap, over `|y_dot||y_bar| + |x_dot||x_bar| + |theta_dot||theta_bar|`.

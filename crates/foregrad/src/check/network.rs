@@ -55,7 +55,10 @@ fn gradient(network: &Network, passed: &Passed) -> ParamVector {
     all
 }
 
-/// Checks a network's identities on images of a shape.
+/// Checks the identities of a network of three classes on images of a shape.
+///
+/// # Panics
+/// If the network was made for another shape or number of classes.
 pub fn check_network(
     name: &str,
     network: &mut Network,

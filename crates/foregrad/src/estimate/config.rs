@@ -18,8 +18,8 @@ settings! {
         guess: Guess = Guess::LOCAL => flag("guess", "NAME"),
         /// Where target and guess live.
         space: Space = Space::Weight => flag("space", "NAME"),
-        /// What one scalar covers; off: sample in activity space, in weight space tensor (oracle), network (forward, global target, no mixing)
-        /// or block.
+        /// What one scalar covers; off, the default: sample in activity space; in weight space tensor (oracle), network (forward, global
+        /// target, no mixing), else block.
         granularity: Option<Granularity> = None => flag("granularity", "NAME"),
         /// How many blocks further on the guess's loss stands.
         guess_horizon: Horizon = Horizon::LOCAL => flag("guess-horizon", "R"),

@@ -100,7 +100,7 @@ impl<'a> StepInput<'a> {
         Self { images, labels, seed, step, momentum: None, given: None, collect: Collect::Nothing, stop: None }
     }
 
-    /// Looked at between blocks: a step that was asked to stop ends there, and nothing of it counts.
+    /// Called between blocks: a step that was asked to stop ends there, and nothing of it counts.
     fn check_stop(&self) -> Result<()> {
         let stopped = self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed));
         if stopped { Err(Error::Stopped) } else { Ok(()) }
@@ -117,7 +117,7 @@ pub struct EstimatorState {
 /// The scalars of one slot.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scalars {
-    /// The slot: a tensor's path, `blocks.J`, or `network`.
+    /// The slot: a tensor's path, `blocks.J`, `classifier` or `network`.
     pub slot: String,
     /// One value a direction, each one value a sample (granularity `sample`) or a single one: `<target, guess>`.
     pub values: Vec<Vec<f64>>,
@@ -149,6 +149,9 @@ pub struct StepOutput {
 /// # Errors
 /// A combination without meaning, labels that do not go with the images, given guesses that no slot takes;
 /// [`Error::Stopped`] if it was asked to stop.
+///
+/// # Panics
+/// If the images are not of the channels and size that the network was made for.
 pub fn step(
     config: &EstimatorConfig,
     network: &Network,
@@ -162,6 +165,9 @@ pub fn step(
 ///
 /// # Errors
 /// As [`step`]; parts of the view that do not go together.
+///
+/// # Panics
+/// As [`step`].
 pub fn step_on(
     config: &EstimatorConfig,
     view: &View<'_>,

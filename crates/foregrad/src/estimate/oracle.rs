@@ -40,6 +40,9 @@ struct Target {
 
 impl<'a> Oracle<'a> {
     /// One whole step.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`](crate::Error::Stopped).
     pub fn run(engine: Engine<'a>) -> Result<StepOutput> {
         let mut oracle = Self {
             engine,

@@ -29,6 +29,9 @@ pub struct Plan {
 
 impl Plan {
     /// The plan of an estimator for a network of `depth` blocks.
+    ///
+    /// # Panics
+    /// If `depth` is 0.
     pub fn new(config: &EstimatorConfig, depth: usize) -> Self {
         let estimated = if config.last_block == LastBlock::Estimated { depth + 1 } else { depth - 1 };
         let blocks = estimated.min(depth);
@@ -79,7 +82,8 @@ impl Plan {
 }
 
 impl EstimatorConfig {
-    /// Refuses a target that cannot be split into samples where every sample has a scalar of its own.
+    /// Refuses a target that cannot be split into samples where every sample has a scalar of its own; the view is one that
+    /// [`View::validate`] takes.
     ///
     /// # Errors
     /// [`Error::Meaningless`].

@@ -39,6 +39,9 @@ pub struct Sweep<'a> {
 
 impl<'a> Sweep<'a> {
     /// One whole step.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`](crate::Error::Stopped).
     pub fn run(engine: Engine<'a>) -> Result<StepOutput> {
         let merged = Merged::new(engine.config);
         let mut sweep = Self { engine, window: Window::default(), flights: Vec::new(), merged, kept: BTreeMap::new() };

@@ -37,12 +37,12 @@ impl Horizon {
         Self(blocks)
     }
 
-    /// The index of the loss for a block of a network of `depth` blocks: a head's, or `depth - 1`, the classifier's.
+    /// The index of the loss for a block of a network of `depth` blocks, at least 1: a head's, or `depth - 1`, the classifier's.
     pub fn loss_of(self, block: usize, depth: usize) -> usize {
         block.saturating_add(self.0).min(depth - 1)
     }
 
-    /// Whether it reaches the end of a network of `depth` blocks from its first block on.
+    /// Whether it reaches the end of a network of `depth` blocks, at least 1, from the first block.
     pub fn is_global(self, depth: usize) -> bool {
         self.0 >= depth - 1
     }

@@ -63,7 +63,10 @@ impl<'a> View<'a> {
         self.blocks.len()
     }
 
-    /// The parameters of a block, by its own paths; of the classifier for the number after the last block's.
+    /// The parameters of a block, by its own paths; of the classifier for any number after the last block's.
+    ///
+    /// # Panics
+    /// For the classifier's, if there are fewer losses than blocks or no blocks.
     pub fn parameters(&self, block: usize) -> ParamVector {
         match self.blocks.get(block) {
             Some(block) => block.parameters(),

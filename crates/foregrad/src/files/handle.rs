@@ -1,4 +1,4 @@
-//! An open file whose every call goes through the door.
+//! An open file, each of whose calls a test can make fail.
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -85,7 +85,7 @@ impl File {
         Ok(metadata.map_err(Error::io("read", &self.path))?.len())
     }
 
-    /// Cuts or lengthens it.
+    /// Cuts or lengthens it to so many bytes.
     ///
     /// # Errors
     /// A file that cannot be written.
@@ -93,7 +93,7 @@ impl File {
         attempt(Operation::Write, &self.path, || self.file.set_len(bytes)).map_err(Error::io("write", &self.path))
     }
 
-    /// Brings its bytes to the disk. A file system that knows no such thing is told of once, and trusted.
+    /// Brings its bytes to the disk. For a file system that cannot do that there is one warning.
     ///
     /// # Errors
     /// Bytes that did not get there.

@@ -38,7 +38,7 @@ impl Lock {
         &mut self.file
     }
 
-    /// What the running kernel knows the locked file by, where it tells: whoever locks the same file there is excluded.
+    /// The number by which the running kernel knows the locked file, if it says: any other lock on the same number is excluded.
     ///
     /// # Errors
     /// A file that cannot be looked at.
@@ -48,7 +48,7 @@ impl Lock {
         Ok(number(&metadata.map_err(Error::io("read", path))?))
     }
 
-    /// Whether the locked file is still the one of its name: a file that was removed or replaced excludes nobody.
+    /// Whether the locked file is still the one of its name: a lock on a file that was removed or replaced excludes no other.
     ///
     /// # Errors
     /// A file that cannot be looked at.

@@ -1,6 +1,6 @@
-//! The one door to the file system: every file of the library and of the program is read, written, renamed and locked here.
+//! The only module that calls the file system: every file of the library and of the program is read, written, renamed and locked here.
 //!
-//! What the door is for:
+//! What it is for:
 //! * a file is written whole or not at all, and a name that has changed stays changed ([`write_atomically`]);
 //! * only "not found" means not found: functions that end in `_if_there` give nothing for a missing file, and every other
 //!   error as it is;
@@ -326,8 +326,8 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// A name is safe only once its folder is on disk. The name is given already, and some file systems know no such thing: a
-/// failure is told once and changes nothing.
+/// A name is safe only once its folder is on disk. The name is given already, and some file systems cannot sync a folder: a
+/// failure is one warning and changes nothing.
 fn sync_folder_of(path: &Path) {
     #[cfg(unix)]
     {

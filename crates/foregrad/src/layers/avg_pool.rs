@@ -7,7 +7,7 @@ use super::{Cotangent, Layer, Phase, Wanted};
 use crate::ops::{self, Bins};
 use crate::vector::ParamVector;
 
-/// The mean of each square window; rows and columns that fill no window are left out.
+/// The mean of each square window; rows and columns that fill no window are left out. Panics on an image smaller than a window.
 ///
 /// With `A` the averaging map (linear, so that its tangent is the map itself):
 /// ```text
@@ -23,7 +23,7 @@ pub struct AvgPool {
 }
 
 impl AvgPool {
-    /// A square window.
+    /// A square window of `kernel` pixels a side, every `stride` pixels; neither is 0.
     pub fn new(kernel: usize, stride: usize) -> Self {
         Self { kernel, stride }
     }

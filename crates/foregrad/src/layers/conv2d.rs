@@ -68,6 +68,9 @@ impl Conv2dConfig {
     }
 
     /// Kaiming-uniform weights, `U(-b, b)` with `b = sqrt(6 / fan_in)`; biases 0.01 (the paper's code).
+    ///
+    /// # Panics
+    /// If there are 0 groups.
     pub fn init(&self, stream: Stream, placement: &Placement) -> Conv2d {
         let [input, output] = self.channels;
         let fan_in = input / self.shape.groups * self.kernel * self.kernel;

@@ -23,7 +23,7 @@ pub struct MaxPool {
 }
 
 impl MaxPool {
-    /// A square window.
+    /// A square window of `kernel` pixels a side, every `stride` pixels, with `padding` pixels around the image.
     pub fn new(kernel: usize, stride: usize, padding: usize) -> Self {
         Self { kernel, stride, padding }
     }

@@ -21,13 +21,13 @@ pub mod stacked;
 pub use conv2d::Conv2dConfig;
 pub use sequential::Sequential;
 
-/// Whether batch statistics are taken from the batch or from the moving averages, and whether tangents go through them.
+/// Whether mean and variance of a norm are those of the batch or the moving averages, and whether tangents go through them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Batch statistics of the mini-batch, which move with its samples.
+    /// Those of the mini-batch; tangents go through them, so that samples depend on each other.
     Train,
-    /// Batch statistics of the mini-batch, constant for every tangent: samples do not depend on each other, and a tangent is no longer the layer's
-    /// derivative. Values and cotangents are those of `Train`.
+    /// Those of the mini-batch, constants for every tangent: samples do not depend on each other, and a tangent is no longer the
+    /// layer's derivative. Values and cotangents are those of `Train`.
     Detached,
     /// Moving averages.
     Eval,
@@ -82,6 +82,9 @@ pub struct Dual {
 }
 
 /// A layer: its three maps, and its parameters by path.
+///
+/// # Panics
+/// The maps panic on tensors of shapes that the layer does not take, and on what another layer saved.
 pub trait Layer: Debug + Send {
     /// What `forward` keeps for the other two maps, and nothing more.
     type Saved: Debug + Send;
@@ -95,8 +98,8 @@ pub trait Layer: Debug + Send {
     /// counts as zero. `None` stands for a tangent that is zero throughout.
     fn tangent(&self, saved: &Self::Saved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>>;
 
-    /// `y` and `y_dot` together, keeping nothing: a chain moves both on layer by layer, so that no layer's saved values wait
-    /// for the tangents of the layers before it.
+    /// `y` and `y_dot` together, keeping nothing: a chain takes both through layer by layer, so that no layer's saved values have to
+    /// wait in memory for the tangents.
     fn dual(&self, x: Tensor<4>, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], phase: Phase) -> Dual {
         let (y, saved) = self.forward(x, phase);
         Dual { y, y_dot: self.tangent(&saved, x_dot, theta_dot), statistics: self.statistics(&saved) }
@@ -118,13 +121,16 @@ pub trait Layer: Debug + Send {
         ParamVector::default()
     }
 
-    /// Takes the rectifier that follows into the layer's own maps, which saves its passes over memory. Gives `false`, and changes nothing,
-    /// where a layer has no such maps.
+    /// Makes the rectifier that follows part of the layer's own maps, which saves its passes over memory. Returns `false`, and changes
+    /// nothing, where a layer has no such maps.
     fn fuse_rectifier(&mut self) -> bool {
         false
     }
 
-    /// Replaces parameters and averages by those of `values` that it holds.
+    /// Replaces the parameters and averages whose paths `values` holds.
+    ///
+    /// # Panics
+    /// On a value of another rank.
     fn assign(&mut self, values: &ParamVector);
 }
 

@@ -8,8 +8,8 @@ use crate::vector::ParamVector;
 
 /// Layers one after another; the path of a parameter is the layer's name, a dot, and the parameter's name there.
 ///
-/// `y = f_m(... f_2(f_1(x)))`; tangents go through in the same order, cotangents in reverse. A rectifier goes into the layer before
-/// it, if that one can take it ([`Layer::fuse_rectifier`]): it keeps its name and place in the numbering, and is no layer of its own.
+/// `y = f_m(... f_2(f_1(x)))`; tangents go through in the same order, cotangents in reverse. A rectifier becomes part of the layer before
+/// it, if that one supports it ([`Layer::fuse_rectifier`]): it keeps its name and place in the numbering, but is no layer of its own.
 #[derive(Module, Debug, Default)]
 pub struct Sequential {
     #[module(skip)]
@@ -43,12 +43,18 @@ impl Sequential {
     }
 
     /// The chain with one more layer, named by its position, as `torch.nn.Sequential` numbers its layers.
+    ///
+    /// # Panics
+    /// If a layer has been given that number as its name.
     pub fn then(self, layer: impl Into<AnyLayer>) -> Self {
         let position = self.names.len() + self.taken_in.len();
         self.with(position.to_string(), layer)
     }
 
     /// The chain followed by another.
+    ///
+    /// # Panics
+    /// If both have a layer of one name.
     pub fn append(self, other: Sequential) -> Self {
         let layers = other.names.into_iter().zip(other.layers);
         let mut chain = layers.fold(self, |chain, (name, layer)| chain.with(name, layer));

@@ -12,7 +12,10 @@ pub fn add(a: Option<Tensor<4>>, b: Option<Tensor<4>>) -> Option<Tensor<4>> {
     }
 }
 
-/// The directions of one parameter, one tensor of its shape a direction, or `None` if no direction moves it.
+/// The directions of one parameter, one tensor of its shape a direction, or `None` if it is in no direction.
+///
+/// # Panics
+/// If the parameter's rank is not `D`.
 pub fn directions<const D: usize>(theta_dot: &[ParamVector], path: &str) -> Option<Vec<Tensor<D>>> {
     let present: Vec<_> = theta_dot.iter().map(|theta_dot| theta_dot.get::<D>(path)).collect();
     let like = present.iter().flatten().next()?.clone();
@@ -39,16 +42,25 @@ pub fn channel_directions(theta_dot: &[ParamVector], path: &str) -> Option<Tenso
 }
 
 /// The `count` directions of a stack, one tensor each.
+///
+/// # Panics
+/// If `count` is 0.
 pub fn split(x_dot: Tensor<4>, count: usize) -> Vec<Tensor<4>> {
     if count == 1 { vec![x_dot] } else { x_dot.chunk(count, 0) }
 }
 
 /// A stack of directions.
+///
+/// # Panics
+/// If there is none, or if their shapes differ.
 pub fn join(mut directions: Vec<Tensor<4>>) -> Tensor<4> {
     if directions.len() == 1 { directions.remove(0) } else { Tensor::cat(directions, 0) }
 }
 
 /// `[k n, c, h, w]` as `[k, n, c, h w]`, for maps that broadcast what is shared by all directions.
+///
+/// # Panics
+/// If the first axis is no multiple of `samples`.
 pub fn by_direction(x_dot: Tensor<4>, samples: usize) -> Tensor<4> {
     let [stacked, channels, height, width] = x_dot.dims();
     assert_eq!(stacked % samples, 0, "{stacked} stacked tangents are no multiple of {samples} samples");
@@ -62,6 +74,9 @@ pub fn rejoin(x_dot: Tensor<4>, [height, width]: [usize; 2]) -> Tensor<4> {
 }
 
 /// What one primal value does to every direction: `x_dot * factor`, with `factor` shaped as the primal.
+///
+/// # Panics
+/// If `x_dot` is no stack of tensors of the factor's shape.
 pub fn scale(x_dot: Tensor<4>, factor: Tensor<4>) -> Tensor<4> {
     let [samples, _, height, width] = factor.dims();
     if x_dot.dims()[0] == samples {

@@ -67,6 +67,9 @@ impl Labels {
 }
 
 /// A loss: its three maps.
+///
+/// # Panics
+/// The maps panic on outputs that do not go with the labels, and on what another loss saved.
 pub trait Loss {
     /// What `forward` keeps.
     type Saved;

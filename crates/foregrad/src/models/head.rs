@@ -160,13 +160,17 @@ pub struct HeadSaved {
 /// A head's loss on a mini-batch, and how many samples it classifies rightly.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Evaluation {
-    /// The loss, a mean over the batch.
+    /// The loss, a mean over the batch (cross-entropies in nats).
     pub loss: f64,
-    /// Samples whose largest output is that of their class.
+    /// The number of samples whose largest output is that of their class.
     pub correct: usize,
 }
 
 /// A loss on a block's output, as the estimators see it: its three maps.
+///
+/// # Panics
+/// The maps panic on an output of another shape than the head was made for, on labels that do not go with it, and on what another
+/// head saved.
 pub trait LossHead: std::fmt::Debug {
     /// The loss at `y`, and what the other maps need.
     fn forward(&self, y: Tensor<4>, labels: &Labels, phase: Phase) -> (Evaluation, HeadSaved);
@@ -189,7 +193,10 @@ pub trait LossHead: std::fmt::Debug {
     /// The same head with weights drawn afresh; `None` for a classifier.
     fn redrawn(&self, stream: Stream) -> Option<Head>;
 
-    /// Replaces parameters and averages by those of `values` that it holds.
+    /// Replaces the parameters and averages whose paths `values` holds.
+    ///
+    /// # Panics
+    /// On a value of another rank.
     fn assign(&mut self, values: &ParamVector);
 }
 

@@ -64,7 +64,7 @@ impl ModelConfig {
     /// The network for images of `[channels, height, width]`, its weights drawn from a seed.
     ///
     /// # Errors
-    /// An unknown name, a width that is not positive, images too small for the strides and pools.
+    /// An unknown name, settings outside their ranges, images too small for the strides and pools, sizes beyond any memory.
     pub fn init(&self, image: [usize; 3], classes: usize, seed: u64, placement: &Placement) -> Result<Network> {
         self.validate_for(image, classes)?;
         let stream = Stream::new(seed, "initial-weights");
@@ -129,6 +129,9 @@ impl Network {
     }
 
     /// What stands before the paths of a block's parameters; empty where layers are named as in torchvision.
+    ///
+    /// # Panics
+    /// If there is no such block.
     pub fn prefix(&self, block: usize) -> &str {
         &self.prefixes[block]
     }
@@ -139,6 +142,9 @@ impl Network {
     }
 
     /// The trainable parameters of one block, by the network's paths.
+    ///
+    /// # Panics
+    /// If there is no such block.
     pub fn block_parameters(&self, block: usize) -> ParamVector {
         self.blocks[block].parameters().prefixed(&self.prefixes[block])
     }
@@ -155,7 +161,10 @@ impl Network {
         state
     }
 
-    /// Replaces parameters and averages by those of `values` that the network holds.
+    /// Replaces the parameters and averages whose paths `values` holds. Shapes are not compared: [`crate::weights::assign`] does that.
+    ///
+    /// # Panics
+    /// On a value of another rank.
     pub fn assign(&mut self, values: &ParamVector) {
         for (block, prefix) in self.blocks.iter_mut().zip(&self.prefixes) {
             block.assign(&values.scoped(prefix));
@@ -166,7 +175,7 @@ impl Network {
         }
     }
 
-    /// The number of trainable parameters of trunk and classifier.
+    /// The number of trainable numbers in trunk and classifier.
     pub fn trunk_dimension(&self) -> usize {
         self.parameters().filtered(|path| !path.starts_with("heads.")).dimension()
     }

@@ -1,8 +1,8 @@
 //! Statistics over the samples and pixels of a channel, and sums of planes scaled by channel.
 //!
 //! `x` is `[n, c, h, w]`, `v` holds `k` directions `[k n, c, h, w]`; what belongs to a channel is `[c]`, what belongs to a
-//! direction and a channel is `[k, c]`. In the kernels a rectifier of
-//! `scale x + shift` takes no pass of its own; composed it is some operations element by element, which Burn fuses on a GPU.
+//! direction and a channel is `[k, c]`. A *rectifier* lets those pixels pass where `scale x + shift` is positive. In the kernels it
+//! takes no pass over memory of its own; composed it is a few operations element by element, which Burn fuses on a GPU.
 
 use burn::tensor::Tensor;
 use foregrad_kernels::Real;
@@ -88,7 +88,7 @@ fn fused_affine(x: &Tensor<4>, map: &Affine, rectifier: Option<&Affine>) -> Opti
     })
 }
 
-/// `a v + b x + d`, with `a`, `b` and `d` `[k, c]`; the rectifier holds back `v` or the sum.
+/// `a v + b x + d`, with `a`, `b` and `d` `[k, c]`; where `x` does not pass the rectifier, `v` or the sum is 0.
 pub fn channel_combination(
     v: Tensor<4>,
     x: &Tensor<4>,

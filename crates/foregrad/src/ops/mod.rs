@@ -1,8 +1,11 @@
 //! The fused primitives that layers and estimators call: the only place that knows both Burn and [`foregrad_kernels`].
 //!
 //! Each function is composed from Burn operations, which is what runs on a GPU, and hands over to a kernel where the tensor
-//! lives on Burn's CPU backend (Flex). The choice is made per call, from the tensor itself, so it needs no type parameter
-//! and holds for any device Burn drives.
+//! lives on Burn's CPU backend (Flex). The choice is made at each call, from the tensor itself, so that no type parameter is
+//! needed and any device of Burn works.
+//!
+//! # Panics
+//! All of them panic on tensors whose shapes do not go together.
 
 mod channels;
 mod conv2d;

@@ -7,12 +7,18 @@ use super::cpu::on_cpu;
 use crate::rng::Placement;
 
 /// `<a, b>` over all elements, in `f64` and in a fixed order of addition on the CPU.
+///
+/// # Panics
+/// If the shapes differ.
 pub fn dot<const D: usize>(a: &Tensor<D>, b: &Tensor<D>) -> f64 {
     assert_eq!(a.dims(), b.dims(), "dot: shapes differ");
     fused_dot(a, b).unwrap_or_else(|| host(a.clone().mul(b.clone()).sum())[0])
 }
 
 /// `<a_i, b_i>` for every index `i` of the first axis.
+///
+/// # Panics
+/// If the shapes differ.
 pub fn row_dots<const D: usize>(a: &Tensor<D>, b: &Tensor<D>) -> Vec<f64> {
     assert_eq!(a.dims(), b.dims(), "row_dots: shapes differ");
     let rows = a.dims()[0];
@@ -28,6 +34,9 @@ pub fn largest_magnitude<const D: usize>(a: &Tensor<D>) -> f64 {
 }
 
 /// `factors_i x_i` for every index `i` of the first axis.
+///
+/// # Panics
+/// If there are not as many factors as indices.
 pub fn scale_rows(x: Tensor<4>, factors: &[f64]) -> Tensor<4> {
     let rows = x.dims()[0];
     assert_eq!(rows, factors.len(), "scale_rows: {rows} rows against {} factors", factors.len());

@@ -33,7 +33,7 @@ settings! {
         nesterov: bool = false => switch("nesterov", "on"),
         /// Pull of the parameters towards 0.
         weight_decay: f64 = 5e-4 => flag("weight-decay", "W"),
-        /// Adam's decay of the first and second moment.
+        /// The weights of the past in Adam's first and second moment.
         betas: [f64; 2] = [0.9, 0.999] => file,
         /// Largest norm of the whole gradient (0: any).
         clip: f64 = 0.0 => flag("clip", "NORM"),
@@ -94,7 +94,10 @@ impl Optimizer {
         Self { config: config.clone(), buffer: ParamVector::default(), moments: BTreeMap::new() }
     }
 
-    /// The parameters after one step; those without a gradient are left out.
+    /// The parameters after one step; those without a gradient are left out, gradients without a parameter ignored.
+    ///
+    /// # Panics
+    /// If a gradient has another shape than its parameter.
     pub fn step(&mut self, rate: f64, parameters: &ParamVector, gradient: &ParamVector) -> ParamVector {
         let mut updated = ParamVector::default();
         for (path, entry) in gradient.iter() {

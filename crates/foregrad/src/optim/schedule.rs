@@ -31,11 +31,11 @@ settings! {
         every: u64 = 30 => flag("schedule-every", "N"),
         /// Factor of a step or a plateau.
         gamma: f64 = 0.2 => flag("gamma", "G"),
-        /// Epochs without improvement that make a plateau.
+        /// Epochs without improvement that a plateau allows; the next one lowers the rate.
         patience: u64 = 10 => flag("patience", "N"),
-        /// The least factor on the rate, to which cosine and linear go down.
+        /// The factor on the initial rate at which cosine and linear end.
         floor: f64 = 0.0 => flag("floor", "F"),
-        /// Epochs of a straight line up from 0; the first step has the first rate above 0.
+        /// Epochs over which the rate rises in a straight line; the first step is above 0 already.
         warm_up: f64 = 0.0 => flag("warm-up", "N"),
     }
 }
@@ -46,7 +46,7 @@ pub struct Plateau {
     /// The best loss so far; none before the first epoch.
     #[serde(default, with = "crate::numbers::optional")]
     pub best: Option<f64>,
-    /// Epochs since.
+    /// Epochs since then.
     pub waited: u64,
     /// The factor on the rate.
     #[serde(with = "crate::numbers")]
@@ -75,6 +75,9 @@ impl Plateau {
 
 impl ScheduleConfig {
     /// The factor on the initial rate at a step (from 0) of a run of `epochs`, each of `per_epoch` steps.
+    ///
+    /// # Panics
+    /// If the schedule is `step`, and `per_epoch` or its `every` is 0.
     pub fn factor(&self, step: u64, per_epoch: u64, epochs: u64, plateau: &Plateau) -> f64 {
         let total = (per_epoch * epochs) as f64;
         let part = (step as f64 / total).clamp(0.0, 1.0);

@@ -2,10 +2,13 @@
 
 /// Declares a table of settings: a struct, its defaults, its form in files and its [`Settings`](crate::settings::Settings).
 ///
-/// A field is `name: Type = default => how`, and its first paragraph of documentation is its help. Its key in files is its name
-/// in kebab case. How it is given: `flag("rate", "R")` by `--rate R`, `flag("model", "NAME", models)` with the choices that the
-/// function `models` gives, `switch("no-pool", "off")` by `--no-pool`, which stands for that value, `file` in files alone,
-/// `table` a table of settings within this one.
+/// A field is `name: Type = default => how`, and its documentation is its help. Its key in files is its name in kebab case. `how` says
+/// how it is given:
+/// * `flag("rate", "R")`: by `--rate R`, or in files
+/// * `flag("model", "NAME", models)`: the same, with the choices that the function `models` returns
+/// * `switch("no-pool", "off")`: by `--no-pool`, which stands for the value `off`, or in files
+/// * `file`: in files only
+/// * `table`: it is a table of settings itself
 #[macro_export]
 macro_rules! settings {
     (

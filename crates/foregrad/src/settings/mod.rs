@@ -1,8 +1,8 @@
 //! Settings: one declaration gives a field, its key in files, its flag, its default, its help and what is refused.
 //!
-//! [`settings!`](crate::settings!) declares a table of them, [`names!`](crate::names!) what a setting can be named. A setting is known by its
-//! *place* in a file of settings, `optimizer.rate`; errors of this library name places, and a program may put its own names there
-//! ([`Error::renamed`](crate::Error::renamed)).
+//! [`settings!`](crate::settings!) declares a table of them, [`names!`](crate::names!) an enumeration of the names that a setting can have.
+//! A setting is known by its *place* in a file of settings, `optimizer.rate`; errors of this library name places, and a program may
+//! replace them by its own names ([`Error::renamed`](crate::Error::renamed)).
 //!
 //! ```
 //! use foregrad::settings::Settings;
@@ -39,13 +39,13 @@ use crate::{Error, Result};
 pub struct Setting {
     /// Its place in a file of settings: `optimizer.rate`.
     pub place: String,
-    /// Its flag without the dashes; none for what stands in files alone.
+    /// Its flag without the dashes; none for what can be set in files only.
     pub flag: Option<&'static str>,
     /// How it is given.
     pub given: Given,
     /// What it is: one sentence, without its full stop.
     pub about: String,
-    /// Its value where nobody gives one.
+    /// Its value if none is given.
     pub default: String,
     /// The values it can have, with what each is; empty where they are too many.
     pub choices: Choices,
@@ -68,7 +68,7 @@ pub trait Settings: Default {
     /// Sets what is at a place from its text.
     ///
     /// # Errors
-    /// A place that there is not, or a text that is no value of it.
+    /// A place that does not exist, or a text that is no value of it.
     fn set(&mut self, place: &str, text: &str) -> Result<()>;
 
     /// All values by their places, as text.
@@ -108,18 +108,27 @@ pub mod field {
         T::settings().into_iter().map(below).collect()
     }
 
-    /// Sets a value; its error names the place.
+    /// Sets a value.
+    ///
+    /// # Errors
+    /// A text that is no value; the error names the place.
     pub fn set<T: Value>(value: &mut T, place: &str, text: &str) -> Result<()> {
         *value = T::parse(text).map_err(|wrong| wrong.at(place, text))?;
         Ok(())
     }
 
     /// Sets what is at a place within a table.
+    ///
+    /// # Errors
+    /// As [`Settings::set`].
     pub fn set_within<T: Settings>(table: &mut T, key: &str, below: &str, text: &str) -> Result<()> {
         table.set(below, text).map_err(|error| error.renamed(|place, _| Some(format!("{key}.{place}"))))
     }
 
     /// A value with a text, out of a file.
+    ///
+    /// # Errors
+    /// A text that is no value, or something other than text and whole numbers.
     pub fn parsed<'de, T: std::str::FromStr<Err = Error>, D: serde::Deserializer<'de>>(
         source: D,
     ) -> std::result::Result<T, D::Error> {
@@ -136,7 +145,7 @@ pub mod field {
         text.parse().map_err(serde::de::Error::custom)
     }
 
-    /// The error of a place that there is not.
+    /// The error of a place that does not exist.
     pub fn unknown<T: Settings>(place: &str) -> Error {
         let known: Vec<String> = T::settings().into_iter().map(|setting| setting.place).collect();
         Error::unknown_name("setting", place, &known.iter().map(String::as_str).collect::<Vec<_>>())

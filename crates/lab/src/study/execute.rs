@@ -1,4 +1,4 @@
-//! One run of a study: claimed, begun or gone on with, and written down.
+//! One run of a study: claimed, begun or resumed, and its row written.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,15 +18,15 @@ use foregrad::rng::Placement;
 pub enum Attempt {
     /// The run has ended, and this is its row.
     Ended(Box<Row>),
-    /// Another process holds it.
+    /// Another process works on it.
     Held(Holder),
-    /// It was asked to stop, and goes on from its checkpoint the next time.
+    /// It was asked to stop, and continues from its checkpoint the next time.
     Stopped,
-    /// It may be another process's by now, and why; nothing was written since that was known.
+    /// Its claim is lost, and why; nothing was written since that was known.
     Lost(String),
 }
 
-/// What an attempt goes by, besides the run's settings.
+/// What an attempt needs to know besides the run's settings.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Terms {
     /// The program's version and source revision, for the row.
@@ -39,7 +39,7 @@ pub struct Terms {
 
 /// Runs one run of a study's folder to its end: from its newest checkpoint if it has one. A run that has a row is left alone.
 ///
-/// A run that cannot go on (a loss that is not finite) ends with a row that says so.
+/// A run that cannot continue (its loss is not finite) ends with a row that says so.
 ///
 /// # Errors
 /// Whatever has nothing to do with the run itself: data that is missing, a damaged checkpoint, a full disk. There is no row

@@ -27,8 +27,9 @@ impl PlannedRun {
     }
 }
 
-/// A name as part of a folder's: letters and digits of all scripts, signs such as emoji, and full stops; everything else a
-/// single dash. Small letters only, since some file systems take them for the large ones. What would vanish is spelt out.
+/// A name as part of a folder's: letters and digits of all scripts, symbols beyond ASCII such as emoji, and full stops; anything else
+/// becomes a single dash. In lower case, since some file systems do not tell it from upper case. A name of which nothing would be left
+/// is written as the numbers of its characters.
 fn plain(name: &str) -> String {
     let kept = |c: char| c.is_alphanumeric() || c == '.' || !(c.is_ascii() || c.is_whitespace() || c.is_control());
     let dashed: String = name.to_lowercase().chars().map(|c| if kept(c) { c } else { '-' }).collect();

@@ -60,11 +60,11 @@ impl Results {
     }
 }
 
-/// Makes the folder of a study, or brings it up to the study as it is now: what it holds of the same settings stays, and
-/// what is new is added. Runs that the study has no more are left alone.
+/// Makes the folder of a study, or brings it up to date: runs with the same settings stay, new ones are added, and those that are no
+/// longer in the study are left alone.
 ///
 /// # Errors
-/// The folder of another study, one that cannot be read or written, a run whose settings are others now.
+/// The folder of another study, one that cannot be read or written, a run whose settings have changed.
 pub fn prepare(folder: &Path, study: &Study) -> Result<()> {
     let file = folder.join(STUDY);
     let known = files::read_text_if_there(&file)?;

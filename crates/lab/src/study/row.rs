@@ -45,7 +45,7 @@ pub enum Ending {
         /// On the validation images; empty without any.
         validation: Vec<Option<Score>>,
     },
-    /// It could not go on.
+    /// It failed.
     Failed {
         /// Why.
         error: String,
@@ -173,7 +173,7 @@ impl Row {
         Ok(Some(row))
     }
 
-    /// Removes the row in a run's folder, so that the run goes on.
+    /// Removes the row in a run's folder, so that the run can continue.
     ///
     /// # Errors
     /// A file that cannot be removed.

@@ -1,4 +1,4 @@
-//! Checkpoints: everything a run needs to go on to the same bits.
+//! Checkpoints: everything a run needs to continue to the same bits.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -32,7 +32,7 @@ settings! {
         test_limit: Option<usize> = None => flag("test-limit", "N"),
         /// Images held back from the training set, drawn by the seed.
         validation: usize = 0 => flag("validation", "N"),
-        /// No random crops and flips; where nothing is said it is as the data set says.
+        /// No random crops and flips; by default the data set decides.
         augment: Option<bool> = None => switch("no-augment", "off"),
     }
 }
@@ -107,7 +107,10 @@ impl RunConfig {
         Self::from_toml(&text).map_err(|found| Error::bad_file(path, "a run's settings", found))
     }
 
-    /// Settings from text, or what is wrong with it.
+    /// Settings from text.
+    ///
+    /// # Errors
+    /// What is wrong with the text.
     pub fn from_toml(text: &str) -> std::result::Result<Self, String> {
         toml::from_str(text).map_err(|error| error.to_string().trim().to_string())
     }

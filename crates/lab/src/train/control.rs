@@ -1,4 +1,4 @@
-//! What a run is asked to do while it goes on: by signals, by a parent, by whoever watches its claim.
+//! What a run is asked to do while it trains: by signals, by a parent process, by the watcher of its claim.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -16,12 +16,12 @@ impl Control {
         self.stop.store(true, Ordering::SeqCst);
     }
 
-    /// Asks the run to write a checkpoint and to go on.
+    /// Asks the run to write a checkpoint and to continue.
     pub fn checkpoint(&self) {
         self.checkpoint.store(true, Ordering::SeqCst);
     }
 
-    /// Tells the run that its folder is another's now: it ends, and writes nothing more.
+    /// Tells the run that another process has taken over its folder: it ends, and writes nothing more.
     pub fn abandon(&self) {
         self.abandon.store(true, Ordering::SeqCst);
         self.stop();

@@ -1,4 +1,4 @@
-//! Training: optimisers, schedules, checkpoints, metrics and the loop around [`foregrad::estimate::step`].
+//! Training: a run's settings, folder, checkpoints, metrics and probes, and the loop around [`foregrad::estimate::step`].
 
 mod checkpoint;
 mod config;

@@ -1,10 +1,10 @@
-//! What a run tells while it goes on, and how it ends; a library prints nothing itself.
+//! What a run reports while it trains, and how it ends; the library prints nothing itself.
 
 use std::path::{Path, PathBuf};
 
 use super::{EpochRecord, ProbeRecord};
 
-/// Who is told.
+/// What a run reports to.
 pub trait Observer {
     /// After every step.
     fn step(&mut self, _report: &StepReport) {}
@@ -47,6 +47,6 @@ pub enum Outcome {
     Done(Box<EpochRecord>),
     /// It was asked to stop, and wrote this checkpoint.
     Stopped(PathBuf),
-    /// It was told that its folder is another's, and wrote nothing more.
+    /// Another process has taken over its folder; it wrote nothing more.
     Abandoned,
 }

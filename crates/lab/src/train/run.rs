@@ -20,7 +20,7 @@ use foregrad::weights;
 /// The weight of a batch in the moving averages (PyTorch's default).
 const AVERAGE_MOMENTUM: f64 = 0.1;
 
-/// What a run may change when it goes on; without any change it goes on to the same bits.
+/// What may change when a run is resumed; without any change it continues to the same bits.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Changes {
     /// Passes over the training images; schedules that end with the run end with the new last pass.
@@ -55,7 +55,7 @@ impl Trainer {
     /// Starts a run in a folder.
     ///
     /// # Errors
-    /// Settings that mean nothing, data that cannot be loaded, a folder that holds a run or cannot be written.
+    /// Settings that have no meaning, data that cannot be loaded, a folder that holds a run or cannot be written.
     pub fn start(config: &RunConfig, placement: Placement, folder: &Path, overwrite: bool) -> Result<Self> {
         let (network, data, plan) = prepare(config, &placement)?;
         let folder = RunFolder::create(folder, config, overwrite)?;
@@ -66,7 +66,7 @@ impl Trainer {
         Ok(Self { config, placement, network, optimizer, state, position, plan, data, folder, timetable, last: None })
     }
 
-    /// Goes on with the run in a folder, from its newest checkpoint or a given one, to the same bits.
+    /// Resumes the run in a folder from its newest checkpoint, or a given one, to the same bits.
     ///
     /// # Errors
     /// No run there, a damaged checkpoint, one of another model, data that cannot be loaded.
@@ -113,7 +113,7 @@ impl Trainer {
         self.data.train.len() / self.config.batch
     }
 
-    /// Goes on to the end, or until it is asked to stop: after the block under way, whose step or evaluation is dropped.
+    /// Trains to the end, or until it is asked to stop: it ends after the block under way, and drops the unfinished step or evaluation.
     ///
     /// # Errors
     /// A loss or update that is not finite, files that cannot be written.
@@ -309,12 +309,12 @@ impl Trainer {
     }
 }
 
-/// Nothing is written into a folder that is another's now.
+/// Nothing is written into a folder that another process has taken over.
 fn may_write(control: &Control) -> Result<()> {
     if control.is_abandoned() { Err(Error::Stopped) } else { Ok(()) }
 }
 
-/// Network, data and plan of a run whose settings have been found to mean something.
+/// Network, data and plan of a run whose settings have been found valid.
 fn prepare(config: &RunConfig, placement: &Placement) -> Result<(Network, Data, Plan)> {
     config.validate()?;
     let splits = data::load(&config.data.dataset, &config.data.load_options(config.seed))?;
@@ -327,7 +327,7 @@ fn prepare(config: &RunConfig, placement: &Placement) -> Result<(Network, Data, 
 /// The network of a run and the course of its steps, for images that are loaded.
 ///
 /// # Errors
-/// Settings that mean nothing, or do not go with the images.
+/// Settings that have no meaning, or do not go with the images.
 pub fn network_for(config: &RunConfig, splits: &Splits, placement: &Placement) -> Result<(Network, Plan)> {
     config.validate()?;
     if config.batch > splits.train.len() {

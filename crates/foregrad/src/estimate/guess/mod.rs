@@ -45,7 +45,7 @@ pub enum Origin {
 pub enum HeadSource {
     /// The block's own, trained head.
     Trained,
-    /// A head drawn afresh at every step.
+    /// A head drawn afresh at every step, or after as many as the guess's settings say.
     Redrawn,
     /// The block's own head with its first weights, never trained.
     Fixed,

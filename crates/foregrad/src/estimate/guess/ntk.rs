@@ -21,7 +21,7 @@ pub(super) const SUPPORT: Support = Support {
 settings! {
     /// Settings of the guess `ntk`.
     pub struct NtkConfig {
-        /// Steps between two drawings of the heads of the guess `ntk`.
+        /// Steps after which the guess `ntk` draws its heads afresh.
         redraw_every: u64 = 1 => flag("guess-ntk-redraw-every", "N"),
     }
 }
