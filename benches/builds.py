@@ -3,7 +3,7 @@
 
     python3 benches/builds.py OLD NEW --rounds 5 -- --model resnet18-8b --width 0.25 --batch 64 --threads 1
 
-What follows `--` goes to `foregrad bench`. A ratio is NEW's median of all rounds over OLD's; below 1 is faster, or smaller. The last
+What follows `--` goes to `foregrad bench`. A ratio is of the medians over all rounds of each round's fastest step, NEW over OLD; below 1 is faster, or smaller. The last
 columns are the spread of one build: its slowest round over its median. A ratio within it is noise.
 """
 

@@ -167,20 +167,8 @@ fn long_help(setting: &Setting) -> String {
     if explained.is_empty() {
         return help(setting);
     }
-    let lines: Vec<String> =
-        explained.iter().map(|(name, about)| format!("  {name:<14} {}", uncapitalised(about))).collect();
+    let lines: Vec<String> = explained.iter().map(|(name, about)| format!("  {name:<14} {}", about)).collect();
     format!("{}:\n{}", setting.about, lines.join("\n"))
-}
-
-/// A sentence as part of another: acronyms keep their capitals.
-fn uncapitalised(text: &str) -> String {
-    let mut letters = text.chars();
-    match (letters.next(), letters.next()) {
-        (Some(first), Some(second)) if second.is_lowercase() || second == ' ' => {
-            format!("{}{}", first.to_lowercase(), &text[first.len_utf8()..])
-        }
-        _ => text.to_string(),
-    }
 }
 
 /// Refuses what is no value of a setting, under its flag's name.

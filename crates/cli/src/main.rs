@@ -34,7 +34,7 @@ struct Cli {
 }
 
 const EXAMPLES: &str = "Examples:
-  foregrad study quick                                  every kind of guess on drawn glyphs, in a minute or two
+  foregrad study quick                                  four kinds of guess on drawn glyphs, in a minute or two
   foregrad train                                        a narrow net on drawn glyphs, local guesses, forward mode
   foregrad train --dataset cifar10 --data-dir DATA --model resnet18-8b --width 0.25 --space activity
   foregrad train --guess gaussian --directions 4 --lr 0.005

@@ -72,4 +72,4 @@ impl FromStr for Horizon {
     }
 }
 
-as_text!(Horizon, HORIZONS.iter().map(|(name, _, about)| (*name, *about)).collect());
+as_text!(Horizon, HORIZONS.iter().map(|(name, _, about)| (*name, (*about).into())).collect());

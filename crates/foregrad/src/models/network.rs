@@ -19,7 +19,7 @@ pub const MODELS: &[(&str, &str)] = &[
 
 /// The names of [`MODELS`] for a setting.
 fn names() -> Choices {
-    MODELS.to_vec()
+    MODELS.iter().map(|(name, about)| (*name, (*about).into())).collect()
 }
 
 settings! {

@@ -13,9 +13,9 @@ names! {
     "optimiser" pub enum OptimizerKind {
         /// Stochastic gradient descent with momentum.
         Sgd = "sgd",
-        /// Adam; weight decay is added to the gradient.
+        /// Adaptive moments; weight decay is added to the gradient.
         Adam = "adam",
-        /// AdamW; weight decay shrinks the parameters.
+        /// Adaptive moments; weight decay shrinks the parameters.
         Adamw = "adamw",
     }
 }

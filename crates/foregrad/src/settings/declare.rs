@@ -142,7 +142,7 @@ macro_rules! names {
             }
         }
 
-        $crate::as_text!($name, vec![$(($text, $first.trim().trim_end_matches('.'))),*]);
+        $crate::as_text!($name, vec![$(($text, $crate::settings::field::listed($first))),*]);
     };
 }
 
@@ -208,7 +208,7 @@ mod tests {
     }
 
     fn pans() -> crate::settings::Choices {
-        vec![("round", "a round one"), ("square", "")]
+        vec![("round", "a round one".into()), ("square", "".into())]
     }
 
     settings! {
@@ -238,7 +238,7 @@ mod tests {
             row("oven.light", Some("no-light"), "No light", "on"),
         ];
         assert_eq!(all, expected);
-        assert_eq!(Bread::settings()[0].choices, [("wheat", "Of wheat"), ("whole-rye", "Of rye")]);
+        assert_eq!(Bread::settings()[0].choices, [("wheat", "of wheat".into()), ("whole-rye", "of rye".into())]);
         assert_eq!(Bread::settings()[1].choices, pans());
         assert_eq!(Bread::settings()[4].given, Given::Alone("off"));
     }

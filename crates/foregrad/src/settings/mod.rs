@@ -78,6 +78,8 @@ pub trait Settings: Default {
 /// What [`settings!`](crate::settings!) asks of a field, be it a value or a table.
 #[doc(hidden)]
 pub mod field {
+    use std::borrow::Cow;
+
     use serde::Deserialize;
 
     use super::*;
@@ -95,6 +97,14 @@ pub mod field {
         let about = about.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
         let about = about.trim_end_matches('.').to_string();
         Setting { place: key, flag, given, about, default: default.text(), choices }
+    }
+
+    /// A sentence as an entry of a list: without capital and full stop.
+    pub fn listed(sentence: &str) -> Cow<'static, str> {
+        let text = sentence.trim().trim_end_matches('.');
+        let mut letters = text.chars();
+        let first = letters.next().map(|first| first.to_lowercase().to_string()).unwrap_or_default();
+        (first + letters.as_str()).into()
     }
 
     /// The settings of a table within another.

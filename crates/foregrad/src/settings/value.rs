@@ -1,11 +1,12 @@
 //! What a setting's value can be, and its text.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use crate::Error;
 
 /// Names with what each is.
-pub type Choices = Vec<(&'static str, &'static str)>;
+pub type Choices = Vec<(&'static str, Cow<'static, str>)>;
 
 /// Why a text is no value.
 #[derive(Debug)]
@@ -79,7 +80,7 @@ impl Value for bool {
     }
 
     fn choices() -> Choices {
-        vec![("on", ""), ("off", "")]
+        vec![("on", "".into()), ("off", "".into())]
     }
 }
 

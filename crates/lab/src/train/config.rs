@@ -15,7 +15,7 @@ use foregrad::{Error, Result, settings};
 
 /// The names of [`data::DATASETS`] for a setting.
 fn datasets() -> Choices {
-    data::DATASETS.iter().map(|entry| (entry.name, entry.about)).collect()
+    data::DATASETS.iter().map(|entry| (entry.name, entry.about.into())).collect()
 }
 
 settings! {

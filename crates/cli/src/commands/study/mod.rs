@@ -59,7 +59,7 @@ pub struct Arguments {
 }
 
 const EXAMPLES: &str = "Examples:
-  foregrad study quick                                       every kind of guess on drawn glyphs, then a report
+  foregrad study quick                                       four kinds of guess on drawn glyphs, then a report
   foregrad study table3 --list --data-dir DATA               the runs of a table of the paper, with time and memory
   foregrad study table3 --data-dir DATA --jobs 4 --threads 16
   foregrad study cost --shard 0/2 --out SHARED/cost          on one machine, and --shard 1/2 on another

@@ -157,7 +157,7 @@ impl FromStr for Guess {
     }
 }
 
-as_text!(Guess, GUESSES.iter().map(|support| (support.name, support.about)).collect());
+as_text!(Guess, GUESSES.iter().map(|support| (support.name, support.about.into())).collect());
 
 /// Both spaces.
 const BOTH: &[Space] = &[Space::Weight, Space::Activity];

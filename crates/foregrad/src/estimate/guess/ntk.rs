@@ -9,7 +9,7 @@ use crate::{Error, Result, settings};
 
 pub(super) const SUPPORT: Support = Support {
     name: "ntk",
-    about: "gradient of an auxiliary loss whose net is drawn afresh every step",
+    about: "gradient of an auxiliary loss whose net is drawn afresh every step, or every few",
     origin: Origin::Head(HeadSource::Redrawn),
     spaces: BOTH,
     several: true,
