@@ -18,7 +18,7 @@ use crate::train::Score;
 pub enum Page {
     /// In a file: everything is in it.
     File,
-    /// On a [`super::Server`]: it loads plotly.js from there and looks every few seconds whether it has changed.
+    /// On a server: it loads plotly.js from there and looks every few seconds whether it has changed.
     Live,
 }
 

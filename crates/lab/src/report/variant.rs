@@ -15,7 +15,7 @@ pub struct Variant {
     pub chosen: Vec<(String, Option<String>)>,
     /// The data set.
     pub dataset: String,
-    /// Its runs, as places in [`Results::runs`]; with a search, those of the values kept.
+    /// Its runs, as places in [`Results::runs`](crate::study::Results::runs); with a search, those of the values kept.
     #[serde(skip)]
     pub members: Vec<usize>,
     /// How many of them are done.
