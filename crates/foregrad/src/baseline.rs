@@ -13,6 +13,6 @@ use crate::models::{Evaluation, LossHead, Network};
 /// # Panics
 /// If the images do not suit the network, or the labels the images.
 pub fn forward(network: &Network, images: Tensor<4>, labels: &Labels) -> Evaluation {
-    let y = network.blocks.iter().fold(images, |x, block| block.forward(x, Phase::Train).0);
-    network.classifier.forward(y, labels, Phase::Train).0
+    let y = network.blocks.iter().fold(images, |x, block| block.forward(x, Phase::Train.into()).0);
+    network.classifier.forward(y, labels, Phase::Train.into()).0
 }

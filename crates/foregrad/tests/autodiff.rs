@@ -36,7 +36,7 @@ fn every_layers_cotangents_are_those_of_autodiff() {
     for example in layer_examples(&double()) {
         let stream = Stream::new(2, "autodiff").named(&example.name);
         let x: Tensor<4> = stream.named("x").normal_tensor(example.input, &double());
-        let (y, saved) = example.block.forward(x.clone(), example.phase);
+        let (y, saved) = example.block.forward(x.clone(), example.phase.into());
         let y_bar: Tensor<4> = stream.named("y_bar").normal_tensor(y.dims(), &double());
         let ours = example.block.cotangent(&saved, y_bar.clone(), Wanted::BOTH);
 
@@ -46,7 +46,7 @@ fn every_layers_cotangents_are_those_of_autodiff() {
         twin.assign(&parameters);
         twin.assign(&averages);
         let x = Tensor::from_inner(x).require_grad();
-        let (y, _) = twin.forward(x.clone(), example.phase);
+        let (y, _) = twin.forward(x.clone(), example.phase.into());
         let loss = (y * Tensor::from_inner(y_bar)).sum();
         let found = loss.backward();
         let x_bar = x.grad(&found).expect("the input's gradient");
@@ -78,7 +78,7 @@ fn every_networks_gradient_is_that_of_autodiff() {
         twin.assign(&example.network.averages().map(|_, values| Tensor::from_inner(values)));
         let mut x = Tensor::from_inner(images);
         for block in &twin.blocks {
-            x = block.forward(x, foregrad::layers::Phase::Train).0;
+            x = block.forward(x, foregrad::layers::Phase::Train.into()).0;
         }
         // The classifier's loss by plain Burn operations: its head's value is a number, which autodiff cannot follow.
         let logits = classify(&twin, x);

@@ -24,7 +24,7 @@ fn map(values: Vec<f64>, shape: [usize; 4]) -> Tensor<4> {
 
 #[test]
 fn a_rectifier_at_zero_is_off() {
-    let (y, saved) = Relu.forward(map(vec![-1.0, 0.0, 2.0, 1e300], [1, 1, 2, 2]), Phase::Train);
+    let (y, saved) = Relu.forward(map(vec![-1.0, 0.0, 2.0, 1e300], [1, 1, 2, 2]), Phase::Train.into());
     assert_eq!(host(y), [0.0, 0.0, 2.0, 1e300]);
     let ones = map(vec![1.0; 4], [1, 1, 2, 2]);
     assert_eq!(host(Relu.cotangent(&saved, ones, Wanted::INPUT).input()), [0.0, 0.0, 1.0, 1.0]);
@@ -33,7 +33,7 @@ fn a_rectifier_at_zero_is_off() {
 #[test]
 fn of_equal_maxima_the_first_wins() {
     let pool = MaxPool::new(2, 2, 0);
-    let (_, saved) = pool.forward(map(vec![3.0, 3.0, 1.0, 3.0], [1, 1, 2, 2]), Phase::Train);
+    let (_, saved) = pool.forward(map(vec![3.0, 3.0, 1.0, 3.0], [1, 1, 2, 2]), Phase::Train.into());
     let one = map(vec![1.0], [1, 1, 1, 1]);
     assert_eq!(host(pool.cotangent(&saved, one, Wanted::INPUT).input()), [1.0, 0.0, 0.0, 0.0]);
 }
@@ -50,7 +50,7 @@ fn extreme_outputs_have_a_finite_loss_and_gradient() {
 #[test]
 fn batch_norm_hands_out_the_mean_and_the_unbiased_variance_and_survives_a_constant_channel() {
     let norm = BatchNorm::new(2, 0.0, &double());
-    let (y, saved) = norm.forward(map(vec![1.0, 5.0, 3.0, 5.0], [2, 2, 1, 1]), Phase::Train);
+    let (y, saved) = norm.forward(map(vec![1.0, 5.0, 3.0, 5.0], [2, 2, 1, 1]), Phase::Train.into());
     let statistics = norm.statistics(&saved);
     assert_eq!(host(statistics.get::<1>("running_mean").expect("a mean")), [2.0, 5.0]);
     assert_eq!(host(statistics.get::<1>("running_var").expect("a variance")), [2.0, 0.0]);

@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use common::Case;
 use foregrad::check::count_maps;
 use foregrad::estimate::{self, EstimatorConfig, EstimatorState, Granularity, Horizon, LastBlock, Space};
-use foregrad::layers::{AnySaved, Cotangent, Layer, Phase, Sequential, Wanted};
+use foregrad::layers::{AnySaved, Cotangent, Layer, Pass, Sequential, Wanted};
 use foregrad::losses::Labels;
 use foregrad::models::{Evaluation, Head, HeadKind, HeadSaved, LossHead, Norm};
 use foregrad::rng::Stream;
@@ -20,8 +20,8 @@ struct ForwardOnly<'a>(&'a Sequential);
 impl Layer for ForwardOnly<'_> {
     type Saved = Vec<AnySaved>;
 
-    fn forward(&self, x: Tensor<4>, phase: Phase) -> (Tensor<4>, Self::Saved) {
-        self.0.forward(x, phase)
+    fn forward(&self, x: Tensor<4>, pass: Pass) -> (Tensor<4>, Self::Saved) {
+        self.0.forward(x, pass)
     }
 
     fn tangent(&self, saved: &Self::Saved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
@@ -47,9 +47,9 @@ struct Forbidden<'a> {
 }
 
 impl LossHead for Forbidden<'_> {
-    fn forward(&self, y: Tensor<4>, labels: &Labels, phase: Phase) -> (Evaluation, HeadSaved) {
+    fn forward(&self, y: Tensor<4>, labels: &Labels, pass: Pass) -> (Evaluation, HeadSaved) {
         assert!(!self.entirely, "a head was called");
-        self.head.forward(y, labels, phase)
+        self.head.forward(y, labels, pass)
     }
 
     fn tangent(&self, saved: &HeadSaved, y_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Vec<Vec<f64>> {

@@ -62,7 +62,7 @@ fn peak(network: &Network, config: &EstimatorConfig) -> f64 {
 fn outputs(network: &Network, samples: usize) -> Vec<f64> {
     let mut x = batch(1).0;
     let bytes = |block: &Sequential| {
-        x = block.forward(x.clone(), Phase::Eval).0;
+        x = block.forward(x.clone(), Phase::Eval.into()).0;
         4.0 * (samples * x.dims().iter().product::<usize>()) as f64
     };
     network.blocks.iter().map(bytes).collect()

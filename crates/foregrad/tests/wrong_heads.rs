@@ -6,7 +6,7 @@ mod common;
 use burn::tensor::Tensor;
 use common::double;
 use foregrad::check::check_head;
-use foregrad::layers::{Cotangent, Phase, Wanted};
+use foregrad::layers::{Cotangent, Pass, Wanted};
 use foregrad::losses::Labels;
 use foregrad::models::{Evaluation, Head, HeadConfig, HeadKind, HeadSaved, LossHead, Norm};
 use foregrad::rng::Stream;
@@ -32,8 +32,8 @@ enum Mistake {
 struct Wrong(Head, Mistake);
 
 impl LossHead for Wrong {
-    fn forward(&self, y: Tensor<4>, labels: &Labels, phase: Phase) -> (Evaluation, HeadSaved) {
-        let (mut evaluation, saved) = self.0.forward(y, labels, phase);
+    fn forward(&self, y: Tensor<4>, labels: &Labels, pass: Pass) -> (Evaluation, HeadSaved) {
+        let (mut evaluation, saved) = self.0.forward(y, labels, pass);
         if self.1 == Mistake::NotANumberInLoss {
             evaluation.loss = f64::NAN;
         }

@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use common::double;
 use foregrad::check::{Entry, check_layer};
 use foregrad::layers::{
-    AnySaved, BatchNorm, Conv2dConfig, Cotangent, Dual, Layer, Linear, Phase, Relu, Sequential, Wanted,
+    AnySaved, BatchNorm, Conv2dConfig, Cotangent, Dual, Layer, Linear, Pass, Phase, Relu, Sequential, Wanted,
 };
 use foregrad::rng::Stream;
 use foregrad::vector::ParamVector;
@@ -54,17 +54,17 @@ struct Wrong(Sequential, Mistake);
 impl Layer for Wrong {
     type Saved = Vec<AnySaved>;
 
-    fn forward(&self, x: Tensor<4>, phase: Phase) -> (Tensor<4>, Self::Saved) {
-        let (y, saved) = self.0.forward(x, phase);
+    fn forward(&self, x: Tensor<4>, pass: Pass) -> (Tensor<4>, Self::Saved) {
+        let (y, saved) = self.0.forward(x, pass);
         match self.1 {
             Mistake::NotANumberInOutput => (y * f64::NAN, saved),
             _ => (y, saved),
         }
     }
 
-    fn dual(&self, x: Tensor<4>, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], phase: Phase) -> Dual {
-        let (is_still, y) = (x_dot.is_none(), self.0.forward(x.clone(), phase).0);
-        let mut dual = self.0.dual(x, x_dot, theta_dot, phase);
+    fn dual(&self, x: Tensor<4>, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], pass: Pass) -> Dual {
+        let (is_still, y) = (x_dot.is_none(), self.0.forward(x.clone(), pass).0);
+        let mut dual = self.0.dual(x, x_dot, theta_dot, pass);
         match self.1 {
             Mistake::DualForgetsParametersAlone if is_still => dual.y_dot = None,
             Mistake::OutputOfOneSample => dual.y = y.narrow(0, 0, 1),
@@ -216,7 +216,7 @@ fn a_detached_batch_norm_is_no_derivative_but_has_its_own_transpose() {
 
     let stream = Stream::new(1, "detached");
     let draw = |name: &str| stream.named(name).normal_tensor::<4>([3, 3, 2, 5], &double());
-    let saved = norm.forward(draw("x"), Phase::Detached).1;
+    let saved = norm.forward(draw("x"), Phase::Detached.into()).1;
     let theta_dot =
         Layer::parameters(&norm).filled_like(|path, shape| stream.named(path).normal(shape.iter().product()));
     let (x_dot, y_bar) = (draw("x_dot"), draw("y_bar"));

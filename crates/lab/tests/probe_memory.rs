@@ -59,7 +59,7 @@ fn compare() {
     let probed = peak_of(|| train::probe(&config, &network, &input, &state).expect("a probe"));
     let mut x = images;
     let outputs = network.blocks.iter().map(|block| {
-        x = block.forward(x.clone(), Phase::Eval).0;
+        x = block.forward(x.clone(), Phase::Eval.into()).0;
         4.0 * x.dims().iter().product::<usize>() as f64
     });
     let kept = (probed - forward.max(oracle)) / outputs.sum::<f64>();

@@ -1,8 +1,8 @@
 //! What is checked: every layer, head and model, on small odd shapes.
 
 use crate::layers::{
-    AdaptiveAvgPool, AnyLayer, AvgPool, BatchNorm, Conv2dConfig, Flatten, Gelu, GroupNorm, Linear, MaxPool, Phase,
-    Relu, Residual, Sequential, SpatialDeviation,
+    AdaptiveAvgPool, AnyLayer, AvgPool, BatchNorm, Conv2dConfig, Dropout, Flatten, Gelu, GroupNorm, LayerNorm,
+    LeakyRelu, Linear, MaxPool, Phase, PositionLinear, Relu, Residual, Sequential, SpatialDeviation,
 };
 use crate::losses::{AnyLoss, CrossEntropy, MeanSquaredError, Similarity};
 use crate::models::{Head, HeadConfig, HeadKind, MODELS, ModelConfig, Network, Norm};
@@ -66,6 +66,14 @@ pub fn layer_examples(placement: &Placement) -> Vec<LayerExample> {
     add("linear, bias", Linear::new([5, 3], true, stream, placement).into(), [4, 5, 1, 1]);
     add("linear", Linear::new([2, 3], false, stream, placement).into(), [3, 2, 1, 1]);
     add("relu", Relu.into(), [2, 3, 3, 5]);
+    add("layer_norm", LayerNorm::new(5, 0.1, placement).into(), [2, 5, 3, 2]);
+    add("layer_norm features", LayerNorm::new(6, 0.1, placement).into(), [3, 6, 1, 1]);
+    add("position_linear", PositionLinear::new([3, 2], [3, 2], false, stream, placement).into(), [2, 3, 3, 2]);
+    let narrower = PositionLinear::new([3, 5], [1, 4], true, stream, placement);
+    add("position_linear, other positions, bias", narrower.into(), [2, 2, 3, 5]);
+    add("leaky_relu", LeakyRelu::new(0.1).into(), [2, 3, 3, 5]);
+    add("dropout", Dropout::new(0.4).into(), [2, 3, 3, 5]);
+    add("dropout of channels", Dropout::of_channels(0.4).into(), [3, 6, 2, 3]);
     add("gelu", Gelu.into(), [2, 3, 3, 5]);
     add("max_pool 2x2", MaxPool::new(2, 2, 0).into(), [2, 3, 6, 4]);
     add("max_pool 3x3, stride 2, padding", MaxPool::new(3, 2, 1).into(), [2, 2, 7, 5]);

@@ -40,7 +40,7 @@ pub fn check_head(
 }
 
 fn adjoint(head: &dyn LossHead, y: &Tensor<4>, labels: &Labels, stream: Stream, placement: &Placement) -> f64 {
-    let (_, saved) = head.forward(y.clone(), labels, Phase::Train);
+    let (_, saved) = head.forward(y.clone(), labels, Phase::Train.into());
     let Cotangent { x_bar: Some(y_bar), theta_bar } = head.cotangent(&saved, Wanted::BOTH) else {
         return f64::INFINITY;
     };
@@ -68,11 +68,11 @@ fn adjoint(head: &dyn LossHead, y: &Tensor<4>, labels: &Labels, stream: Stream, 
 fn samples(head: &dyn LossHead, y: &Tensor<4>, labels: &Labels, stream: Stream, limits: Limits) -> Option<f64> {
     let count = labels.indices.len();
     let y_dot: Tensor<4> = stream.named("samples").normal_tensor(y.dims(), &Placement::of(y));
-    let (whole, saved) = head.forward(y.clone(), labels, Phase::Train);
+    let (whole, saved) = head.forward(y.clone(), labels, Phase::Train.into());
     let single = |sample: usize| {
         let of_sample = |batch: &Tensor<4>| batch.clone().narrow(0, sample, 1);
         let label = Labels { indices: vec![labels.indices[sample]], classes: labels.classes };
-        let (evaluation, saved) = head.forward(of_sample(y), &label, Phase::Train);
+        let (evaluation, saved) = head.forward(of_sample(y), &label, Phase::Train.into());
         (evaluation.loss, head.tangent(&saved, Some(of_sample(&y_dot)), &[])[0][0] / count as f64)
     };
     let (losses, expected): (Vec<f64>, Vec<f64>) = (0..count).map(single).unzip();
@@ -100,12 +100,12 @@ fn difference(
         let stream = stream.named("difference").at(draw);
         let y_dot: Tensor<4> = stream.normal_tensor(y.dims(), placement);
         let theta_dot = direction(&theta, stream);
-        let (_, saved) = head.forward(y.clone(), labels, Phase::Train);
+        let (_, saved) = head.forward(y.clone(), labels, Phase::Train.into());
         let derivative: f64 =
             head.tangent(&saved, Some(y_dot.clone()), std::slice::from_ref(&theta_dot))[0].iter().sum();
         let mut at = |h: f64| {
             head.assign(&theta.clone().axpy(h, &theta_dot));
-            let loss = head.forward(y.clone() + y_dot.clone() * h, labels, Phase::Train).0.loss;
+            let loss = head.forward(y.clone() + y_dot.clone() * h, labels, Phase::Train.into()).0.loss;
             head.assign(&theta);
             loss
         };

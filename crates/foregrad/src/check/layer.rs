@@ -81,7 +81,7 @@ impl LayerCheck<'_> {
     /// The worst gap along directions of input and parameters together, each alone, along full directions and along those given by
     /// factors; and the worst deviation of cotangents of which parts are left out, or which are taken of a sum.
     fn adjoint(&self, block: &Block) -> f64 {
-        let (y, saved) = block.forward(self.normal("x", self.input), self.phase);
+        let (y, saved) = block.forward(self.normal("x", self.input), self.phase.into());
         let y_bar = self.normal("y_bar", y.dims());
         let x_dot = self.normal("x_dot", self.input);
         let both = block.cotangent(&saved, y_bar.clone(), Wanted::BOTH);
@@ -154,7 +154,7 @@ impl LayerCheck<'_> {
             let stream = self.stream.named("difference").at(draw);
             let x_dot: Tensor<4> = stream.normal_tensor(self.input, self.placement);
             let theta_dot = direction(&theta, stream);
-            let saved = block.forward(x.clone(), self.phase).1;
+            let saved = block.forward(x.clone(), self.phase.into()).1;
             let Some(y_dot) = block.tangent(&saved, Some(x_dot.clone()), std::slice::from_ref(&theta_dot)) else {
                 return f64::INFINITY;
             };
@@ -163,7 +163,7 @@ impl LayerCheck<'_> {
                 let changed = theta.clone().axpy(h, &theta_dot);
                 block.assign(&changed);
                 takes_all &= block.parameters().axpy(-1.0, &changed).norm() == 0.0;
-                let y = block.forward(x.clone() + x_dot.clone() * h, self.phase).0;
+                let y = block.forward(x.clone() + x_dot.clone() * h, self.phase.into()).0;
                 block.assign(&theta);
                 y
             };
@@ -184,7 +184,7 @@ impl LayerCheck<'_> {
     /// of input and parameters together, and each alone.
     fn stacked(&self, block: &Block) -> f64 {
         let x = self.normal("x", self.input);
-        let (y, saved) = block.forward(x.clone(), self.phase);
+        let (y, saved) = block.forward(x.clone(), self.phase.into());
         let theta = block.parameters();
         let x_dots: Vec<Tensor<4>> = (0..DIRECTIONS)
             .map(|k| self.stream.named("stacked").at(k).normal_tensor(self.input, self.placement))
@@ -201,7 +201,7 @@ impl LayerCheck<'_> {
             let single = Tensor::cat(single, 0);
             let x_dot = moves_input.then(|| Tensor::cat(x_dots.clone(), 0));
             let together = block.tangent(&saved, x_dot.clone(), theta_dot(0..x_dots.len()));
-            let dual = block.dual(x.clone(), x_dot, theta_dot(0..x_dots.len()), self.phase);
+            let dual = block.dual(x.clone(), x_dot, theta_dot(0..x_dots.len()), self.phase.into());
             let statistics = dual.statistics.axpy(-1.0, &block.statistics(&saved)).norm();
             let of = |y_dot: Option<Tensor<4>>| relative(&y_dot.unwrap_or_else(|| single.zeros_like()), &single);
             worst([relative(&dual.y, &y), statistics, of(dual.y_dot), of(together)])

@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use serde::Serialize;
 
 use crate::estimate::{self, EstimatorConfig, EstimatorState, StepInput, View};
-use crate::layers::{AnySaved, Cotangent, Layer, Phase, Sequential, Wanted};
+use crate::layers::{AnySaved, Cotangent, Layer, Pass, Sequential, Wanted};
 use crate::losses::Labels;
 use crate::models::{Evaluation, Head, HeadSaved, LossHead, Network};
 use crate::rng::Stream;
@@ -53,9 +53,9 @@ struct CountedBlock<'a> {
 impl Layer for CountedBlock<'_> {
     type Saved = Vec<AnySaved>;
 
-    fn forward(&self, x: Tensor<4>, phase: Phase) -> (Tensor<4>, Self::Saved) {
+    fn forward(&self, x: Tensor<4>, pass: Pass) -> (Tensor<4>, Self::Saved) {
         self.counters.count(0);
-        self.maps.forward(x, phase)
+        self.maps.forward(x, pass)
     }
 
     fn tangent(&self, saved: &Self::Saved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
@@ -89,11 +89,11 @@ struct CountedHead<'a> {
 }
 
 impl LossHead for CountedHead<'_> {
-    fn forward(&self, y: Tensor<4>, labels: &Labels, phase: Phase) -> (Evaluation, HeadSaved) {
+    fn forward(&self, y: Tensor<4>, labels: &Labels, pass: Pass) -> (Evaluation, HeadSaved) {
         if !self.is_classifier {
             self.counters.count(4);
         }
-        self.maps.forward(y, labels, phase)
+        self.maps.forward(y, labels, pass)
     }
 
     fn tangent(&self, saved: &HeadSaved, y_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Vec<Vec<f64>> {

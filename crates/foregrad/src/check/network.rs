@@ -27,11 +27,11 @@ fn pass(network: &Network, images: &Tensor<4>, labels: &Labels) -> Passed {
     let mut x = images.clone();
     let mut saved = Vec::new();
     for block in &network.blocks {
-        let (y, kept) = block.forward(x, Phase::Train);
+        let (y, kept) = block.forward(x, Phase::Train.into());
         saved.push(kept);
         x = y;
     }
-    let (evaluation, head) = network.classifier.forward(x, labels, Phase::Train);
+    let (evaluation, head) = network.classifier.forward(x, labels, Phase::Train.into());
     Passed { loss: evaluation.loss, saved, head }
 }
 

@@ -7,7 +7,7 @@ use super::plan::Plan;
 use super::stage::{LossRef, Stage, Window};
 use super::view::View;
 use super::{EstimatorConfig, Mode, Space, StepInput, StepOutput};
-use crate::layers::{Dual, Wanted};
+use crate::layers::{Dual, Pass, Wanted};
 use crate::models::LossHead;
 use crate::rng::{Placement, Stream};
 use crate::vector::ParamVector;
@@ -38,12 +38,17 @@ impl<'a> Engine<'a> {
         Self { view, config, input, plan, output }
     }
 
+    /// What a block's forward map is told, the same whenever it runs in this step.
+    pub fn pass(&self, block: usize) -> Pass {
+        Pass::new(self.config.phase(), Stream::new(self.input.seed, "pass").at(self.input.step).at(block as u64))
+    }
+
     /// A block's forward map, its heads, and - at the end - the exact cotangents of classifier and last block.
     ///
     /// `target_bar` asks for the gradient of every loss that is a target (reverse mode).
     pub fn stage(&mut self, block: usize, x: Tensor<4>, target_bar: bool) -> (Stage<'a>, Tensor<4>) {
         let maps = self.view.blocks[block];
-        let (y, saved) = maps.forward(x.clone(), self.config.phase());
+        let (y, saved) = maps.forward(x.clone(), self.pass(block));
         self.output.statistics.extend(self.view.globalised(block, maps.statistics(&saved)));
         let mut stage = Stage { x: Some(x), saved: saved.into(), ..Stage::at(&y) };
         self.evaluate_losses(&mut stage, &y, block, target_bar);
@@ -58,7 +63,7 @@ impl<'a> Engine<'a> {
         x_dot: Option<Tensor<4>>,
         theta_dot: &[ParamVector],
     ) -> (Stage<'a>, Tensor<4>, Option<Tensor<4>>) {
-        let Dual { y, y_dot, statistics } = self.view.blocks[block].dual(x, x_dot, theta_dot, self.config.phase());
+        let Dual { y, y_dot, statistics } = self.view.blocks[block].dual(x, x_dot, theta_dot, self.pass(block));
         self.output.statistics.extend(self.view.globalised(block, statistics));
         let mut stage = Stage::at(&y);
         self.evaluate_losses(&mut stage, &y, block, false);
@@ -125,7 +130,7 @@ impl<'a> Engine<'a> {
         for direction in 0..self.config.directions {
             let head = self.view.losses[block].redrawn(stream.at(direction as u64));
             let head = head.expect("only a classifier cannot be drawn afresh");
-            let (evaluation, saved) = head.forward(y.clone(), self.input.labels, self.config.phase());
+            let (evaluation, saved) = head.forward(y.clone(), self.input.labels, self.pass(block).named("head"));
             let y_bar = head.cotangent(&saved, Wanted::INPUT).input();
             if direction == 0 {
                 self.output.evaluations[block].get_or_insert(evaluation);
@@ -146,7 +151,7 @@ impl<'a> Engine<'a> {
     }
 
     fn evaluate(&mut self, loss: &dyn LossHead, y: &Tensor<4>, block: usize) -> crate::models::HeadSaved {
-        let (evaluation, saved) = loss.forward(y.clone(), self.input.labels, self.config.phase());
+        let (evaluation, saved) = loss.forward(y.clone(), self.input.labels, self.pass(block).named("head"));
         self.output.evaluations[block] = Some(evaluation);
         let statistics = self.view.globalised_loss(block, loss.statistics(&saved));
         self.output.statistics.extend(statistics);

@@ -136,7 +136,7 @@ impl<'a> Engine<'a> {
             return saved.clone();
         }
         let x = kept.x.clone().expect("activity space keeps a block's input or its saved values");
-        self.view.blocks[kept.block].forward(x, self.config.phase()).1.into()
+        self.view.blocks[kept.block].forward(x, self.pass(kept.block)).1.into()
     }
 
     /// Notes a slot's scalars.

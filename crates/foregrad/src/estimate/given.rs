@@ -53,7 +53,7 @@ fn slots(config: &EstimatorConfig, view: &View<'_>, input: &StepInput<'_>) -> BT
             let samples = input.images.dims()[0];
             let mut x = input.images.clone().narrow(0, 0, 1);
             let slot = |block: usize| {
-                x = view.blocks[block].forward(x.clone(), Phase::Eval).0;
+                x = view.blocks[block].forward(x.clone(), Phase::Eval.into()).0;
                 let [_, channels, height, width] = x.dims();
                 (format!("blocks.{block}"), (block, vec![samples, channels, height, width]))
             };

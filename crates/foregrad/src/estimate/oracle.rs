@@ -104,7 +104,7 @@ impl<'a> Oracle<'a> {
         let stage = self.window.stage(block);
         if self.is_checkpointed() && block + 1 < self.engine.plan.depth {
             let x = stage.x.clone().expect("a block's input is there until its cotangent");
-            return self.engine.view.blocks[block].forward(x, self.engine.config.phase()).1.into();
+            return self.engine.view.blocks[block].forward(x, self.engine.pass(block)).1.into();
         }
         stage.saved.clone()
     }

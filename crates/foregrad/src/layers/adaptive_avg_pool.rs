@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::{Cotangent, Layer, Phase, Wanted};
+use super::{Cotangent, Layer, Pass, Wanted};
 use crate::ops::{self, Bins};
 use crate::vector::ParamVector;
 
@@ -47,7 +47,7 @@ pub struct Saved {
 impl Layer for AdaptiveAvgPool {
     type Saved = Saved;
 
-    fn forward(&self, x: Tensor<4>, _phase: Phase) -> (Tensor<4>, Saved) {
+    fn forward(&self, x: Tensor<4>, _pass: Pass) -> (Tensor<4>, Saved) {
         let [_, _, height, width] = x.dims();
         let bins = self.bins([height, width]);
         (ops::average_pool(x, &bins), Saved { bins })

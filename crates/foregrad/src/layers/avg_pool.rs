@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::{Cotangent, Layer, Phase, Wanted};
+use super::{Cotangent, Layer, Pass, Wanted};
 use crate::ops::{self, Bins};
 use crate::vector::ParamVector;
 
@@ -49,7 +49,7 @@ pub struct Saved {
 impl Layer for AvgPool {
     type Saved = Saved;
 
-    fn forward(&self, x: Tensor<4>, _phase: Phase) -> (Tensor<4>, Saved) {
+    fn forward(&self, x: Tensor<4>, _pass: Pass) -> (Tensor<4>, Saved) {
         let [_, _, height, width] = x.dims();
         let windows = self.windows([height, width]);
         (ops::average_pool(x, &windows), Saved { windows })

@@ -4,7 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
 use super::normalised::Normalised;
-use super::{Cotangent, Layer, Phase, Wanted, assign_leaf, leaf_parameters, stacked};
+use super::{Cotangent, Layer, Pass, Phase, Wanted, assign_leaf, leaf_parameters, stacked};
 use crate::ops::{self, Side};
 use crate::rng::Placement;
 use crate::vector::ParamVector;
@@ -105,9 +105,9 @@ pub struct Saved {
 impl Layer for BatchNorm {
     type Saved = Saved;
 
-    fn forward(&self, x: Tensor<4>, phase: Phase) -> (Tensor<4>, Saved) {
+    fn forward(&self, x: Tensor<4>, pass: Pass) -> (Tensor<4>, Saved) {
         let [samples, _, height, width] = x.dims();
-        let (mean, variance, statistics) = match phase {
+        let (mean, variance, statistics) = match pass.phase {
             Phase::Train | Phase::Detached => {
                 let count = (samples * height * width) as f64;
                 let [mean, variance] = ops::channel_moments(&x);
@@ -118,7 +118,7 @@ impl Layer for BatchNorm {
         };
         let of_rows = [mean, (variance + EPSILON).sqrt().recip()];
         let normalised = Normalised::new(x, of_rows, [self.weight.val(), self.bias.val()], self.is_rectified);
-        (normalised.output(), Saved { normalised, statistics, holds: phase != Phase::Train })
+        (normalised.output(), Saved { normalised, statistics, holds: pass.phase != Phase::Train })
     }
 
     fn tangent(&self, saved: &Saved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {

@@ -3,7 +3,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
-use super::{Cotangent, Layer, Phase, Wanted, assign_leaf, leaf_parameters, stacked};
+use super::{Cotangent, Layer, Pass, Wanted, assign_leaf, leaf_parameters, stacked};
 use crate::ops::{self, ConvShape};
 use crate::rng::{Placement, Stream};
 use crate::vector::ParamVector;
@@ -121,7 +121,7 @@ pub struct Saved {
 impl Layer for Conv2d {
     type Saved = Saved;
 
-    fn forward(&self, x: Tensor<4>, _phase: Phase) -> (Tensor<4>, Saved) {
+    fn forward(&self, x: Tensor<4>, _pass: Pass) -> (Tensor<4>, Saved) {
         let y = ops::conv2d(x.clone(), self.weight.val(), self.shape);
         let y = match &self.bias {
             Some(bias) => y + bias.val().reshape([1, -1, 1, 1]),

@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::{Cotangent, Layer, Phase, Wanted};
+use super::{Cotangent, Layer, Pass, Wanted};
 use crate::vector::ParamVector;
 
 /// `[n, c, h, w]` as `[n, c h w, 1, 1]`, channel by channel, row by row.
@@ -24,7 +24,7 @@ pub struct Saved {
 impl Layer for Flatten {
     type Saved = Saved;
 
-    fn forward(&self, x: Tensor<4>, _phase: Phase) -> (Tensor<4>, Saved) {
+    fn forward(&self, x: Tensor<4>, _pass: Pass) -> (Tensor<4>, Saved) {
         let input = x.dims();
         (flat(x), Saved { input })
     }

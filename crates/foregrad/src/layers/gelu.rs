@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::{Cotangent, Layer, Phase, Wanted, stacked};
+use super::{Cotangent, Layer, Pass, Wanted, stacked};
 use crate::vector::ParamVector;
 
 /// Gaussian error linear unit, exact (not the tanh approximation).
@@ -27,7 +27,7 @@ pub struct Saved {
 impl Layer for Gelu {
     type Saved = Saved;
 
-    fn forward(&self, x: Tensor<4>, _phase: Phase) -> (Tensor<4>, Saved) {
+    fn forward(&self, x: Tensor<4>, _pass: Pass) -> (Tensor<4>, Saved) {
         let distribution = ((x.clone() * std::f64::consts::FRAC_1_SQRT_2).erf() + 1.0) * 0.5;
         let density = (x.clone().square() * -0.5).exp() * (0.5 * std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2);
         let slope = distribution.clone() + x.clone() * density;

@@ -4,7 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
 use super::normalised::Normalised;
-use super::{Cotangent, Layer, Phase, Wanted, assign_leaf, leaf_parameters, stacked};
+use super::{Cotangent, Layer, Pass, Wanted, assign_leaf, leaf_parameters, stacked};
 use crate::ops::{self, Side};
 use crate::rng::Placement;
 use crate::vector::ParamVector;
@@ -116,7 +116,7 @@ pub struct Saved {
 impl Layer for GroupNorm {
     type Saved = Saved;
 
-    fn forward(&self, x: Tensor<4>, _phase: Phase) -> (Tensor<4>, Saved) {
+    fn forward(&self, x: Tensor<4>, _pass: Pass) -> (Tensor<4>, Saved) {
         let shape = Shape::of(&x);
         let (rows, members) = (shape.samples * self.groups, shape.channels / self.groups);
         let [mean, variance] = ops::channel_moments(&x.clone().reshape([1, rows, members * shape.pixels(), 1]));

@@ -3,7 +3,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
-use super::{Cotangent, Layer, Phase, Wanted, assign_leaf, leaf_parameters, stacked};
+use super::{Cotangent, Layer, Pass, Wanted, assign_leaf, leaf_parameters, stacked};
 use crate::ops;
 use crate::rng::{Placement, Stream};
 use crate::vector::ParamVector;
@@ -43,7 +43,7 @@ pub struct Saved {
 impl Layer for Linear {
     type Saved = Saved;
 
-    fn forward(&self, x: Tensor<4>, _phase: Phase) -> (Tensor<4>, Saved) {
+    fn forward(&self, x: Tensor<4>, _pass: Pass) -> (Tensor<4>, Saved) {
         let x = rows(x);
         let y = ops::matmul(x.clone(), self.weight.val().transpose());
         let y = match &self.bias {

@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Int, IndexingUpdateOp, Tensor, module, ops::MaxPoolOptions};
 
-use super::{Cotangent, Layer, Phase, Wanted};
+use super::{Cotangent, Layer, Pass, Wanted};
 use crate::vector::ParamVector;
 
 /// The largest value of each window; of equal values the first wins.
@@ -43,7 +43,7 @@ pub struct Saved {
 impl Layer for MaxPool {
     type Saved = Saved;
 
-    fn forward(&self, x: Tensor<4>, _phase: Phase) -> (Tensor<4>, Saved) {
+    fn forward(&self, x: Tensor<4>, _pass: Pass) -> (Tensor<4>, Saved) {
         let input = x.dims();
         let options = MaxPoolOptions::new([self.kernel; 2]).with_stride([self.stride; 2]).with_padding([self.padding; 2]);
         let (y, winners) = module::max_pool2d_with_indices(x, options);

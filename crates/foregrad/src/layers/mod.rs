@@ -12,12 +12,15 @@ use std::fmt::Debug;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 
+use crate::rng::Stream;
 use crate::vector::ParamVector;
 
+mod any;
 mod normalised;
 mod sequential;
 pub mod stacked;
 
+pub use any::{AnyLayer, AnySaved};
 pub use conv2d::Conv2dConfig;
 pub use sequential::Sequential;
 
@@ -31,6 +34,44 @@ pub enum Phase {
     Detached,
     /// Moving averages.
     Eval,
+}
+
+/// What a forward map is told besides its input: the phase, and where its draws come from.
+///
+/// Layers that draw (dropout) take one stream a sample, by the sample's position in the whole batch, so that the draws are the same in
+/// every map, when a block is computed again, and however a batch is cut into parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pass {
+    /// How statistics are taken, and whether anything is drawn at all.
+    pub phase: Phase,
+    /// The stream of the step and of the layer: a chain names its layers in it.
+    pub stream: Stream,
+    /// The position of the first sample in the whole batch.
+    pub first: usize,
+}
+
+impl Pass {
+    /// A pass of a phase with draws of its own for every `stream`, over a whole batch.
+    pub fn new(phase: Phase, stream: Stream) -> Self {
+        Self { phase, stream, first: 0 }
+    }
+
+    /// The pass of a part: a layer of a chain, a branch of a head, a block of a network.
+    pub fn named(self, name: &str) -> Self {
+        Self { stream: self.stream.named(name), ..self }
+    }
+
+    /// The stream of a sample's draws, by the sample's place in this part of the batch.
+    pub fn stream_of(&self, sample: usize) -> Stream {
+        self.stream.at((self.first + sample) as u64)
+    }
+}
+
+/// A pass in which nothing is drawn that another pass would draw otherwise: always the same stream.
+impl From<Phase> for Pass {
+    fn from(phase: Phase) -> Self {
+        Self::new(phase, Stream::new(0, "pass"))
+    }
 }
 
 /// Which cotangents a caller wants; what is not wanted is not computed.
@@ -85,12 +126,12 @@ pub struct Dual {
 ///
 /// # Panics
 /// The maps panic on tensors of shapes that the layer does not take, and on what another layer saved.
-pub trait Layer: Debug + Send {
+pub trait Layer: Debug + Send + Sync {
     /// What `forward` keeps for the other two maps, and nothing more.
-    type Saved: Debug + Send;
+    type Saved: Debug + Send + 'static;
 
     /// `y` and what the other maps need.
-    fn forward(&self, x: Tensor<4>, phase: Phase) -> (Tensor<4>, Self::Saved);
+    fn forward(&self, x: Tensor<4>, pass: Pass) -> (Tensor<4>, Self::Saved);
 
     /// `y_dot = J_x x_dot + J_theta theta_dot`, for `k` directions stacked along the batch axis (direction by direction).
     ///
@@ -100,8 +141,8 @@ pub trait Layer: Debug + Send {
 
     /// `y` and `y_dot` together, keeping nothing: a chain takes both through layer by layer, so that no layer's saved values have to
     /// wait in memory for the tangents.
-    fn dual(&self, x: Tensor<4>, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], phase: Phase) -> Dual {
-        let (y, saved) = self.forward(x, phase);
+    fn dual(&self, x: Tensor<4>, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], pass: Pass) -> Dual {
+        let (y, saved) = self.forward(x, pass);
         Dual { y, y_dot: self.tangent(&saved, x_dot, theta_dot), statistics: self.statistics(&saved) }
     }
 
@@ -119,6 +160,11 @@ pub trait Layer: Debug + Send {
     /// The statistics of the batch that `forward` saw, by the paths of [`averages`](Layer::averages).
     fn statistics(&self, _saved: &Self::Saved) -> ParamVector {
         ParamVector::default()
+    }
+
+    /// Whether it is `max(x, 0)`, which the layer before it may take in.
+    fn is_rectifier(&self) -> bool {
+        false
     }
 
     /// Makes the rectifier that follows part of the layer's own maps, which saves its passes over memory. Returns `false`, and changes
@@ -173,85 +219,13 @@ pub(crate) fn assign_leaf<M: Module>(module: &mut M, values: &ParamVector) {
     *module = module.clone().map(&mut Mapper(Vec::new(), values));
 }
 
-/// Declares the layers: module file and type name, one a line.
+/// Declares the layers that come with the library: module file and type name, one a line.
 macro_rules! layers {
     ($($file:ident :: $name:ident, $about:literal;)*) => {
         $(mod $file; pub use $file::$name;)*
 
-        /// Any layer of the list, so that a network is a plain list of them.
-        #[derive(Module, Debug)]
-        pub enum AnyLayer {
-            $(#[doc = $about] $name($name),)*
-        }
-
-        /// What [`AnyLayer`]'s forward map keeps.
-        #[derive(Debug)]
-        pub enum AnySaved {
-            $(#[doc = $about] $name(Box<<$name as Layer>::Saved>),)*
-        }
-
-        $(impl From<$name> for AnyLayer {
-            fn from(layer: $name) -> Self {
-                AnyLayer::$name(layer)
-            }
-        })*
-
-        /// The names of all layers and what each does.
+        /// The names of the layers that come with the library, and what each does.
         pub const LAYERS: &[(&str, &str)] = &[$((stringify!($file), $about)),*];
-
-        impl Layer for AnyLayer {
-            type Saved = AnySaved;
-
-            fn forward(&self, x: Tensor<4>, phase: Phase) -> (Tensor<4>, AnySaved) {
-                match self {
-                    $(AnyLayer::$name(layer) => {
-                        let (y, saved) = layer.forward(x, phase);
-                        (y, AnySaved::$name(Box::new(saved)))
-                    })*
-                }
-            }
-
-            fn tangent(&self, saved: &AnySaved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
-                match (self, saved) {
-                    $((AnyLayer::$name(layer), AnySaved::$name(saved)) => layer.tangent(saved, x_dot, theta_dot),)*
-                    _ => panic!("{self:?} was given what another layer saved"),
-                }
-            }
-
-            fn dual(&self, x: Tensor<4>, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], phase: Phase) -> Dual {
-                match self { $(AnyLayer::$name(layer) => layer.dual(x, x_dot, theta_dot, phase),)* }
-            }
-
-            fn cotangent(&self, saved: &AnySaved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent {
-                match (self, saved) {
-                    $((AnyLayer::$name(layer), AnySaved::$name(saved)) => layer.cotangent(saved, y_bar, wanted),)*
-                    _ => panic!("{self:?} was given what another layer saved"),
-                }
-            }
-
-            fn parameters(&self) -> ParamVector {
-                match self { $(AnyLayer::$name(layer) => Layer::parameters(layer),)* }
-            }
-
-            fn averages(&self) -> ParamVector {
-                match self { $(AnyLayer::$name(layer) => layer.averages(),)* }
-            }
-
-            fn statistics(&self, saved: &AnySaved) -> ParamVector {
-                match (self, saved) {
-                    $((AnyLayer::$name(layer), AnySaved::$name(saved)) => layer.statistics(saved),)*
-                    _ => panic!("{self:?} was given what another layer saved"),
-                }
-            }
-
-            fn fuse_rectifier(&mut self) -> bool {
-                match self { $(AnyLayer::$name(layer) => layer.fuse_rectifier(),)* }
-            }
-
-            fn assign(&mut self, values: &ParamVector) {
-                match self { $(AnyLayer::$name(layer) => layer.assign(values),)* }
-            }
-        }
     };
 }
 
@@ -259,8 +233,12 @@ layers! {
     conv2d::Conv2d, "two-dimensional convolution: stride, padding, groups, optional bias";
     batch_norm::BatchNorm, "batch normalisation: one mean and variance a channel";
     group_norm::GroupNorm, "group normalisation: one mean and variance a sample and channel group";
+    layer_norm::LayerNorm, "layer normalisation: one mean and variance a sample and pixel";
     linear::Linear, "affine map of features, optional bias";
+    position_linear::PositionLinear, "affine map over the pixels of each channel (token mixing)";
     relu::Relu, "rectifier";
+    leaky_relu::LeakyRelu, "rectifier with a slope left of 0";
+    dropout::Dropout, "values or whole channels set to 0 at random";
     gelu::Gelu, "Gaussian error linear unit";
     max_pool::MaxPool, "largest value of each window";
     avg_pool::AvgPool, "mean of each window";

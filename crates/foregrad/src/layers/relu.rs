@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::{Cotangent, Layer, Phase, Wanted};
+use super::{Cotangent, Layer, Pass, Wanted};
 use crate::ops;
 use crate::vector::ParamVector;
 
@@ -27,7 +27,7 @@ pub struct Saved {
 impl Layer for Relu {
     type Saved = Saved;
 
-    fn forward(&self, x: Tensor<4>, _phase: Phase) -> (Tensor<4>, Saved) {
+    fn forward(&self, x: Tensor<4>, _pass: Pass) -> (Tensor<4>, Saved) {
         let y = ops::relu(x);
         (y.clone(), Saved { y })
     }
@@ -43,6 +43,10 @@ impl Layer for Relu {
 
     fn parameters(&self) -> ParamVector {
         ParamVector::default()
+    }
+
+    fn is_rectifier(&self) -> bool {
+        true
     }
 
     fn assign(&mut self, _values: &ParamVector) {}

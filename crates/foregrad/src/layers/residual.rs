@@ -1,9 +1,8 @@
 //! Residual sum.
 
-use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::{AnySaved, Cotangent, Dual, Layer, Phase, Sequential, Wanted, stacked};
+use super::{AnySaved, Cotangent, Dual, Layer, Pass, Sequential, Wanted, stacked};
 use crate::ops;
 use crate::vector::ParamVector;
 
@@ -18,11 +17,10 @@ use crate::vector::ParamVector;
 /// are 0 where `y` is not positive.
 ///
 /// Source: He et al., *Deep residual learning for image recognition* (2015).
-#[derive(Module, Debug)]
+#[derive(Debug, Clone)]
 pub struct Residual {
     body: Sequential,
     shortcut: Sequential,
-    #[module(skip)]
     is_rectified: bool,
 }
 
@@ -54,9 +52,9 @@ pub struct Saved {
 impl Layer for Residual {
     type Saved = Saved;
 
-    fn forward(&self, x: Tensor<4>, phase: Phase) -> (Tensor<4>, Saved) {
-        let (y, body) = self.body.forward(x.clone(), phase);
-        let (skip, shortcut) = self.shortcut.forward(x, phase);
+    fn forward(&self, x: Tensor<4>, pass: Pass) -> (Tensor<4>, Saved) {
+        let (y, body) = self.body.forward(x.clone(), pass.named("body"));
+        let (skip, shortcut) = self.shortcut.forward(x, pass.named("shortcut"));
         let y = self.sum(y, skip);
         let rectified = self.is_rectified.then(|| y.clone());
         (y, Saved { body, shortcut, rectified })
@@ -68,9 +66,9 @@ impl Layer for Residual {
         y_dot.map(|y_dot| gated(y_dot, saved.rectified.as_ref()))
     }
 
-    fn dual(&self, x: Tensor<4>, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], phase: Phase) -> Dual {
-        let body = self.body.dual(x.clone(), x_dot.clone(), theta_dot, phase);
-        let shortcut = self.shortcut.dual(x, x_dot, theta_dot, phase);
+    fn dual(&self, x: Tensor<4>, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], pass: Pass) -> Dual {
+        let body = self.body.dual(x.clone(), x_dot.clone(), theta_dot, pass.named("body"));
+        let shortcut = self.shortcut.dual(x, x_dot, theta_dot, pass.named("shortcut"));
         let mut statistics = body.statistics;
         statistics.extend(shortcut.statistics);
         let y = self.sum(body.y, shortcut.y);

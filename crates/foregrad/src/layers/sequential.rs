@@ -1,21 +1,18 @@
 //! A chain of named layers: a block, the body of a residual sum, a head's net.
 
-use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::{AnyLayer, AnySaved, Cotangent, Dual, Layer, Phase, Wanted};
+use super::{AnyLayer, AnySaved, Cotangent, Dual, Layer, Pass, Wanted};
 use crate::vector::ParamVector;
 
 /// Layers one after another; the path of a parameter is the layer's name, a dot, and the parameter's name there.
 ///
 /// `y = f_m(... f_2(f_1(x)))`; tangents go through in the same order, cotangents in reverse. A rectifier becomes part of the layer before
 /// it, if that one supports it ([`Layer::fuse_rectifier`]): it keeps its name and place in the numbering, but is no layer of its own.
-#[derive(Module, Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Sequential {
-    #[module(skip)]
     names: Vec<String>,
     /// The names of rectifiers that went into the layer before them.
-    #[module(skip)]
     taken_in: Vec<String>,
     layers: Vec<AnyLayer>,
 }
@@ -33,7 +30,7 @@ impl Sequential {
     pub fn with(mut self, name: impl Into<String>, layer: impl Into<AnyLayer>) -> Self {
         let (name, layer) = (name.into(), layer.into());
         self.assert_free(&name);
-        if matches!(layer, AnyLayer::Relu(_)) && self.layers.last_mut().is_some_and(Layer::fuse_rectifier) {
+        if layer.is_rectifier() && self.layers.last_mut().is_some_and(AnyLayer::fuse_rectifier) {
             self.taken_in.push(name);
         } else {
             self.names.push(name);
@@ -91,10 +88,10 @@ impl Sequential {
 impl Layer for Sequential {
     type Saved = Vec<AnySaved>;
 
-    fn forward(&self, mut x: Tensor<4>, phase: Phase) -> (Tensor<4>, Vec<AnySaved>) {
+    fn forward(&self, mut x: Tensor<4>, pass: Pass) -> (Tensor<4>, Vec<AnySaved>) {
         let mut saved = Vec::with_capacity(self.layers.len());
-        for layer in &self.layers {
-            let (y, kept) = layer.forward(x, phase);
+        for (name, layer) in self.iter() {
+            let (y, kept) = layer.forward(x, pass.named(name));
             saved.push(kept);
             x = y;
         }
@@ -113,10 +110,10 @@ impl Layer for Sequential {
         x_dot
     }
 
-    fn dual(&self, x: Tensor<4>, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], phase: Phase) -> Dual {
+    fn dual(&self, x: Tensor<4>, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], pass: Pass) -> Dual {
         let mut dual = Dual { y: x, y_dot: x_dot, statistics: ParamVector::default() };
         for (name, layer) in self.iter() {
-            let next = layer.dual(dual.y, dual.y_dot, &scoped(theta_dot, name), phase);
+            let next = layer.dual(dual.y, dual.y_dot, &scoped(theta_dot, name), pass.named(name));
             (dual.y, dual.y_dot) = (next.y, next.y_dot);
             dual.statistics.extend(next.statistics.prefixed(name));
         }
@@ -141,11 +138,11 @@ impl Layer for Sequential {
     }
 
     fn parameters(&self) -> ParamVector {
-        self.gather(Layer::parameters)
+        self.gather(AnyLayer::parameters)
     }
 
     fn averages(&self) -> ParamVector {
-        self.gather(Layer::averages)
+        self.gather(AnyLayer::averages)
     }
 
     fn statistics(&self, saved: &Vec<AnySaved>) -> ParamVector {
@@ -171,7 +168,7 @@ fn scoped(theta_dot: &[ParamVector], name: &str) -> Vec<ParamVector> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layers::{BatchNorm, Relu, Residual};
+    use crate::layers::{BatchNorm, Phase, Relu, Residual};
     use crate::ops::host;
     use crate::rng::{Placement, Stream};
     use burn::tensor::{DType, Device};
@@ -184,7 +181,7 @@ mod tests {
         fn forward(&self, mut x: Tensor<4>) -> (Tensor<4>, Vec<Vec<AnySaved>>) {
             let mut all = Vec::new();
             for link in &self.0 {
-                let (y, saved) = link.forward(x, Phase::Train);
+                let (y, saved) = link.forward(x, Phase::Train.into());
                 all.push(saved);
                 x = y;
             }
@@ -207,7 +204,7 @@ mod tests {
             let chain = layers.into_iter().fold(Sequential::new(), Sequential::then);
             assert_eq!((chain.iter().len(), chain.taken_in.as_slice()), (2, &["1".to_string(), "3".to_string()][..]));
             let x = |name: &str| Stream::new(0, name).normal_tensor([4, 3, 5, 7], &placement);
-            let (y, saved) = chain.forward(x("x"), Phase::Train);
+            let (y, saved) = chain.forward(x("x"), Phase::Train.into());
             let (expected, all) = unfused.forward(x("x"));
             assert_eq!(host(y.clone()), host(expected));
             assert!(host(y).contains(&0.0), "some pixel is held back");

@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::{Cotangent, Layer, Phase, Wanted, stacked};
+use super::{Cotangent, Layer, Pass, Wanted, stacked};
 use crate::vector::ParamVector;
 
 /// The unbiased standard deviation of each map, `[n, c, h, w]` to `[n, c, 1, 1]`; a 1x1 map gives its value.
@@ -27,7 +27,7 @@ pub struct Saved {
 impl Layer for SpatialDeviation {
     type Saved = Saved;
 
-    fn forward(&self, x: Tensor<4>, _phase: Phase) -> (Tensor<4>, Saved) {
+    fn forward(&self, x: Tensor<4>, _pass: Pass) -> (Tensor<4>, Saved) {
         let [_, _, height, width] = x.dims();
         if height * width == 1 {
             return (x, Saved { slope: None });

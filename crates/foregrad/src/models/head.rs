@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 
 use super::Norm;
 use crate::layers::{
-    AdaptiveAvgPool, AnySaved, Conv2dConfig, Cotangent, Flatten, Layer, Linear, Phase, Relu, Sequential,
+    AdaptiveAvgPool, AnySaved, Conv2dConfig, Cotangent, Flatten, Layer, Linear, Pass, Relu, Sequential,
     SpatialDeviation, Wanted, stacked,
 };
 use crate::losses::{self, AnyLoss, CrossEntropy, Labels, Loss, Similarity};
@@ -173,7 +173,7 @@ pub struct Evaluation {
 /// head saved.
 pub trait LossHead: std::fmt::Debug {
     /// The loss at `y`, and what the other maps need.
-    fn forward(&self, y: Tensor<4>, labels: &Labels, phase: Phase) -> (Evaluation, HeadSaved);
+    fn forward(&self, y: Tensor<4>, labels: &Labels, pass: Pass) -> (Evaluation, HeadSaved);
 
     /// The derivative of each sample's part of the loss along `k` stacked tangents, `[k][n]`; `[k][1]` if the loss is no sum.
     fn tangent(&self, saved: &HeadSaved, y_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Vec<Vec<f64>>;
@@ -227,12 +227,12 @@ impl Head {
 }
 
 impl LossHead for Head {
-    fn forward(&self, y: Tensor<4>, labels: &Labels, phase: Phase) -> (Evaluation, HeadSaved) {
+    fn forward(&self, y: Tensor<4>, labels: &Labels, pass: Pass) -> (Evaluation, HeadSaved) {
         let samples = y.dims()[0];
         let mut evaluation = Evaluation::default();
         let mut branches = Vec::new();
         for branch in &self.branches {
-            let (z, net) = branch.net.forward(y.clone(), phase);
+            let (z, net) = branch.net.forward(y.clone(), pass.named(&branch.name));
             if branch.loss.is_separable() {
                 evaluation.correct = count_correct(z.clone(), labels);
             }

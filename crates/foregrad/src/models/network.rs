@@ -115,7 +115,7 @@ fn output_shapes(
 ) -> Vec<[usize; 3]> {
     let mut x = placement.zeros([1, channels, height, width]);
     let shape = |block: &Sequential| {
-        x = block.forward(x.clone(), Phase::Eval).0;
+        x = block.forward(x.clone(), Phase::Eval.into()).0;
         let [_, channels, height, width] = x.dims();
         [channels, height, width]
     };

@@ -41,14 +41,14 @@ pub fn evaluate_pausing(
         let images = labels.indices.len();
         for (block, maps) in network.blocks.iter().enumerate() {
             pause()?;
-            x = maps.forward(x, Phase::Eval).0;
+            x = maps.forward(x, Phase::Eval.into()).0;
             let loss: Option<&dyn LossHead> = match network.heads.get(block) {
                 Some(head) if heads.get(block).copied().unwrap_or(false) => Some(head),
                 Some(_) => None,
                 None => Some(&network.classifier),
             };
             if let Some(loss) = loss {
-                tallies[block].add(&loss.forward(x.clone(), &labels, Phase::Eval).0, images);
+                tallies[block].add(&loss.forward(x.clone(), &labels, Phase::Eval.into()).0, images);
             }
         }
     }

@@ -1,0 +1,177 @@
+//! Layers of any type side by side: what a chain holds, and what its forward map keeps of each.
+
+use std::any::Any;
+use std::fmt::{self, Debug};
+
+use burn::tensor::Tensor;
+
+use super::{Cotangent, Dual, Layer, Pass, Wanted};
+use crate::vector::ParamVector;
+
+/// A layer of any type, of this crate or another: everything that implements [`Layer`] becomes one.
+pub struct AnyLayer(Box<dyn Erased>);
+
+/// What the forward map of an [`AnyLayer`] keeps: the layer's own [`Layer::Saved`].
+pub struct AnySaved(Box<dyn Kept>);
+
+/// A layer whose saved values have lost their type.
+trait Erased: Debug + Send + Sync {
+    fn forward(&self, x: Tensor<4>, pass: Pass) -> (Tensor<4>, AnySaved);
+    fn tangent(&self, saved: &AnySaved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>>;
+    fn dual(&self, x: Tensor<4>, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], pass: Pass) -> Dual;
+    fn cotangent(&self, saved: &AnySaved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent;
+    fn parameters(&self) -> ParamVector;
+    fn averages(&self) -> ParamVector;
+    fn statistics(&self, saved: &AnySaved) -> ParamVector;
+    fn is_rectifier(&self) -> bool;
+    fn fuse_rectifier(&mut self) -> bool;
+    fn assign(&mut self, values: &ParamVector);
+    fn boxed_clone(&self) -> Box<dyn Erased>;
+}
+
+/// Saved values of any type.
+trait Kept: Any + Debug + Send {}
+
+impl<S: Any + Debug + Send> Kept for S {}
+
+impl AnySaved {
+    fn of<S: Any + Debug + Send>(saved: S) -> Self {
+        Self(Box::new(saved))
+    }
+
+    /// The values as what they are.
+    ///
+    /// # Panics
+    /// If another type of layer saved them.
+    fn as_saved_by<L: Layer>(&self, layer: &L) -> &L::Saved {
+        let values: &dyn Any = &*self.0;
+        values.downcast_ref().unwrap_or_else(|| panic!("{layer:?} was given what another layer saved: {:?}", self.0))
+    }
+}
+
+impl<L: Layer + Clone + 'static> Erased for L {
+    fn forward(&self, x: Tensor<4>, pass: Pass) -> (Tensor<4>, AnySaved) {
+        let (y, saved) = Layer::forward(self, x, pass);
+        (y, AnySaved::of(saved))
+    }
+
+    fn tangent(&self, saved: &AnySaved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
+        Layer::tangent(self, saved.as_saved_by(self), x_dot, theta_dot)
+    }
+
+    fn dual(&self, x: Tensor<4>, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], pass: Pass) -> Dual {
+        Layer::dual(self, x, x_dot, theta_dot, pass)
+    }
+
+    fn cotangent(&self, saved: &AnySaved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent {
+        Layer::cotangent(self, saved.as_saved_by(self), y_bar, wanted)
+    }
+
+    fn parameters(&self) -> ParamVector {
+        Layer::parameters(self)
+    }
+
+    fn averages(&self) -> ParamVector {
+        Layer::averages(self)
+    }
+
+    fn statistics(&self, saved: &AnySaved) -> ParamVector {
+        Layer::statistics(self, saved.as_saved_by(self))
+    }
+
+    fn is_rectifier(&self) -> bool {
+        Layer::is_rectifier(self)
+    }
+
+    fn fuse_rectifier(&mut self) -> bool {
+        Layer::fuse_rectifier(self)
+    }
+
+    fn assign(&mut self, values: &ParamVector) {
+        Layer::assign(self, values);
+    }
+
+    fn boxed_clone(&self) -> Box<dyn Erased> {
+        Box::new(self.clone())
+    }
+}
+
+impl<L: Layer + Clone + 'static> From<L> for AnyLayer {
+    fn from(layer: L) -> Self {
+        Self(Box::new(layer))
+    }
+}
+
+impl Clone for AnyLayer {
+    fn clone(&self) -> Self {
+        Self(self.0.boxed_clone())
+    }
+}
+
+impl Debug for AnyLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Debug for AnySaved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The maps of [`Layer`], under the same names; it is no `Layer` itself, so that every `Layer` can become one.
+impl AnyLayer {
+    /// As [`Layer::forward`].
+    pub fn forward(&self, x: Tensor<4>, pass: Pass) -> (Tensor<4>, AnySaved) {
+        self.0.forward(x, pass)
+    }
+
+    /// As [`Layer::tangent`].
+    ///
+    /// # Panics
+    /// If another type of layer saved the values; so do the other maps that take them.
+    pub fn tangent(&self, saved: &AnySaved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
+        self.0.tangent(saved, x_dot, theta_dot)
+    }
+
+    /// As [`Layer::dual`].
+    pub fn dual(&self, x: Tensor<4>, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], pass: Pass) -> Dual {
+        self.0.dual(x, x_dot, theta_dot, pass)
+    }
+
+    /// As [`Layer::cotangent`].
+    pub fn cotangent(&self, saved: &AnySaved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent {
+        self.0.cotangent(saved, y_bar, wanted)
+    }
+
+    /// As [`Layer::parameters`].
+    pub fn parameters(&self) -> ParamVector {
+        self.0.parameters()
+    }
+
+    /// As [`Layer::averages`].
+    pub fn averages(&self) -> ParamVector {
+        self.0.averages()
+    }
+
+    /// As [`Layer::statistics`].
+    pub fn statistics(&self, saved: &AnySaved) -> ParamVector {
+        self.0.statistics(saved)
+    }
+
+    /// As [`Layer::is_rectifier`].
+    pub fn is_rectifier(&self) -> bool {
+        self.0.is_rectifier()
+    }
+
+    /// As [`Layer::fuse_rectifier`].
+    pub fn fuse_rectifier(&mut self) -> bool {
+        self.0.fuse_rectifier()
+    }
+
+    /// As [`Layer::assign`].
+    pub fn assign(&mut self, values: &ParamVector) {
+        self.0.assign(values);
+    }
+}
