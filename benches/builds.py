@@ -34,14 +34,14 @@ def main():
     parser.add_argument("new")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--methods", help="separated by commas [default: all that both builds have]")
-    parser.add_argument("options", nargs="*", help="of `foregrad bench`, after `--`")
-    arguments = parser.parse_args()
+    end = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    arguments, options = parser.parse_args(sys.argv[1:end]), sys.argv[end + 1 :]
     common = set(known(arguments.old)) & set(known(arguments.new))
     methods = arguments.methods.split(",") if arguments.methods else [m for m in known(arguments.new) if m in common]
     print(f"{'method':<32} {'old s':>8} {'new s':>8} {'ratio':>6} {'old MiB':>8} {'new MiB':>8} {'ratio':>6}  spread")
     for method in methods:
         rounds = [
-            [measured(binary, method, arguments.options) for binary in [arguments.old, arguments.new]]
+            [measured(binary, method, options) for binary in [arguments.old, arguments.new]]
             for _ in range(arguments.rounds)
         ]
         times = [[once[build]["minimum_seconds"] for once in rounds] for build in [0, 1]]

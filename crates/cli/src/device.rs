@@ -1,12 +1,34 @@
 //! Devices by name.
 
+use std::panic::AssertUnwindSafe;
+
 use anyhow::{Result, bail};
-use burn::tensor::{DType, Device};
+use burn::tensor::{DType, Device, Tensor};
 use foregrad::rng::Placement;
 
 /// Where a run's tensors live: `cpu`, or a GPU whose cargo feature was compiled in.
 pub fn placement(name: &str, dtype: DType) -> Result<Placement> {
-    Ok(Placement { device: device(name)?, dtype })
+    let device = device(name)?;
+    if name != "cpu" {
+        answers(name, &device)?;
+    }
+    Ok(Placement { device, dtype })
+}
+
+/// Refuses a device that is not there: its first use would end the program.
+fn answers(name: &str, device: &Device) -> Result<()> {
+    let said = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let first_use = || Tensor::<1>::zeros([1], device).into_data();
+    let answer = std::panic::catch_unwind(AssertUnwindSafe(first_use));
+    std::panic::set_hook(said);
+    if answer.is_err() {
+        let expected = "a device that this machine has, with its driver; `cpu` always works";
+        return Err(
+            foregrad::Error::out_of_range("device", format!("`{name}`, which does not answer"), expected).into()
+        );
+    }
+    Ok(())
 }
 
 /// Devices that need a cargo feature of the same name.

@@ -1,6 +1,6 @@
 //! This program's own process: started again for work that needs memory of its own, and asked to stop by signals.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::process::{Child, Command, Stdio};
 
 mod signals;
@@ -15,7 +15,7 @@ use crate::commands::work;
 /// Starts this program again with a task of its own: the first line on its standard input, which stays open.
 ///
 /// # Errors
-/// The program's file cannot be found or started.
+/// The program's file cannot be found or started, or cannot be given its task.
 pub fn start(task: &work::Task) -> Result<Child> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     let mut command = Command::new(program);
@@ -23,9 +23,14 @@ pub fn start(task: &work::Task) -> Result<Child> {
     let mut child = command.spawn().context("cannot start a process")?;
     let line = serde_json::to_string(task).context("a task is plain values")?;
     let input = child.stdin.as_mut().context("a child without input")?;
-    // A child that is gone already tells why when it is waited for.
-    let _ = writeln!(input, "{line}");
-    Ok(child)
+    match writeln!(input, "{line}") {
+        // A child that is gone already tells why when it is waited for.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            let _ = child.kill().and_then(|()| child.wait());
+            Err(foregrad::Error::io("write", "the input of a child process")(error).into())
+        }
+        _ => Ok(child),
+    }
 }
 
 /// What a task prints as JSON in a process of its own.
