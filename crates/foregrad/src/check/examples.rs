@@ -84,25 +84,33 @@ pub fn layer_examples(placement: &Placement) -> Vec<LayerExample> {
     add("spatial_deviation", SpatialDeviation.into(), [2, 3, 3, 4]);
     add("spatial_deviation of 1x1", SpatialDeviation.into(), [2, 3, 1, 1]);
     add("flatten", Flatten.into(), [2, 3, 2, 5]);
+    examples.extend(composite_examples(placement, stream));
+    examples
+}
+
+/// Layers that hold others, or that others go into, and statistics that are not the batch's.
+fn composite_examples(placement: &Placement, stream: Stream) -> Vec<LayerExample> {
+    let mut examples = Vec::new();
+    let mut add = |name: &str, block: Sequential, input, phase| {
+        examples.push(LayerExample { name: name.to_string(), block, input, phase });
+    };
+    let conv = |config: Conv2dConfig| config.init(stream, placement);
     let body = || Sequential::new().with("conv", conv(Conv2dConfig::new([3, 3], 3).padding(1)));
-    add("residual, identity shortcut", Residual::new(body(), Sequential::new()).into(), [2, 3, 4, 5]);
     let shortcut = Sequential::new().with("downsample.0", conv(Conv2dConfig::new([3, 3], 1)));
-    add("residual, convolution shortcut", Residual::new(body(), shortcut).into(), [2, 3, 4, 5]);
-    for (name, layer) in [
-        ("batch_norm, rectified", BatchNorm::new(3, 0.1, placement).into()),
-        ("group_norm, rectified", GroupNorm::new(3, 1, 0.1, placement).into()),
-        ("residual, rectified", AnyLayer::from(Residual::new(body(), Sequential::new()))),
-    ] {
-        let block = Sequential::new().then(layer).then(Relu);
-        examples.push(LayerExample { name: name.into(), block, input: [2, 3, 4, 5], phase: Phase::Train });
+    let size = [2, 3, 4, 5];
+    for (name, shortcut) in
+        [("residual, identity shortcut", Sequential::new()), ("residual, convolution shortcut", shortcut)]
+    {
+        add(name, Sequential::new().then(Residual::new(body(), shortcut)), size, Phase::Train);
     }
-    let eval = Sequential::new().then(BatchNorm::new(3, 0.1, placement));
-    examples.push(LayerExample {
-        name: "batch_norm eval".into(),
-        block: eval,
-        input: [3, 3, 2, 5],
-        phase: Phase::Eval,
-    });
+    for (name, layer) in [
+        ("batch_norm, rectified", AnyLayer::from(BatchNorm::new(3, 0.1, placement))),
+        ("group_norm, rectified", GroupNorm::new(3, 1, 0.1, placement).into()),
+        ("residual, rectified", Residual::new(body(), Sequential::new()).into()),
+    ] {
+        add(name, Sequential::new().then(layer).then(Relu), size, Phase::Train);
+    }
+    add("batch_norm eval", Sequential::new().then(BatchNorm::new(3, 0.1, placement)), [3, 3, 2, 5], Phase::Eval);
     examples
 }
 
