@@ -60,7 +60,8 @@ groups! {
 /// The flags of a group that were given, with their texts.
 #[derive(Clone)]
 pub struct Flags<G> {
-    given: Vec<(Setting, String)>,
+    /// By the settings' places.
+    given: Vec<(String, String)>,
     group: PhantomData<G>,
 }
 
@@ -72,7 +73,7 @@ impl<G: Group> Flags<G> {
 
     /// The text of a setting, if its flag was given.
     pub fn text(&self, place: &str) -> Option<&str> {
-        self.given.iter().find(|(setting, _)| setting.place == place).map(|(_, text)| text.as_str())
+        self.given.iter().find(|(own, _)| own == place).map(|(_, text)| text.as_str())
     }
 
     /// Changes a run's settings.
@@ -84,7 +85,7 @@ impl<G: Group> Flags<G> {
         if self.text("model.name").is_some() {
             config.model.width = 1.0;
         }
-        self.given.iter().try_for_each(|(setting, text)| config.set(&setting.place, text))?;
+        self.given.iter().try_for_each(|(place, text)| config.set(place, text))?;
         if G::holds("data.dir") {
             config.data.dir = data_folder(config.data.dir.take());
         }
@@ -130,8 +131,9 @@ impl<G: Group> FromArgMatches for Flags<G> {
             Given::Alone(value) => matches.get_flag(flag).then(|| value.to_string()),
             Given::Value(_) => matches.get_one::<String>(flag).cloned(),
         };
-        let given = Self::settings().filter_map(|(flag, setting)| Some((text(flag, &setting)?, setting)));
-        Ok(Self { given: given.map(|(text, setting)| (setting, text)).collect(), group: PhantomData })
+        let given =
+            Self::settings().filter_map(|(flag, setting)| text(flag, &setting).map(|text| (setting.place, text)));
+        Ok(Self { given: given.collect(), group: PhantomData })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -167,7 +169,7 @@ fn long_help(setting: &Setting) -> String {
     if explained.is_empty() {
         return help(setting);
     }
-    let lines: Vec<String> = explained.iter().map(|(name, about)| format!("  {name:<14} {}", about)).collect();
+    let lines: Vec<String> = explained.iter().map(|(name, about)| format!("  {name:<14} {about}")).collect();
     format!("{}:\n{}", setting.about, lines.join("\n"))
 }
 
