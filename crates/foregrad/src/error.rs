@@ -139,14 +139,10 @@ impl Error {
             Error::Meaningless { reason, nearest } => (reason, nearest),
             _ => return Vec::new(),
         };
-        let found = std::cell::RefCell::new(Vec::new());
-        for text in [second, first] {
-            in_backticks(text, &|place, _| {
-                found.borrow_mut().push(place.to_string());
-                None
-            });
-        }
-        found.into_inner()
+        let places = |text: &String| -> Vec<String> {
+            text.split('`').skip(1).step_by(2).map(|piece| setting(piece).0.to_string()).collect()
+        };
+        [second, first].map(places).concat()
     }
 
     /// Whether this is the user's input (exit code 2) rather than a run that failed (exit code 1).
@@ -162,13 +158,18 @@ impl Error {
 /// What a name in no list of settings is called.
 pub(crate) const SETTING: &str = "setting";
 
+/// A piece in backticks as a setting's place and the value beside it.
+fn setting(piece: &str) -> (&str, Option<&str>) {
+    piece.split_once(" = ").map_or((piece, None), |(place, value)| (place, Some(value)))
+}
+
 /// A text whose pieces in backticks are replaced by what `name` makes of a place and the value beside it.
 fn in_backticks(text: &str, name: &impl Fn(&str, Option<&str>) -> Option<String>) -> String {
     let piece = |(number, piece): (usize, &str)| {
         if number % 2 == 0 {
             return piece.to_string();
         }
-        let (place, value) = piece.split_once(" = ").map_or((piece, None), |(place, value)| (place, Some(value)));
+        let (place, value) = setting(piece);
         name(place, value).unwrap_or_else(|| format!("`{piece}`"))
     };
     text.split('`').enumerate().map(piece).collect()
