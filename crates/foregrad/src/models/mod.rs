@@ -4,10 +4,9 @@ pub mod head;
 mod limits;
 mod mlp;
 mod network;
-mod norm;
 mod resnet;
 mod small_net;
 
+pub use crate::layers::Norm;
 pub use head::{Evaluation, Head, HeadConfig, HeadKind, HeadSaved, LossHead};
 pub use network::{MODELS, ModelConfig, Network, head_prefix};
-pub use norm::Norm;
