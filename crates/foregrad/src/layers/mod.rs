@@ -25,7 +25,8 @@ mod sequential;
 mod spec;
 pub mod stacked;
 
-pub use any::{AnyLayer, AnySaved};
+pub use crate::saved::AnySaved;
+pub use any::AnyLayer;
 pub use conv2d::Conv2dConfig;
 pub use kind::{Kind, Kinds, LayerKind, Outputs};
 pub use norm::{Norm, NormSpec};
