@@ -139,7 +139,7 @@ pub fn count_maps(config: &EstimatorConfig, network: &Network, input: &StepInput
     let counters = Counters::default();
     let blocks: Vec<_> = network.blocks.iter().map(|maps| CountedBlock { maps, counters: &counters }).collect();
     let head = |maps, is_classifier| CountedHead { maps, counters: &counters, is_classifier };
-    let heads: Vec<_> = network.heads.iter().map(|maps| head(&**maps, false)).collect();
+    let heads: Vec<_> = network.heads.iter().flatten().map(|maps| head(&**maps, false)).collect();
     let classifier = head(&*network.classifier, true);
     let view = View {
         blocks: blocks.iter().map(|block| block as &estimate::Block).collect(),

@@ -23,7 +23,7 @@ pub struct View<'a> {
 impl<'a> View<'a> {
     /// A network as it is.
     pub fn new(network: &'a Network) -> Self {
-        let heads = network.heads.iter().map(|head| &**head);
+        let heads = network.heads.iter().flatten().map(|head| &**head);
         Self {
             blocks: network.blocks.iter().map(|block| block as &Block).collect(),
             losses: heads.chain([&*network.classifier]).collect(),

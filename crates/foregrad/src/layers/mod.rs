@@ -30,8 +30,8 @@ pub use any::AnyLayer;
 pub use conv2d::Conv2dConfig;
 pub use kind::{Kind, Kinds, LayerKind, Outputs};
 pub use norm::{Norm, NormSpec};
+pub(crate) use plan::{MOST_VALUES, MOST_WEIGHTS, Surroundings, check_name, product, size_text, widened};
 pub use plan::{Making, Planned, PlannedChain, Scope};
-pub(crate) use plan::{product, size_text};
 pub use sequential::Sequential;
 pub use spec::LayerSpec;
 
