@@ -116,7 +116,7 @@ pub struct Surroundings<'a> {
     pub labels: usize,
     /// What `norm` is.
     pub norm: Norm,
-    /// The paths of the layers so far.
+    /// The paths of the layers with weights so far.
     pub taken: &'a RefCell<BTreeSet<String>>,
 }
 
@@ -205,16 +205,39 @@ impl PlannedChain {
             ));
         }
         check_name(name)?;
-        let path = joined(place.path, name);
-        if !setting.taken.borrow_mut().insert(path.clone()) {
-            let found = format!("`{path}`, as of another layer");
-            return Err(Error::out_of_range("the path", found, "a path that no other has: give it a `name`"));
+        if self.has(name) {
+            return Err(Error::out_of_range(
+                "the name",
+                format!("`{name}`"),
+                "one that no other layer of the chain has",
+            ));
         }
+        let path = joined(place.path, name);
         let scope = Scope { setting, spec, path: &path, depth: place.depth };
         let planned = setting.kinds.plan(spec, self.output(), &scope)?;
         check_sizes(&planned, self.weights())?;
+        let has_own_weights = planned.weights > 0 && spec.chains.is_empty();
+        if has_own_weights && !setting.taken.borrow_mut().insert(path.clone()) {
+            let expected = "a path that no other layer with weights has: give it another `name`";
+            return Err(Error::out_of_range("the path", format!("`{path}`"), expected));
+        }
         let stream = spec.stream.clone().unwrap_or_else(|| path.clone());
         Ok(PlannedLayer { name: name.to_string(), stream, planned })
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.layers.iter().any(|layer| layer.name == name)
+    }
+
+    /// Refuses two chains that stand side by side and have a layer of one name.
+    pub(super) fn check_beside(&self, other: &Self) -> Result<()> {
+        match self.layers.iter().find(|layer| other.has(&layer.name)) {
+            Some(layer) => {
+                let found = format!("`{}` in both chains", layer.name);
+                Err(Error::out_of_range("the name", found, "layers with names of their own"))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Channels, height and width of its output.

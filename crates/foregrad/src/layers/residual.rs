@@ -45,6 +45,7 @@ impl Residual {
 kind_without_settings!("residual", ResidualSpec, &["body", "shortcut"], |input, scope| {
     let body = scope.chain("body", "", input)?;
     let shortcut = scope.chain("shortcut", "shortcut.", input)?;
+    body.check_beside(&shortcut)?;
     let output = same_output(body.output(), shortcut.output())?;
     let weights = body.weights().saturating_add(shortcut.weights());
     let flop = body.flop().saturating_add(shortcut.flop());

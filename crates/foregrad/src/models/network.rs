@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::spec::classifier;
 use super::{AnyHead, HeadKind, LossHead, NetworkSpec, Norm, Registry, mlp, resnet, small_net};
 use crate::layers::{Layer, Sequential};
 use crate::losses::LabelKind;
@@ -114,7 +115,7 @@ impl ModelConfig {
             let model = MODELS.iter().find(|model| model.name == self.name);
             let names = || MODELS.iter().map(|model| model.name).collect::<Vec<_>>();
             let model = model.ok_or_else(|| Error::unknown_name("model", &self.name, &names()))?;
-            return Ok((model.spec)(self));
+            return Ok(NetworkSpec { classifier: classifier(self.classifier_norm), ..(model.spec)(self) });
         };
         self.check_own_settings(spec)?;
         Ok(spec.clone())
