@@ -10,8 +10,9 @@ use foregrad::estimate::Plan;
 use foregrad::models::ModelConfig;
 use foregrad::weights;
 use foregrad_lab::data;
-use foregrad_lab::train::{Checkpoint, Loaded, RunConfig, Tally, evaluate};
+use foregrad_lab::train::{Checkpoint, Loaded, RunConfig, Score, Tally, evaluate, of_network};
 
+use super::train::metric_of;
 use crate::flags::{Data, Flags, Machine, Model};
 use crate::{Exit, output, table};
 
@@ -72,8 +73,9 @@ fn print(tallies: &[Tally], json: bool) -> Result<()> {
         .filter_map(|(block, score)| {
             let score = score.as_ref()?;
             let name = if block == last { "network".to_string() } else { format!("head {block}") };
-            Some(vec![name, format!("{:.4}", score.loss), score.judged()])
+            Some(vec![name, format!("{:.4}", score.loss), metric_of(score)])
         })
         .collect();
-    output::line(table::render(&["loss of", "test loss", "test"], &rows))
+    let metric = of_network(&scores).and_then(Score::metric).map_or("metric".into(), |[name, _]| name);
+    output::line(table::render(&["loss of", "test loss", &format!("test {metric}")], &rows))
 }
