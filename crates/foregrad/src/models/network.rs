@@ -51,9 +51,9 @@ fn names() -> Choices {
 settings! {
     /// What a network is built from; complete, so that it can be rebuilt from a file.
     pub struct ModelConfig {
-        /// The network: one of these, or a file of one (NAME.toml, as `foregrad model show` prints it).
-        name: String = "small-net".into() => flag("model", "NAME|FILE", names),
-        /// Factor on the channels of the trunk and the width of the heads.
+        /// The network, or a file of one (as `foregrad model show` prints it).
+        name: String = "small-net".into() => flag("model", "NAME", names),
+        /// Factor on the channels of the trunk, and on the width of the heads.
         width: f64 = 1.0 => flag("width", "W"),
         /// Normalisation of the trunk.
         norm: Norm = Norm::Batch => flag("norm", "NAME"),

@@ -1,6 +1,6 @@
 //! A run's settings: complete, so that a file of them reruns the run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
@@ -101,10 +101,12 @@ impl RunConfig {
     /// Reads a file of settings; what it leaves out has its default.
     ///
     /// # Errors
-    /// A file that cannot be read, or that holds anything else.
+    /// A file that cannot be read, or that holds anything else; the same of a network's file that it names.
     pub fn read(path: &Path) -> Result<Self> {
         let text = files::read_text(path)?;
-        Self::from_toml(&text).map_err(|found| Error::bad_file(path, "a run's settings", found))
+        let mut config = Self::from_toml(&text).map_err(|found| Error::bad_file(path, "a run's settings", found))?;
+        config.model.resolve()?;
+        Ok(config)
     }
 
     /// Settings from text.
@@ -194,8 +196,13 @@ impl RunConfig {
     /// device.
     pub fn differences(&self, other: &Self) -> Vec<Difference> {
         let [own, other] = [self, other].map(Self::comparable);
-        let pairs = own.into_iter().zip(other.into_values()).filter(|((_, own), other)| own != other);
-        pairs.map(|((setting, own), other)| Difference { setting, own, other }).collect()
+        // Networks of their own have a setting a block, and need not have as many.
+        let settings: BTreeSet<&String> = own.keys().chain(other.keys()).collect();
+        let value =
+            |values: &BTreeMap<_, String>, setting| values.get(setting).map_or("none", String::as_str).to_string();
+        let pairs = settings.into_iter().map(|setting| (setting, value(&own, setting), value(&other, setting)));
+        let differing = pairs.filter(|(_, own, other)| own != other);
+        differing.map(|(setting, own, other)| Difference { setting: setting.clone(), own, other }).collect()
     }
 
     /// Settings by their place, as text, without those of the machine.
