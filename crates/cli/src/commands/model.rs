@@ -103,12 +103,22 @@ struct LayerSetting {
 
 impl Layer {
     fn of(kind: &Kind) -> Self {
-        let setting = |Setting { place, about, default, .. }: Setting| {
+        let setting = |Setting { place, about, default, choices, .. }: Setting| {
             let default = (!kind.needs.contains(&place.as_str())).then_some(default);
-            LayerSetting { name: place, about, default }
+            LayerSetting { name: place, about, default: default.map(|text| in_files(&text, !choices.is_empty())) }
         };
         let named = Named { name: kind.name, about: kind.about };
         Self { named, lists: kind.chains, settings: kind.settings().into_iter().map(setting).collect() }
+    }
+}
+
+/// A default as files have it: truth values, and nothing at all where a setting may be left out.
+fn in_files(default: &str, is_switch: bool) -> String {
+    match (default, is_switch) {
+        ("on", true) => "true".into(),
+        ("off", true) => "false".into(),
+        ("off", false) => "left out".into(),
+        (other, _) => other.into(),
     }
 }
 

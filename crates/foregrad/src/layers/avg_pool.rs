@@ -46,7 +46,7 @@ settings! {
     pub struct AvgPoolSpec {
         /// Side of the square window.
         kernel: usize = 2 => file,
-        /// Pixels from one window to the next; off for the side of the window.
+        /// Pixels from one window to the next; the side of the window if it is left out.
         stride: Option<usize> = None => file,
     }
 }

@@ -35,7 +35,7 @@ settings! {
     pub struct MaxPoolSpec {
         /// Side of the square window.
         kernel: usize = 2 => file,
-        /// Pixels from one window to the next; off for the side of the window.
+        /// Pixels from one window to the next; the side of the window if it is left out.
         stride: Option<usize> = None => file,
         /// Rows and columns around the image that never win.
         padding: usize = 0 => file,

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use super::kind::Kinds;
 use super::{AnyLayer, Layer, LayerSpec, Norm, Outputs, Sequential};
-use crate::losses::LabelKind;
 use crate::rng::{Placement, Stream};
 use crate::{Error, Result};
 
@@ -243,15 +242,6 @@ impl PlannedChain {
     /// Channels, height and width of its output.
     pub fn output(&self) -> [usize; 3] {
         self.layers.last().map_or(self.input, |layer| layer.planned.output)
-    }
-
-    /// Refuses a net that does not end with one output a label.
-    pub(crate) fn check_output(&self, wanted: [usize; 3], labels: LabelKind) -> Result<()> {
-        if self.output() == wanted {
-            return Ok(());
-        }
-        let expected = format!("{}, for {labels}", size_text(wanted));
-        Err(Error::out_of_range("the output", size_text(self.output()), expected))
     }
 
     /// The number of its weights.

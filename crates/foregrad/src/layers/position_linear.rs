@@ -33,9 +33,9 @@ impl PositionLinear {
 settings! {
     /// An affine map over positions in a spec.
     pub struct PositionLinearSpec {
-        /// Height of the output; off for that of the input.
+        /// Height of the output; that of the input if it is left out.
         height: Option<usize> = None => file,
-        /// Width of the output; off for that of the input.
+        /// Width of the output; that of the input if it is left out.
         width: Option<usize> = None => file,
         /// A shift of each output pixel.
         bias: bool = true => file,

@@ -4,6 +4,7 @@
 //! planned first ([`PlannedNetwork`]), so that every shape and size is known before anything is made.
 
 mod any_head;
+mod builder;
 mod head;
 mod head_kind;
 mod limits;
@@ -20,6 +21,7 @@ mod spec_text;
 
 pub use crate::layers::Norm;
 pub use any_head::AnyHead;
+pub use builder::{BlockHead, NetworkBuilder};
 pub use head::{Evaluation, Head, LossHead, loss_for};
 pub use head_kind::{HeadConfig, HeadKind};
 pub use network::{MODELS, Model, ModelConfig, Network, head_prefix};

@@ -86,7 +86,7 @@ impl Planner<'_> {
             blocks.push(block);
         }
         let net = PlannedChain::new(&self.spec.classifier, input, "", &trunk);
-        let ends_well = |net: &PlannedChain| net.check_output([labels, 1, 1], self.labels);
+        let ends_well = |net: &PlannedChain| self.head_scope().check_output(net.output());
         let classifier = net.and_then(|net| ends_well(&net).map(|()| net));
         let classifier = classifier.map_err(|error| Error::within("classifier", error))?;
         let planned = PlannedNetwork { blocks, classifier, labels: self.labels, smoothing: label_smoothing };
@@ -102,15 +102,19 @@ impl Planner<'_> {
         Ok(PlannedBlock { path, layers, head })
     }
 
+    fn head_scope(&self) -> HeadScope {
+        let ModelConfig { width, head_width, head_norm, label_smoothing, .. } = *self.config;
+        let width = head_width.unwrap_or(width) * self.spec.head_width;
+        HeadScope { width, norm: head_norm, labels: self.labels, smoothing: label_smoothing }
+    }
+
     /// The head behind a block's output: its own, or that of the settings; behind the last block is the classifier.
     fn head(&self, block: &BlockSpec, is_last: bool, input: [usize; 3]) -> Result<Option<PlannedHead>> {
-        let ModelConfig { width, head_width, head_norm, label_smoothing, head, .. } = *self.config;
-        let width = head_width.unwrap_or(width) * self.spec.head_width;
-        let scope = HeadScope { width, norm: head_norm, labels: self.labels, smoothing: label_smoothing };
+        let plan = |spec: &HeadSpec| PlannedHead::of_spec(spec, input, &self.head_scope(), self.registry);
         match (&block.head, is_last) {
             (None, true) => Ok(None),
-            (None, false) => PlannedHead::of_spec(&HeadSpec::Named(head.to_string()), input, &scope, self.registry),
-            (Some(own), false) => PlannedHead::of_spec(own, input, &scope, self.registry),
+            (None, false) => plan(&HeadSpec::Named(self.config.head.to_string())),
+            (Some(own), false) => plan(own),
             (Some(_), true) if !block.has_head() => Ok(None),
             (Some(_), true) => {
                 Err(Error::out_of_range("the head", "given", "none: behind the last block stands the classifier"))

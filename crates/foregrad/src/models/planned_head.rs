@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::head::{Branch, Head};
 use super::spec::{HeadSpec, NO_HEAD};
 use super::{AnyHead, Norm, Registry, loss_for};
-use crate::layers::{Kinds, LayerSpec, Making, PlannedChain, Surroundings};
+use crate::layers::{Kinds, LayerSpec, Making, PlannedChain, Surroundings, size_text};
 use crate::losses::{AnyLoss, CrossEntropy, LabelKind, MeanSquaredError, Similarity};
 use crate::rng::{Placement, Stream};
 use crate::{Error, Result};
@@ -36,6 +36,18 @@ impl HeadScope {
         let labels = self.labels.outputs();
         let setting = Surroundings { kinds, width: self.width, labels, norm: self.norm, taken: &taken };
         PlannedChain::new(layers, input, "", &setting)
+    }
+}
+
+impl HeadScope {
+    /// Refuses a net that does not end with one output a class or value.
+    pub(super) fn check_output(&self, output: [usize; 3]) -> Result<()> {
+        let wanted = [self.labels.outputs(), 1, 1];
+        if output == wanted {
+            return Ok(());
+        }
+        let expected = format!("{}, for {}", size_text(wanted), self.labels);
+        Err(Error::out_of_range("the output", size_text(output), expected))
     }
 }
 
@@ -100,7 +112,7 @@ impl PlannedHead {
         };
         let net = scope.chain(layers, input, registry.layers())?;
         if loss.is_separable() {
-            net.check_output([scope.labels.outputs(), 1, 1], scope.labels)?;
+            scope.check_output(net.output())?;
         }
         let branches = vec![PlannedBranch { name: String::new(), weight: 1.0, net, loss }];
         Ok(Some(Self::of_net(PlannedNet { branches, labels: scope.labels })))
