@@ -14,7 +14,7 @@ use foregrad::vector::ParamVector;
 /// `|forward - oracle| |guess| / |target|` in f64.
 const LIMIT: f64 = 1e-10;
 
-fn guess(name: &str) -> foregrad::estimate::Guess {
+fn guess(name: &str) -> foregrad::estimate::AnyGuess {
     name.parse().expect("a guess")
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Entry, Limits, worst};
 use crate::estimate::{
-    self, EstimatorConfig, EstimatorState, GUESSES, Granularity, Horizon, Mode, Origin, Space, StepInput, StepOutput,
+    self, AnyGuess, EstimatorConfig, EstimatorState, GUESSES, Granularity, Horizon, Mode, Space, StepInput, StepOutput,
 };
 use crate::losses::Labels;
 use crate::models::{ModelConfig, Norm};
@@ -17,37 +17,48 @@ pub struct EstimatorExample {
     pub config: EstimatorConfig,
 }
 
+/// Guesses that are several at once: of a head with random ones, of two kinds of heads, of random ones alone, known later than others.
+const COMPOSITE: [&str; 4] = ["local+gaussian:2", "local+ntk:2+upstream", "gaussian:2+rademacher", "span:2+gaussian"];
+
 /// Every guess, in every space and granularity it has.
 pub fn estimator_examples() -> Vec<EstimatorExample> {
-    let mut examples = Vec::new();
-    for support in GUESSES {
-        for space in support.spaces {
-            let granularities: &[Granularity] = match space {
-                Space::Weight => &[Granularity::Tensor, Granularity::Block, Granularity::Network],
-                Space::Activity => &[Granularity::Sample, Granularity::Batch],
-            };
-            for granularity in granularities {
-                let local_only = matches!(support.origin, Origin::Target);
-                let config = EstimatorConfig {
-                    guess: support.name.parse().expect("a guess of the list"),
-                    space: *space,
-                    granularity: Some(*granularity),
-                    target: if local_only { Horizon::LOCAL } else { Horizon::GLOBAL },
-                    directions: if support.several { 2 } else { 1 },
-                    ..Default::default()
-                };
-                if config.validate(6).is_ok() {
-                    let name = format!("{}, {space}, {granularity}, {} target", support.name, config.target);
-                    examples.push(EstimatorExample { name, config });
-                }
-            }
-        }
-    }
+    let names = GUESSES.iter().map(|guess| guess.name()).chain(COMPOSITE);
+    let mut examples: Vec<_> =
+        names.flat_map(|name| examples_of(&name.parse().expect("a guess of the list"))).collect();
     for (space, mix) in [(Space::Weight, 2), (Space::Activity, 2)] {
         let config = EstimatorConfig { space, mix: Some(mix), ..Default::default() };
         examples.push(EstimatorExample { name: format!("local, {space}, mixed m = {mix}"), config });
     }
     examples
+}
+
+/// A guess in every space and granularity it has.
+fn examples_of(guess: &AnyGuess) -> Vec<EstimatorExample> {
+    let support = guess.support();
+    let several = support.several && !guess.is_composite();
+    let granularities = support.spaces.iter().flat_map(|space| match space {
+        Space::Weight => vec![Granularity::Tensor, Granularity::Block, Granularity::Network],
+        Space::Activity => vec![Granularity::Sample, Granularity::Batch],
+    });
+    let config = |granularity| EstimatorConfig {
+        guess: guess.clone(),
+        space: match granularity {
+            Granularity::Sample | Granularity::Batch => Space::Activity,
+            _ => Space::Weight,
+        },
+        granularity: Some(granularity),
+        target: if support.forward_any_target { Horizon::GLOBAL } else { Horizon::LOCAL },
+        directions: if several { 2.max(support.least_directions) } else { 1 },
+        ..Default::default()
+    };
+    let valid = granularities.map(config).filter(|config| config.validate(6).is_ok());
+    valid
+        .map(|config| {
+            let (space, granularity) = (config.space, config.granularity());
+            let name = format!("{guess}, {space}, {granularity}, {} target", config.target);
+            EstimatorExample { name, config }
+        })
+        .collect()
 }
 
 impl EstimatorExample {
