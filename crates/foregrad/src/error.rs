@@ -69,6 +69,9 @@ pub enum Error {
         /// What to try, with settings as in [`Error::Meaningless`].
         advice: String,
     },
+    /// Identities that a part of a network must keep, and does not.
+    #[error("{0}")]
+    Broken(String),
     /// A part of the program that ended before its work was done.
     #[error("{0}")]
     Worker(String),
@@ -148,7 +151,7 @@ impl Error {
     /// Whether this is the user's input (exit code 2) rather than a run that failed (exit code 1).
     pub fn is_usage(&self) -> bool {
         match self {
-            Error::NotFinite { .. } | Error::Worker(_) | Error::Stopped => false,
+            Error::NotFinite { .. } | Error::Broken(_) | Error::Worker(_) | Error::Stopped => false,
             Error::Io { action, .. } => *action == "read",
             _ => true,
         }

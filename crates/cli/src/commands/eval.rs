@@ -10,8 +10,9 @@ use foregrad::estimate::{Plan, View};
 use foregrad::models::ModelConfig;
 use foregrad::weights;
 use foregrad_lab::data;
-use foregrad_lab::train::{Checkpoint, Loaded, RunConfig, Tally, evaluate};
+use foregrad_lab::train::{Checkpoint, Loaded, RunConfig, Score, Tally, evaluate, of_network};
 
+use super::train::metric_of;
 use crate::flags::{Data, Flags, Machine, Model};
 use crate::{Exit, output, table};
 
@@ -70,10 +71,11 @@ fn print(tallies: &[Tally], json: bool) -> Result<()> {
         .iter()
         .enumerate()
         .filter_map(|(block, score)| {
-            let score = (*score)?;
+            let score = score.as_ref()?;
             let name = if block == last { "network".to_string() } else { format!("head {block}") };
-            Some(vec![name, format!("{:.4}", score.loss), format!("{:.2} %", 100.0 * score.accuracy)])
+            Some(vec![name, format!("{:.4}", score.loss), metric_of(score)])
         })
         .collect();
-    output::line(table::render(&["loss of", "test loss", "test acc."], &rows))
+    let metric = of_network(&scores).and_then(Score::metric).map_or("metric".into(), |[name, _]| name);
+    output::line(table::render(&["loss of", "test loss", &format!("test {metric}")], &rows))
 }

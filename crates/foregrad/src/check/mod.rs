@@ -8,6 +8,17 @@
 //! agreement   forward mode's scalars and updates = the oracle's
 //! ```
 //! Small odd shapes in `f64` tell right from wrong by nine orders of magnitude; `f32` hardly does, so its limits are weak.
+//!
+//! Parts of one's own are held to the same identities and limits by [`layer()`], [`head()`], [`loss()`] and [`network()`]:
+//!
+//! ```
+//! use foregrad::check;
+//! use foregrad::layers::Gelu;
+//! use foregrad::losses::{LabelKind, MeanSquaredError};
+//! check::layer(Gelu, [2, 3, 3, 5]).into_result()?;
+//! check::loss(MeanSquaredError, LabelKind::Values(2)).into_result()?;
+//! # Ok::<(), foregrad::Error>(())
+//! ```
 
 mod estimators;
 mod examples;
@@ -15,15 +26,19 @@ mod head;
 mod layer;
 mod maps;
 mod network;
+mod own;
+mod report;
 
 use serde::Serialize;
 
-pub use estimators::{EstimatorExample, estimator_examples};
+pub use estimators::{EstimatorExample, estimator_examples, guess_examples};
 pub use examples::{HeadExample, LayerExample, NetworkExample, head_examples, layer_examples, network_examples};
 pub use head::check_head;
 pub use layer::check_layer;
 pub use maps::{MapCounts, count_maps};
 pub use network::check_network;
+pub use own::{guess, head, layer, loss, network, placement};
+pub use report::Report;
 
 use burn::tensor::DType;
 
@@ -103,10 +118,16 @@ pub fn run_all(placement: &Placement, seed: u64, only: &str, mut progress: impl 
         entries.extend(check_layer(&example.name, &mut example.block, example.input, example.phase, placement, seed));
     }
     for mut example in head_examples(placement).into_iter().filter(|example| wants(&example.name)) {
-        entries.extend(check_head(&example.name, &mut example.head, example.input, placement, seed));
+        entries.extend(check_head(&example.name, &mut *example.head, (example.input, example.labels), placement, seed));
     }
     for mut example in network_examples(placement).into_iter().filter(|example| wants(&example.name)) {
-        entries.extend(check_network(&example.name, &mut example.network, example.image, placement, seed));
+        entries.extend(check_network(
+            &example.name,
+            &mut example.network,
+            (example.image, example.labels),
+            placement,
+            seed,
+        ));
     }
     for example in estimator_examples().into_iter().filter(|example| wants(&example.name)) {
         entries.push(example.check(placement, seed));

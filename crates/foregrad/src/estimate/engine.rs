@@ -9,10 +9,11 @@ use super::plan::Plan;
 use super::stage::{LossRef, Stage, Window};
 use super::view::View;
 use super::{EstimatorConfig, EstimatorState, Mode, Space, StepInput, StepOutput};
-use crate::layers::{Dual, Pass, Wanted};
+use crate::layers::{AnySaved, Dual, Pass, Wanted};
 use crate::models::LossHead;
 use crate::rng::{Placement, Stream};
 use crate::vector::ParamVector;
+use crate::{Error, Result};
 
 /// What a step reads.
 pub struct Engine<'a> {
@@ -51,22 +52,28 @@ impl<'a> Engine<'a> {
     /// A block's forward map, its heads, and - at the end - the exact cotangents of classifier and last block.
     ///
     /// `target_bar` asks for the gradient of every loss that is a target (reverse mode).
+    ///
+    /// # Errors
+    /// [`Error::Meaningless`] of a head that should be drawn afresh and cannot be.
     pub fn stage(
         &self,
         output: &mut StepOutput,
         block: usize,
         x: Tensor<4>,
         target_bar: bool,
-    ) -> (Stage<'a>, Tensor<4>) {
+    ) -> Result<(Stage<'a>, Tensor<4>)> {
         let maps = self.view.blocks[block];
         let (y, saved) = maps.forward(x.clone(), self.pass(block));
         output.statistics.extend(self.view.globalised(block, maps.statistics(&saved)));
         let mut stage = Stage { x: Some(x), saved: saved.into(), ..Stage::at(&y) };
-        self.evaluate_losses(output, &mut stage, &y, block, target_bar);
-        (stage, y)
+        self.evaluate_losses(output, &mut stage, &y, block, target_bar)?;
+        Ok((stage, y))
     }
 
     /// A block's value and tangents at once, and its heads: for guesses that need nothing of what its forward map would save.
+    ///
+    /// # Errors
+    /// As [`Self::stage`].
     pub fn dual_stage(
         &self,
         output: &mut StepOutput,
@@ -74,12 +81,12 @@ impl<'a> Engine<'a> {
         x: Tensor<4>,
         x_dot: Option<Tensor<4>>,
         theta_dot: &[ParamVector],
-    ) -> (Stage<'a>, Tensor<4>, Option<Tensor<4>>) {
+    ) -> Result<(Stage<'a>, Tensor<4>, Option<Tensor<4>>)> {
         let Dual { y, y_dot, statistics } = self.view.blocks[block].dual(x, x_dot, theta_dot, self.pass(block));
         output.statistics.extend(self.view.globalised(block, statistics));
         let mut stage = Stage::at(&y);
-        self.evaluate_losses(output, &mut stage, &y, block, false);
-        (stage, y, y_dot)
+        self.evaluate_losses(output, &mut stage, &y, block, false)?;
+        Ok((stage, y, y_dot))
     }
 
     fn evaluate_losses(
@@ -89,13 +96,14 @@ impl<'a> Engine<'a> {
         y: &Tensor<4>,
         block: usize,
         target_bar: bool,
-    ) {
+    ) -> Result<()> {
         if block + 1 == self.plan.depth {
             self.classify(output, stage, y, target_bar);
         } else {
             self.own_head(output, stage, y, block, target_bar);
-            self.drawn_heads(output, stage, y, block, target_bar);
+            self.drawn_heads(output, stage, y, block, target_bar)?;
         }
+        Ok(())
     }
 
     /// The classifier's loss, and the exact gradient of classifier and last block unless they are estimated.
@@ -148,7 +156,7 @@ impl<'a> Engine<'a> {
         y: &Tensor<4>,
         block: usize,
         target_bar: bool,
-    ) {
+    ) -> Result<()> {
         let is_target = !self.measures_by_own();
         let count = match self.plan.guesses_from[block] {
             true => self.heads.drawn.len(),
@@ -157,7 +165,10 @@ impl<'a> Engine<'a> {
         for (place, drawn) in self.heads.drawn.iter().take(count).enumerate() {
             let stream = (drawn.stream)(self.config, self.input.seed, self.input.step);
             let head = self.view.loss(block).redrawn(stream.at(block as u64).at(drawn.direction as u64));
-            let head = head.expect("only a classifier cannot be drawn afresh");
+            let head = head.ok_or_else(|| {
+                let reason = format!("the head of block {block} cannot be drawn afresh");
+                Error::meaningless(reason, "`estimator.guess = local`, or a head that can")
+            })?;
             let (evaluation, saved) = head.forward(y.clone(), self.input.labels, self.pass(block).named("head"));
             let y_bar = head.cotangent(&saved, Wanted::INPUT).input();
             if place == 0 && is_target {
@@ -167,6 +178,7 @@ impl<'a> Engine<'a> {
             }
             stage.gradients.drawn.push(y_bar);
         }
+        Ok(())
     }
 
     /// Whether a head that is a target is the block's own, and not one drawn for the step.
@@ -179,13 +191,7 @@ impl<'a> Engine<'a> {
         self.plan.measures[block] && !target_bar
     }
 
-    fn evaluate(
-        &self,
-        output: &mut StepOutput,
-        loss: &dyn LossHead,
-        y: &Tensor<4>,
-        block: usize,
-    ) -> crate::models::HeadSaved {
+    fn evaluate(&self, output: &mut StepOutput, loss: &dyn LossHead, y: &Tensor<4>, block: usize) -> AnySaved {
         let (evaluation, saved) = loss.forward(y.clone(), self.input.labels, self.pass(block).named("head"));
         output.evaluations[block] = Some(evaluation);
         let statistics = self.view.globalised_loss(block, loss.statistics(&saved));

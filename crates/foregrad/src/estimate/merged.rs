@@ -11,6 +11,7 @@ use super::mix::{self, MixedSlot};
 use super::prepared::Prepared;
 use super::stage::{Stage, Window, through};
 use super::{EstimatorConfig, Granularity, Space, StepOutput};
+use crate::Result;
 use crate::layers::stacked;
 use crate::ops;
 use crate::vector::ParamVector;
@@ -66,19 +67,22 @@ impl Merged {
     }
 
     /// A block's value and the tangents through it at once, with the block's guess added.
+    ///
+    /// # Errors
+    /// As [`Engine::dual_stage`].
     pub fn carry<'a>(
         &mut self,
         engine: &Engine<'a>,
         output: &mut StepOutput,
         block: usize,
         x: Tensor<4>,
-    ) -> (Stage<'a>, Tensor<4>, Prepared) {
+    ) -> Result<(Stage<'a>, Tensor<4>, Prepared)> {
         let prepared = engine.prepare(output, &mut Window::default(), block);
         self.note_signs(engine, &prepared);
         let theta = self.theta_dot(engine, &prepared);
-        let (stage, y, y_dot) = engine.dual_stage(output, block, x, self.y_dot.take(), &theta);
+        let (stage, y, y_dot) = engine.dual_stage(output, block, x, self.y_dot.take(), &theta)?;
         self.y_dot = y_dot;
-        (stage, y, prepared)
+        Ok((stage, y, prepared))
     }
 
     fn note_signs(&mut self, engine: &Engine, prepared: &Prepared) {

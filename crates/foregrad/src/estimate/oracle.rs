@@ -57,7 +57,7 @@ impl<'a> Oracle<'a> {
         let mut x = oracle.engine.input.images.clone();
         for block in 0..oracle.engine.plan.depth {
             oracle.engine.input.check_stop()?;
-            let (mut stage, y) = oracle.engine.stage(&mut oracle.output, block, x, true);
+            let (mut stage, y) = oracle.engine.stage(&mut oracle.output, block, x, true)?;
             // The last block's way back begins at once.
             if oracle.is_checkpointed() && block + 1 < oracle.engine.plan.depth {
                 stage.saved = Rc::default();

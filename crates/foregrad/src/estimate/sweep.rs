@@ -53,30 +53,30 @@ impl<'a> Sweep<'a> {
             x = match sweep.merged.take_if(|_| Merged::carries(&sweep.engine, block)) {
                 Some(merged) => sweep.carry(merged, block, x),
                 None => sweep.visit(block, x),
-            };
+            }?;
             sweep.window.keep_last(sweep.engine.plan.lag);
         }
         Ok(sweep.output)
     }
 
     /// A block's forward map, its losses, and everything that becomes known there.
-    fn visit(&mut self, block: usize, x: Tensor<4>) -> Tensor<4> {
-        let (stage, y) = self.engine.stage(&mut self.output, block, x, false);
+    fn visit(&mut self, block: usize, x: Tensor<4>) -> Result<Tensor<4>> {
+        let (stage, y) = self.engine.stage(&mut self.output, block, x, false)?;
         self.window.push(stage);
         self.advance(block);
-        y
+        Ok(y)
     }
 
     /// Value and merged tangents through a block at once.
-    fn carry(&mut self, mut merged: Merged, block: usize, x: Tensor<4>) -> Tensor<4> {
-        let (stage, y, prepared) = merged.carry(&self.engine, &mut self.output, block, x);
+    fn carry(&mut self, mut merged: Merged, block: usize, x: Tensor<4>) -> Result<Tensor<4>> {
+        let (stage, y, prepared) = merged.carry(&self.engine, &mut self.output, block, x)?;
         self.merged = Some(merged);
         self.window.push(stage);
         self.enter(block, prepared);
         if block + 1 == self.engine.plan.depth {
             self.end(block);
         }
-        y
+        Ok(y)
     }
 
     /// Everything that happens at a block once its forward map has run.
