@@ -143,7 +143,7 @@ pub fn count_maps(config: &EstimatorConfig, network: &Network, input: &StepInput
     let classifier = head(&*network.classifier, true);
     let view = View {
         blocks: blocks.iter().map(|block| block as &estimate::Block).collect(),
-        losses: heads.iter().chain([&classifier]).map(|head| head as &dyn LossHead).collect(),
+        losses: heads.iter().chain([&classifier]).map(|head| Some(head as &dyn LossHead)).collect(),
         prefixes: (0..network.depth()).map(|block| network.prefix(block)).collect(),
     };
     estimate::step_on(config, &view, input, &EstimatorState::default())?;

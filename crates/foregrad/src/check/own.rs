@@ -2,7 +2,8 @@
 
 use burn::tensor::{DType, Device};
 
-use super::{Report, check_head, check_layer, check_network};
+use super::{Report, check_head, check_layer, check_network, guess_examples};
+use crate::estimate::AnyGuess;
 use crate::layers::{AnyLayer, Flatten, Layer, Linear, Phase, Sequential};
 use crate::losses::{AnyLoss, LabelKind};
 use crate::models::{AnyHead, Head, Network};
@@ -64,6 +65,15 @@ pub fn loss<L: Into<AnyLoss>>(mine: L, labels: impl Into<LabelKind>) -> Report {
     let linear = Linear::new([6, labels.outputs()], true, Stream::new(SEED, "check"), &placement());
     let mut head = Head::new(Sequential::new().then(Flatten).then(linear), mine);
     Report { entries: check_head(name_of::<L>(), &mut head, ([5, 2, 3, 1], labels), &placement(), SEED) }
+}
+
+/// Checks a guess in every space and granularity that it has, on a narrow network: forward mode against the oracle, and a step from saved
+/// state against the same step done again.
+pub fn guess(mine: &AnyGuess) -> Report {
+    let entries = guess_examples(mine)
+        .into_iter()
+        .flat_map(|example| [example.check(&placement(), SEED), example.check_state(&placement(), SEED)]);
+    Report { entries: entries.collect() }
 }
 
 /// Checks a network from its images, `[channels, height, width]`, to its loss, and each of its heads behind its block.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Serialize, Serializer};
 
 use crate::data::{self, LoadOptions};
-use foregrad::estimate::{EstimatorConfig, Origin};
+use foregrad::estimate::EstimatorConfig;
 use foregrad::files;
 use foregrad::models::ModelConfig;
 use foregrad::optim::{OptimizerConfig, OptimizerKind, ScheduleConfig};
@@ -140,8 +140,10 @@ impl RunConfig {
         self.optimizer.validate()?;
         self.schedule.validate()?;
         let has_buffer = self.optimizer.kind == OptimizerKind::Sgd && self.optimizer.momentum > 0.0;
-        if matches!(self.estimator.guess.origin(), Origin::Buffer) && !has_buffer {
-            let reason = "the guess `momentum` is the buffer of SGD with momentum, which this optimiser lacks";
+        if self.estimator.guess.support().needs_buffer && !has_buffer {
+            let guess = &self.estimator.guess;
+            let reason =
+                format!("the guess `{guess}` needs the buffer of SGD with momentum, which this optimiser lacks");
             return Err(Error::meaningless(reason, "`optimizer.kind = sgd` `optimizer.momentum = 0.9`"));
         }
         self.model.validate()?;
