@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use burn::tensor::DType;
 use clap::Args;
-use foregrad::estimate::Plan;
+use foregrad::estimate::{Plan, View};
 use foregrad::models::ModelConfig;
 use foregrad::weights;
 use foregrad_lab::data;
@@ -53,7 +53,7 @@ pub fn run(arguments: Arguments) -> Result<Exit> {
     weights::assign(&mut network, &tensors, &arguments.weights)?;
     let has_head = |block: usize| tensors.paths().any(|path| path.starts_with(&format!("heads.{block}.")));
     // A checkpoint has the heads that its run did not train, too: their score would be that of their first weights.
-    let trains = Plan::new(&config.estimator, network.depth()).trains;
+    let trains = Plan::new(&config.estimator, &View::new(&network).has_loss()).trains;
     let heads: Vec<bool> =
         (0..network.heads.len()).map(|block| has_head(block) && (trains[block] || !is_checkpoint)).collect();
     let tallies = evaluate(&network, &test, &heads, &placement)?;

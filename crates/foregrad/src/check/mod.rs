@@ -31,13 +31,13 @@ mod report;
 
 use serde::Serialize;
 
-pub use estimators::{EstimatorExample, estimator_examples};
+pub use estimators::{EstimatorExample, estimator_examples, guess_examples};
 pub use examples::{HeadExample, LayerExample, NetworkExample, head_examples, layer_examples, network_examples};
 pub use head::check_head;
 pub use layer::check_layer;
 pub use maps::{MapCounts, count_maps};
 pub use network::check_network;
-pub use own::{head, layer, loss, network, placement};
+pub use own::{guess, head, layer, loss, network, placement};
 pub use report::Report;
 
 use burn::tensor::DType;
@@ -145,7 +145,7 @@ pub fn run_all(placement: &Placement, seed: u64, only: &str, mut progress: impl 
 mod tests {
     use super::*;
     use crate::layers::LAYERS;
-    use crate::models::{HeadKind, MODELS};
+    use crate::models::{HeadKind, MODELS, Model};
     use burn::tensor::Device;
 
     #[test]
@@ -198,12 +198,13 @@ mod tests {
             assert!(heads.iter().any(|example| example.starts_with(name)), "the head {name} has no example");
         }
         let networks: Vec<_> = network_examples(&placement).into_iter().map(|example| example.name).collect();
-        for (name, _) in MODELS {
+        for Model { name, .. } in MODELS {
             assert!(networks.iter().any(|example| example.starts_with(name)), "the model {name} has no example");
         }
         let estimators: Vec<_> = estimator_examples().into_iter().map(|example| example.name).collect();
-        for support in crate::estimate::GUESSES {
-            assert!(estimators.iter().any(|example| example.contains(support.name)), "{} has no example", support.name);
+        for guess in crate::estimate::GUESSES {
+            let name = guess.name();
+            assert!(estimators.iter().any(|example| example.starts_with(name)), "{name} has no example");
         }
     }
 }

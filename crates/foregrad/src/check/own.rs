@@ -2,7 +2,8 @@
 
 use burn::tensor::{DType, Device};
 
-use super::{Report, check_head, check_layer, check_network};
+use super::{Report, check_head, check_layer, check_network, guess_examples};
+use crate::estimate::AnyGuess;
 use crate::layers::{AnyLayer, Flatten, Layer, Linear, Phase, Sequential};
 use crate::losses::{AnyLoss, LabelKind};
 use crate::models::{AnyHead, Head, Network};
@@ -66,6 +67,15 @@ pub fn loss<L: Into<AnyLoss>>(mine: L, labels: impl Into<LabelKind>) -> Report {
     Report { entries: check_head(name_of::<L>(), &mut head, ([5, 2, 3, 1], labels), &placement(), SEED) }
 }
 
+/// Checks a guess in every space and granularity that it has, on a narrow network: forward mode against the oracle, and a step from saved
+/// state against the same step done again.
+pub fn guess(mine: &AnyGuess) -> Report {
+    let entries = guess_examples(mine)
+        .into_iter()
+        .flat_map(|example| [example.check(&placement(), SEED), example.check_state(&placement(), SEED)]);
+    Report { entries: entries.collect() }
+}
+
 /// Checks a network from its images, `[channels, height, width]`, to its loss, and each of its heads behind its block.
 ///
 /// # Panics
@@ -79,7 +89,7 @@ pub fn network(mine: &Network, image: [usize; 3], labels: impl Into<LabelKind>) 
     let mut y = Stream::new(SEED, "check").normal_tensor([3, channels, height, width], &placement);
     for (block, maps) in mine.blocks.iter().enumerate() {
         y = maps.forward(y, Phase::Train.into()).0;
-        if let Some(head) = copy.heads.get_mut(block) {
+        if let Some(Some(head)) = copy.heads.get_mut(block) {
             entries.extend(check_head(&format!("heads.{block}"), &mut **head, (y.dims(), labels), &placement, SEED));
         }
     }

@@ -11,7 +11,7 @@ use super::timetable::Timetable;
 use super::{Control, EpochRecord, Observer, Outcome, RunConfig, RunFolder, Score, StepReport, Tally, probe};
 use crate::data::{self, BatchOptions, Batches, HostBatch, Order, Splits};
 use crate::{Error, Result};
-use foregrad::estimate::{self, EstimatorState, Plan, StepInput, StepOutput};
+use foregrad::estimate::{self, EstimatorState, Plan, StepInput, StepOutput, View};
 use foregrad::models::Network;
 use foregrad::optim::{Optimizer, clip};
 use foregrad::rng::Placement;
@@ -87,7 +87,7 @@ impl Trainer {
         weights::assign(&mut network, &checkpoint.state, from.unwrap_or(folder))?;
         let mut optimizer = Optimizer::new(&config.optimizer);
         optimizer.restore(&checkpoint.optimizer, &checkpoint.position.ages);
-        let state = checkpoint.estimator_state();
+        let state = checkpoint.estimator;
         let position = checkpoint.position;
         let folder = RunFolder::resume(folder, &config, position.epoch, position.step)?;
         let timetable = Timetable::new(&config, Instant::now());
@@ -298,12 +298,12 @@ impl Trainer {
     }
 
     fn save(&self) -> Result<PathBuf> {
-        let (baselines, ages) = (self.state.baselines.clone(), self.optimizer.ages());
         let path = self.folder.checkpoint(&Checkpoint {
             config: self.config.clone(),
-            position: Position { baselines, ages, ..self.position.clone() },
+            position: Position { ages: self.optimizer.ages(), ..self.position.clone() },
             state: self.network.state(),
             optimizer: self.optimizer.tensors(),
+            estimator: self.state.clone(),
         })?;
         self.timetable.written(Instant::now());
         Ok(path)
@@ -338,8 +338,9 @@ pub fn network_for(config: &RunConfig, splits: &Splits, placement: &Placement) -
     let classes = splits.train.classes.len();
     let network = config.model.init(splits.train.shape, classes, config.seed, placement)?;
     config.estimator.validate(network.depth())?;
-    config.estimator.validate_losses(&estimate::View::new(&network))?;
-    let plan = Plan::new(&config.estimator, network.depth());
+    let view = View::new(&network);
+    config.estimator.validate_losses(&view)?;
+    let plan = Plan::new(&config.estimator, &view.has_loss());
     Ok((network, plan))
 }
 
