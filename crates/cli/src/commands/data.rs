@@ -65,7 +65,7 @@ enum Command {
 
 #[derive(Args)]
 struct Source {
-    /// Data set
+    /// Data set, or your own data: images:DIR
     #[arg(long, value_name = "NAME")]
     dataset: String,
     /// Folder (or archive) of its files, or the one above it
@@ -74,11 +74,15 @@ struct Source {
     /// The seed of generated images
     #[arg(long, value_name = "S", default_value_t = 0)]
     seed: u64,
+    /// Side of the square that your own pictures are scaled and cut to
+    #[arg(long, value_name = "N")]
+    image_size: Option<usize>,
 }
 
 impl Source {
     fn options(&self) -> LoadOptions {
-        LoadOptions { dir: self.data_dir.clone(), seed: self.seed, ..Default::default() }
+        let Self { data_dir: dir, seed, image_size, .. } = self;
+        LoadOptions { dir: dir.clone(), seed: *seed, image_size: *image_size, ..Default::default() }
     }
 }
 

@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use burn::tensor::DType;
 use clap::Args;
 use foregrad::{Error, files};
+use foregrad_lab::data;
 use foregrad_lab::train::{Changes, Difference, EpochRecord, Outcome, RunConfig, RunFolder, Score, Trainer};
 
 use crate::flags::{self, Data, Estimator, Flags, Machine, Model, Training};
@@ -163,7 +164,8 @@ fn resume(arguments: &Arguments, out: &Path, whole: RunConfig) -> Result<Trainer
 
 fn default_folder(config: &RunConfig) -> PathBuf {
     let estimator = &config.estimator;
-    let parts = [&config.data.dataset, &config.model.name, &estimator.guess.to_string(), &estimator.space.to_string()];
+    let data = data::short_name(&config.data.dataset);
+    let parts = [&data, &config.model.name, &estimator.guess.to_string(), &estimator.space.to_string()];
     let name = format!("{}-{}-{}-{}-{}", parts[0], parts[1], parts[2], parts[3], config.seed);
     PathBuf::from("runs").join(name)
 }

@@ -21,7 +21,7 @@ fn datasets() -> Choices {
 settings! {
     /// Which images.
     pub struct DataConfig {
-        /// The data set.
+        /// The data set, or your own data and where they are.
         dataset: String = "glyphs".into() => flag("dataset", "NAME", datasets),
         /// Folder (or archive) of the data set's files.
         #[serde(serialize_with = "as_text")]
@@ -32,6 +32,10 @@ settings! {
         test_limit: Option<usize> = None => flag("test-limit", "N"),
         /// Images held back from the training set, drawn by the seed.
         validation: usize = 0 => flag("validation", "N"),
+        /// The part of your own data that is the test set, drawn by the seed, where they have none (off: a fifth).
+        test_part: Option<f64> = None => flag("test-part", "P"),
+        /// Side of the square that your own pictures are scaled and cut to (off: they have one size).
+        image_size: Option<usize> = None => flag("image-size", "N"),
         /// No random crops and flips; by default the data set decides.
         augment: Option<bool> = None => switch("no-augment", "off"),
     }
@@ -44,8 +48,8 @@ fn as_text<S: Serializer>(dir: &Option<PathBuf>, target: S) -> std::result::Resu
 impl DataConfig {
     /// What to load, under a seed.
     pub fn load_options(&self, seed: u64) -> LoadOptions {
-        let Self { dir, train_limit, test_limit, validation, .. } = self.clone();
-        LoadOptions { dir, train_limit, test_limit, validation, seed }
+        let Self { dir, train_limit, test_limit, validation, test_part, image_size, .. } = self.clone();
+        LoadOptions { dir, train_limit, test_limit, validation, seed, test_part, image_size, normalisation: None }
     }
 
     /// Whether training images are cropped and flipped.
