@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
-use foregrad_lab::train::{EpochRecord, Observer, ProbeRecord, Score, StepReport};
+use foregrad_lab::train::{EpochRecord, Observer, ProbeRecord, Score, StepReport, of_network};
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
 use crate::{machine, output};
@@ -104,17 +104,14 @@ impl Observer for Progress {
                 self.json = false;
             }
         }
-        let last = |scores: &[Option<Score>]| scores.last().copied().flatten();
-        let text = |score: Option<Score>| {
-            score.map_or("-".to_string(), |score| {
-                format!("loss {:.4} accuracy {:.2} %", score.loss, 100.0 * score.accuracy)
-            })
+        let text = |scores: &[Option<Score>]| {
+            of_network(scores).map_or("-".into(), |score| format!("loss {:.4} {}", score.loss, score.judged()))
         };
         self.say(&format!(
             "epoch {:>3}  train {}  test {}  {:.0} images/s",
             record.epoch,
-            text(last(&record.train)),
-            text(last(&record.test)),
+            text(&record.train),
+            text(&record.test),
             record.images_per_second
         ));
     }

@@ -18,7 +18,7 @@ fn main() {
     for samples in [64, 128] {
         let draw = |name: &str| Stream::new(0, name).normal_tensor([samples, CLASSES, 1, 1], &placement);
         let (z, z_dot) = (draw("z"), draw("z_dot"));
-        let labels = Labels { indices: (0..samples).map(|sample| sample % CLASSES).collect(), classes: CLASSES };
+        let labels = Labels::classes((0..samples).map(|sample| sample % CLASSES).collect(), CLASSES);
         let loss = CrossEntropy::default();
         let value = fastest(|| _ = black_box(loss.forward(z.clone(), &labels)));
         let (_, saved) = loss.forward(z.clone(), &labels);

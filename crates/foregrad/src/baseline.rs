@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 
 use crate::layers::{Layer, Phase};
 use crate::losses::Labels;
-use crate::models::{Evaluation, LossHead, Network};
+use crate::models::{Evaluation, Network};
 
 /// The network's loss in training phase; nothing is kept.
 ///

@@ -21,21 +21,19 @@
 
 pub mod baseline;
 pub mod check;
-
 pub mod error;
 pub mod estimate;
 pub mod files;
-
 pub mod layers;
 pub mod losses;
+pub mod metrics;
 pub mod models;
 pub mod numbers;
 pub mod ops;
 pub mod optim;
-
 pub mod rng;
+mod saved;
 pub mod settings;
-
 pub mod vector;
 pub mod weights;
 

@@ -9,7 +9,6 @@ use foregrad::check::{layer_examples, network_examples};
 use foregrad::estimate::{self, EstimatorConfig, EstimatorState, Mode, StepInput};
 use foregrad::layers::{Layer, Wanted};
 use foregrad::losses::Labels;
-use foregrad::models::LossHead;
 use foregrad::ops;
 use foregrad::rng::{Placement, Stream};
 use foregrad::vector::ParamVector;
@@ -66,7 +65,7 @@ fn every_networks_gradient_is_that_of_autodiff() {
     for example in network_examples(&double()) {
         let [channels, height, width] = example.image;
         let images = Stream::new(2, "autodiff").normal_tensor([4, channels, height, width], &double());
-        let labels = Labels { indices: vec![0, 1, 2, 0], classes: 3 };
+        let labels = Labels::classes(vec![0, 1, 2, 0], 3);
         let exact = "exact".parse().expect("a guess");
         let config = EstimatorConfig { guess: exact, mode: Mode::Oracle, ..Default::default() };
         let input = StepInput::new(images.clone(), &labels, 0, 0);
@@ -83,7 +82,7 @@ fn every_networks_gradient_is_that_of_autodiff() {
         // The classifier's loss by plain Burn operations: its head's value is a number, which autodiff cannot follow.
         let logits = classify(&twin, x);
         let log_p = burn::tensor::activation::log_softmax(logits, 1);
-        let loss = (log_p * labels.one_hot(&placement)).sum() / -4.0;
+        let loss = (log_p * labels.rows(&placement)).sum() / -4.0;
         let found = loss.backward();
         let error = relative_vectors(&ours.update, &gradients(&parameters, &found));
         assert!(error < LIMIT, "{}: the gradient is off by {error:e}", example.name);

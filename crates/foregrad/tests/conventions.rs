@@ -41,7 +41,7 @@ fn of_equal_maxima_the_first_wins() {
 #[test]
 fn extreme_outputs_have_a_finite_loss_and_gradient() {
     let loss = CrossEntropy { smoothing: 0.0 };
-    let labels = Labels { indices: vec![0, 1], classes: 2 };
+    let labels = Labels::classes(vec![0, 1], 2);
     let (value, saved) = loss.forward(map(vec![1e4, -1e4, 1e4, -1e4], [2, 2, 1, 1]), &labels);
     assert!((value - 1e4).abs() < 1e-8);
     assert!(host(loss.cotangent(&saved)).iter().all(|g| g.is_finite()));

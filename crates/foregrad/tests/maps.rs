@@ -9,7 +9,7 @@ use foregrad::check::count_maps;
 use foregrad::estimate::{self, EstimatorConfig, EstimatorState, Granularity, Horizon, LastBlock, Space};
 use foregrad::layers::{AnySaved, Cotangent, Layer, Pass, Sequential, Wanted};
 use foregrad::losses::Labels;
-use foregrad::models::{Evaluation, Head, HeadKind, HeadSaved, LossHead, Norm};
+use foregrad::models::{AnyHead, Evaluation, HeadKind, LossHead, Norm};
 use foregrad::rng::Stream;
 use foregrad::vector::ParamVector;
 
@@ -42,21 +42,21 @@ impl Layer for ForwardOnly<'_> {
 /// A head that may not be used at all, or a classifier without a cotangent.
 #[derive(Debug)]
 struct Forbidden<'a> {
-    head: &'a Head,
+    head: &'a dyn LossHead,
     entirely: bool,
 }
 
 impl LossHead for Forbidden<'_> {
-    fn forward(&self, y: Tensor<4>, labels: &Labels, pass: Pass) -> (Evaluation, HeadSaved) {
+    fn forward(&self, y: Tensor<4>, labels: &Labels, pass: Pass) -> (Evaluation, AnySaved) {
         assert!(!self.entirely, "a head was called");
         self.head.forward(y, labels, pass)
     }
 
-    fn tangent(&self, saved: &HeadSaved, y_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Vec<Vec<f64>> {
+    fn tangent(&self, saved: &AnySaved, y_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Vec<Vec<f64>> {
         self.head.tangent(saved, y_dot, theta_dot)
     }
 
-    fn cotangent(&self, _: &HeadSaved, _: Wanted) -> Cotangent {
+    fn cotangent(&self, _: &AnySaved, _: Wanted) -> Cotangent {
         panic!("a loss's cotangent was called");
     }
 
@@ -64,7 +64,7 @@ impl LossHead for Forbidden<'_> {
         true
     }
 
-    fn statistics(&self, saved: &HeadSaved) -> ParamVector {
+    fn statistics(&self, saved: &AnySaved) -> ParamVector {
         self.head.statistics(saved)
     }
 
@@ -72,7 +72,7 @@ impl LossHead for Forbidden<'_> {
         self.head.parameters()
     }
 
-    fn redrawn(&self, _: Stream) -> Option<Head> {
+    fn redrawn(&self, _: Stream) -> Option<AnyHead> {
         panic!("a head was drawn")
     }
 
@@ -89,8 +89,8 @@ fn case() -> Case {
 fn one_random_tangent_trains_everything_without_any_cotangent_or_head() {
     let case = case();
     let blocks: Vec<_> = case.network.blocks.iter().map(ForwardOnly).collect();
-    let heads: Vec<_> = case.network.heads.iter().map(|head| Forbidden { head, entirely: true }).collect();
-    let classifier = Forbidden { head: &case.network.classifier, entirely: false };
+    let heads: Vec<_> = case.network.heads.iter().map(|head| Forbidden { head: &**head, entirely: true }).collect();
+    let classifier = Forbidden { head: &*case.network.classifier, entirely: false };
     let view = estimate::View {
         blocks: blocks.iter().map(|block| block as &estimate::Block).collect(),
         losses: heads.iter().chain([&classifier]).map(|head| head as &dyn LossHead).collect(),

@@ -33,7 +33,7 @@ fn network(per_stage: usize) -> Network {
 fn batch(samples: usize) -> (Tensor<4>, Labels) {
     let placement = Placement { device: Device::flex(), dtype: DType::F32 };
     let images = Stream::new(0, "memory").normal_tensor([samples, 3, 32, 32], &placement);
-    (images, Labels { indices: (0..samples).map(|sample| sample % 10).collect(), classes: 10 })
+    (images, Labels::classes((0..samples).map(|sample| sample % 10).collect(), 10))
 }
 
 /// Peak bytes above what lived before.

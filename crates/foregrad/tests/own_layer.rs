@@ -101,7 +101,7 @@ fn a_network_with_a_layer_of_ones_own_has_the_same_update_in_both_modes() {
     let mut network = model.init([1, 3, 3], 3, 0, &placement).expect("a network");
     network.blocks[1] = std::mem::take(&mut network.blocks[1]).with("wave", Wave::new(&placement, false));
     let images = Stream::new(0, "images").normal_tensor([4, 1, 3, 3], &placement);
-    let labels = Labels { indices: vec![0, 1, 2, 0], classes: 3 };
+    let labels = Labels::classes(vec![0, 1, 2, 0], 3);
     let update = |mode| {
         let config =
             EstimatorConfig { mode, granularity: Some("block".parse().expect("a name")), ..Default::default() };
@@ -115,7 +115,7 @@ fn a_network_with_a_layer_of_ones_own_has_the_same_update_in_both_modes() {
 }
 
 #[test]
-#[should_panic(expected = "was given what another layer saved")]
+#[should_panic(expected = "was given what another one saved")]
 fn saved_values_of_another_layer_are_refused() {
     let placement = double();
     let x: Tensor<4> = placement.tensor(vec![1.0], [1, 1, 1, 1]);

@@ -30,7 +30,7 @@ fn labels_that_do_not_go_with_the_images_are_refused() {
         (vec![0, 1, 2, 0, 1, 2], "the number of labels is 6"),
         (vec![], "the number of labels is 0"),
     ] {
-        let labels = Labels { indices, classes: 3 };
+        let labels = Labels::classes(indices, 3);
         for mode in [Mode::Forward, Mode::Oracle] {
             let config = EstimatorConfig { mode, ..Default::default() };
             let input = StepInput::new(case.images.clone(), &labels, 0, 0);
@@ -44,7 +44,7 @@ fn labels_that_do_not_go_with_the_images_are_refused() {
 #[test]
 #[should_panic(expected = "the label of sample 1 is 3")]
 fn a_label_beyond_the_classes_never_becomes_another_samples() {
-    Labels { indices: vec![0, 3, 1], classes: 3 }.one_hot(&common::double());
+    Labels::classes(vec![0, 3, 1], 3).rows(&common::double());
 }
 
 #[test]

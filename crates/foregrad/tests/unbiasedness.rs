@@ -9,7 +9,7 @@ use foregrad::estimate::{
     self, Combination, EstimatorConfig, EstimatorState, Granularity, Space, StepInput, StepOutput,
 };
 use foregrad::layers::{Conv2dConfig, Flatten, GroupNorm, Linear, Sequential};
-use foregrad::losses::Labels;
+use foregrad::losses::{CrossEntropy, Labels};
 use foregrad::models::{Head, LossHead};
 use foregrad::rng::Stream;
 use foregrad::vector::ParamVector;
@@ -32,10 +32,10 @@ impl Tiny {
             Sequential::new().with("conv2", conv("b", [3, 4])).with("norm", GroupNorm::new(4, 1, 0.1, &placement));
         let net = |name: &str, features| {
             let linear = Linear::new([features, 3], true, stream.named(name), &placement);
-            Head::classifier(Sequential::new().with("flat", Flatten).with("fc", linear), 0.0)
+            Head::new(Sequential::new().with("flat", Flatten).with("fc", linear), CrossEntropy::default())
         };
         let images = stream.named("images").normal_tensor([2, 2, 1, 1], &placement);
-        let labels = Labels { indices: vec![0, 2], classes: 3 };
+        let labels = Labels::classes(vec![0, 2], 3);
         Self { blocks: vec![first, second], classifier: net("c", 4), head: net("h", 3), images, labels }
     }
 

@@ -6,9 +6,9 @@ mod common;
 use burn::tensor::Tensor;
 use common::double;
 use foregrad::check::check_head;
-use foregrad::layers::{Cotangent, Pass, Wanted};
-use foregrad::losses::Labels;
-use foregrad::models::{Evaluation, Head, HeadConfig, HeadKind, HeadSaved, LossHead, Norm};
+use foregrad::layers::{AnySaved, Cotangent, Pass, Wanted};
+use foregrad::losses::{LabelKind, Labels};
+use foregrad::models::{AnyHead, Evaluation, Head, HeadConfig, HeadKind, LossHead, Norm};
 use foregrad::rng::Stream;
 use foregrad::vector::ParamVector;
 
@@ -32,7 +32,7 @@ enum Mistake {
 struct Wrong(Head, Mistake);
 
 impl LossHead for Wrong {
-    fn forward(&self, y: Tensor<4>, labels: &Labels, pass: Pass) -> (Evaluation, HeadSaved) {
+    fn forward(&self, y: Tensor<4>, labels: &Labels, pass: Pass) -> (Evaluation, AnySaved) {
         let (mut evaluation, saved) = self.0.forward(y, labels, pass);
         if self.1 == Mistake::NotANumberInLoss {
             evaluation.loss = f64::NAN;
@@ -40,7 +40,7 @@ impl LossHead for Wrong {
         (evaluation, saved)
     }
 
-    fn tangent(&self, saved: &HeadSaved, y_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Vec<Vec<f64>> {
+    fn tangent(&self, saved: &AnySaved, y_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Vec<Vec<f64>> {
         let (is_still, beside) = (y_dot.is_none(), !theta_dot.is_empty());
         let y_dot = y_dot.filter(|_| !(beside && self.1 == Mistake::InputForgottenBeside));
         let mut derivatives = self.0.tangent(saved, y_dot, theta_dot);
@@ -64,7 +64,7 @@ impl LossHead for Wrong {
         derivatives
     }
 
-    fn cotangent(&self, saved: &HeadSaved, wanted: Wanted) -> Cotangent {
+    fn cotangent(&self, saved: &AnySaved, wanted: Wanted) -> Cotangent {
         let mut part = self.0.cotangent(saved, wanted);
         match self.1 {
             Mistake::InputCotangentMissing => part.x_bar = None,
@@ -81,7 +81,7 @@ impl LossHead for Wrong {
         self.0.is_separable()
     }
 
-    fn statistics(&self, saved: &HeadSaved) -> ParamVector {
+    fn statistics(&self, saved: &AnySaved) -> ParamVector {
         self.0.statistics(saved)
     }
 
@@ -89,7 +89,7 @@ impl LossHead for Wrong {
         self.0.parameters()
     }
 
-    fn redrawn(&self, stream: Stream) -> Option<Head> {
+    fn redrawn(&self, stream: Stream) -> Option<AnyHead> {
         self.0.redrawn(stream)
     }
 
@@ -100,8 +100,15 @@ impl LossHead for Wrong {
 
 /// The identities that reject a head with a mistake.
 fn rejected_by(norm: Norm, mistake: Mistake) -> Vec<&'static str> {
-    let config =
-        HeadConfig { kind: HeadKind::Mlp, norm, hidden: 5, channels: 3, input: [2, 3, 3], classes: 3, smoothing: 0.0 };
+    let config = HeadConfig {
+        kind: HeadKind::Mlp,
+        norm,
+        hidden: 5,
+        channels: 3,
+        input: [2, 3, 3],
+        labels: LabelKind::Classes(3),
+        smoothing: 0.0,
+    };
     let mut head = Wrong(config.init(Stream::new(0, "wrong"), &double()), mistake);
     let entries = check_head("wrong", &mut head, [4, 2, 3, 3], &double(), 3);
     entries.into_iter().filter(|entry| !entry.passed()).map(|entry| entry.identity).collect()

@@ -42,7 +42,7 @@ fn compare() {
     };
     let network = model.init([3, 32, 32], 10, 0, &placement).expect("a model");
     let images = Stream::new(0, "memory").normal_tensor([SAMPLES, 3, 32, 32], &placement);
-    let labels = Labels { indices: (0..SAMPLES).map(|sample| sample % 10).collect(), classes: 10 };
+    let labels = Labels::classes((0..SAMPLES).map(|sample| sample % 10).collect(), 10);
     let input = StepInput::new(images.clone(), &labels, 0, 0);
     let state = EstimatorState::default();
     let directions = 16;

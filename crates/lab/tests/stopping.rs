@@ -128,7 +128,7 @@ fn a_step_and_an_evaluation_end_at_the_block_at_which_they_are_asked_to() {
     let scored = foregrad_lab::train::evaluate_pausing(&network, &test, &plan.trains, &cpu(), &mut pause);
     assert!(matches!(scored, Err(Error::Stopped)) && blocks == 3, "{blocks} blocks");
     let stop = std::sync::atomic::AtomicBool::new(true);
-    let labels = foregrad::losses::Labels { indices: vec![1, 2], classes: 10 };
+    let labels = foregrad::losses::Labels::classes(vec![1, 2], 10);
     let images = burn::tensor::Tensor::zeros([2, 1, 28, 28], &cpu().device);
     for mode in [Mode::Forward, Mode::Oracle] {
         let estimator = EstimatorConfig { mode, ..config.estimator.clone() };

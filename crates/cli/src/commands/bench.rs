@@ -254,7 +254,7 @@ impl Case {
         let network = config.model.init(*image, CLASSES, config.seed, placement)?;
         let ([channels, height, width], samples) = (*image, config.batch);
         let images = Stream::new(config.seed, "bench").normal_tensor([samples, channels, height, width], placement);
-        let labels = Labels { indices: (0..samples).map(|sample| sample % CLASSES).collect(), classes: CLASSES };
+        let labels = Labels::classes((0..samples).map(|sample| sample % CLASSES).collect(), CLASSES);
         let what = match method.as_str() {
             FORWARD => What::Forward,
             LOADING => What::Loading(random_set(*image, samples).into()),

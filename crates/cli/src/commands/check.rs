@@ -131,7 +131,7 @@ fn count_maps() -> Result<Vec<Counted>> {
     let placement = Placement { device: Device::flex(), dtype: DType::F64 };
     let network = ModelConfig { width: 0.05, ..Default::default() }.init([1, 9, 9], 3, 0, &placement)?;
     let images = Stream::new(0, "check").named("maps").normal_tensor([4, 1, 9, 9], &placement);
-    let labels = Labels { indices: vec![0, 1, 2, 0], classes: 3 };
+    let labels = Labels::classes(vec![0, 1, 2, 0], 3);
     let input = StepInput::new(images, &labels, 0, 0);
     let count = |name: &&'static str| -> Result<Counted> {
         let config = Method::named(name)?.config();

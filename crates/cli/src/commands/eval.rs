@@ -70,10 +70,10 @@ fn print(tallies: &[Tally], json: bool) -> Result<()> {
         .iter()
         .enumerate()
         .filter_map(|(block, score)| {
-            let score = (*score)?;
+            let score = score.as_ref()?;
             let name = if block == last { "network".to_string() } else { format!("head {block}") };
-            Some(vec![name, format!("{:.4}", score.loss), format!("{:.2} %", 100.0 * score.accuracy)])
+            Some(vec![name, format!("{:.4}", score.loss), score.judged()])
         })
         .collect();
-    output::line(table::render(&["loss of", "test loss", "test acc."], &rows))
+    output::line(table::render(&["loss of", "test loss", "test"], &rows))
 }

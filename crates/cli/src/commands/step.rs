@@ -39,7 +39,7 @@ pub struct Arguments {
     /// Weights (safetensors with PyTorch's names) or a checkpoint
     #[arg(long, value_name = "FILE")]
     weights: PathBuf,
-    /// `images` (floating-point, normalised, NCHW) and `labels` (classes, or rows with a single 1)
+    /// `images` (floating-point, normalised, NCHW) with `labels` (classes, or rows with a single 1), or with `values`
     #[arg(long, value_name = "FILE")]
     batch: PathBuf,
     /// File to write
@@ -88,7 +88,7 @@ pub fn run(arguments: Arguments) -> Result<Exit> {
     arguments.machine.apply(&mut config)?;
     let (images, labels) = read_batch(&arguments, &tensors, &placement)?;
     let [_, channels, height, width] = images.dims();
-    let mut network = config.model.init([channels, height, width], labels.classes, config.seed, &placement)?;
+    let mut network = config.model.init([channels, height, width], labels.kind(), config.seed, &placement)?;
     weights::assign(&mut network, &tensors, &arguments.weights)?;
     let given = arguments.guess_file.as_deref().map(|file| read_guesses(file, &placement)).transpose()?;
     let input = StepInput {

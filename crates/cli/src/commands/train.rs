@@ -173,20 +173,18 @@ fn default_folder(config: &RunConfig) -> PathBuf {
 /// The last epoch's scores by depth.
 fn summary(record: &EpochRecord) -> String {
     let cells = |scores: &[Option<Score>], block: usize| {
-        let score = scores.get(block).copied().flatten();
-        score.map_or(["-".to_string(), "-".to_string()], |score| {
-            [format!("{:.4}", score.loss), format!("{:.2} %", 100.0 * score.accuracy)]
-        })
+        let score = scores.get(block).and_then(Option::as_ref);
+        score.map_or(["-".to_string(), "-".to_string()], |score| [format!("{:.4}", score.loss), score.judged()])
     };
     let last = record.train.len().saturating_sub(1);
     let row = |block: usize| {
         let name = if block == last { "network".to_string() } else { format!("head {block}") };
-        let [train_loss, train_accuracy] = cells(&record.train, block);
-        let [test_loss, test_accuracy] = cells(&record.test, block);
-        vec![name, train_loss, train_accuracy, test_loss, test_accuracy]
+        let [train_loss, train_metric] = cells(&record.train, block);
+        let [test_loss, test_metric] = cells(&record.test, block);
+        vec![name, train_loss, train_metric, test_loss, test_metric]
     };
     let rows: Vec<_> = (0..record.train.len()).map(row).collect();
     let learned = |row: &Vec<String>| row[1] != "-" || row[0] == "network";
     let rows: Vec<_> = rows.into_iter().filter(learned).collect();
-    table::render(&["loss of", "train loss", "train acc.", "test loss", "test acc."], &rows)
+    table::render(&["loss of", "train loss", "train", "test loss", "test"], &rows)
 }

@@ -62,7 +62,7 @@ impl EstimatorExample {
         let model = ModelConfig { width: 0.1, norm, head_norm: norm, ..Default::default() };
         let network = model.init([2, 9, 11], 3, seed, placement).expect("a small network");
         let images = Stream::new(seed, "check").named("images").normal_tensor([5, 2, 9, 11], placement);
-        let labels = Labels { indices: vec![0, 1, 2, 0, 1], classes: 3 };
+        let labels = Labels::classes(vec![0, 1, 2, 0, 1], 3);
         let input = StepInput::new(images, &labels, seed, 0);
         let run = |mode| {
             let config = EstimatorConfig { mode, granularity: Some(self.config.granularity()), ..self.config.clone() };

@@ -4,7 +4,7 @@ use crate::layers::{
     AdaptiveAvgPool, AnyLayer, AvgPool, BatchNorm, Conv2dConfig, Dropout, Flatten, Gelu, GroupNorm, LayerNorm,
     LeakyRelu, Linear, MaxPool, Phase, PositionLinear, Relu, Residual, Sequential, SpatialDeviation,
 };
-use crate::losses::{AnyLoss, CrossEntropy, MeanSquaredError, Similarity};
+use crate::losses::{AnyLoss, CrossEntropy, LabelKind, MeanSquaredError, Similarity};
 use crate::models::{Head, HeadConfig, HeadKind, MODELS, ModelConfig, Network, Norm};
 use crate::rng::{Placement, Stream};
 
@@ -127,7 +127,7 @@ pub fn head_examples(placement: &Placement) -> Vec<HeadExample> {
                 hidden: 7,
                 channels: 4,
                 input: [input[1], input[2], input[3]],
-                classes: 3,
+                labels: LabelKind::Classes(3),
                 smoothing: 0.1,
             };
             let name = format!("{kind}, {norm} norm");
@@ -135,15 +135,15 @@ pub fn head_examples(placement: &Placement) -> Vec<HeadExample> {
         }
     }
     let losses = [
-        ("cross-entropy", AnyLoss::CrossEntropy(CrossEntropy { smoothing: 0.0 })),
-        ("cross-entropy, smoothing", AnyLoss::CrossEntropy(CrossEntropy { smoothing: 0.1 })),
-        ("mean squared error", AnyLoss::MeanSquaredError(MeanSquaredError)),
-        ("similarity matching", AnyLoss::Similarity(Similarity)),
+        ("cross-entropy", AnyLoss::from(CrossEntropy { smoothing: 0.0 })),
+        ("cross-entropy, smoothing", AnyLoss::from(CrossEntropy { smoothing: 0.1 })),
+        ("mean squared error", AnyLoss::from(MeanSquaredError)),
+        ("similarity matching", AnyLoss::from(Similarity)),
     ];
     for (name, loss) in losses {
         let net = Sequential::new().then(Flatten).then(Linear::new([6, 3], true, stream, placement));
         let name = format!("{name} (loss)");
-        examples.push(HeadExample { name, head: Head::with_loss(net, loss), input: [5, 2, 3, 1] });
+        examples.push(HeadExample { name, head: Head::new(net, loss), input: [5, 2, 3, 1] });
     }
     examples
 }

@@ -26,7 +26,7 @@ pub fn check_head(
 ) -> Vec<Entry> {
     let limits = Limits::of(placement.dtype);
     let stream = Stream::new(seed, "check").named(name);
-    let labels = Labels { indices: (0..input[0]).map(|sample| sample % 3).collect(), classes: 3 };
+    let labels = Labels::classes((0..input[0]).map(|sample| sample % 3).collect(), 3);
     let y: Tensor<4> = stream.named("y").normal_tensor(input, placement);
     let entry = |identity, worst, limit| Entry { group: "head", name: name.to_string(), identity, worst, limit };
     let mut entries = vec![entry("adjoint", adjoint(head, &y, &labels, stream, placement), limits.adjoint)];
@@ -66,12 +66,12 @@ fn adjoint(head: &dyn LossHead, y: &Tensor<4>, labels: &Labels, stream: Stream, 
 /// The error of each sample's derivative against that of the sample by itself; none where samples are coupled, so that the loss is
 /// not the mean of the samples' own.
 fn samples(head: &dyn LossHead, y: &Tensor<4>, labels: &Labels, stream: Stream, limits: Limits) -> Option<f64> {
-    let count = labels.indices.len();
+    let count = labels.len();
     let y_dot: Tensor<4> = stream.named("samples").normal_tensor(y.dims(), &Placement::of(y));
     let (whole, saved) = head.forward(y.clone(), labels, Phase::Train.into());
     let single = |sample: usize| {
         let of_sample = |batch: &Tensor<4>| batch.clone().narrow(0, sample, 1);
-        let label = Labels { indices: vec![labels.indices[sample]], classes: labels.classes };
+        let label = labels.of_sample(sample);
         let (evaluation, saved) = head.forward(of_sample(y), &label, Phase::Train.into());
         (evaluation.loss, head.tangent(&saved, Some(of_sample(&y_dot)), &[])[0][0] / count as f64)
     };

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::estimate::{self, EstimatorConfig, EstimatorState, StepInput, View};
 use crate::layers::{AnySaved, Cotangent, Layer, Pass, Sequential, Wanted};
 use crate::losses::Labels;
-use crate::models::{Evaluation, Head, HeadSaved, LossHead, Network};
+use crate::models::{AnyHead, Evaluation, LossHead, Network};
 use crate::rng::Stream;
 use crate::vector::ParamVector;
 
@@ -83,24 +83,24 @@ impl Layer for CountedBlock<'_> {
 
 #[derive(Debug)]
 struct CountedHead<'a> {
-    maps: &'a Head,
+    maps: &'a dyn LossHead,
     counters: &'a Counters,
     is_classifier: bool,
 }
 
 impl LossHead for CountedHead<'_> {
-    fn forward(&self, y: Tensor<4>, labels: &Labels, pass: Pass) -> (Evaluation, HeadSaved) {
+    fn forward(&self, y: Tensor<4>, labels: &Labels, pass: Pass) -> (Evaluation, AnySaved) {
         if !self.is_classifier {
             self.counters.count(4);
         }
         self.maps.forward(y, labels, pass)
     }
 
-    fn tangent(&self, saved: &HeadSaved, y_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Vec<Vec<f64>> {
+    fn tangent(&self, saved: &AnySaved, y_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Vec<Vec<f64>> {
         self.maps.tangent(saved, y_dot, theta_dot)
     }
 
-    fn cotangent(&self, saved: &HeadSaved, wanted: Wanted) -> Cotangent {
+    fn cotangent(&self, saved: &AnySaved, wanted: Wanted) -> Cotangent {
         if self.is_classifier {
             self.counters.count(5);
         }
@@ -111,7 +111,7 @@ impl LossHead for CountedHead<'_> {
         self.maps.is_separable()
     }
 
-    fn statistics(&self, saved: &HeadSaved) -> ParamVector {
+    fn statistics(&self, saved: &AnySaved) -> ParamVector {
         self.maps.statistics(saved)
     }
 
@@ -119,7 +119,7 @@ impl LossHead for CountedHead<'_> {
         self.maps.parameters()
     }
 
-    fn redrawn(&self, stream: Stream) -> Option<Head> {
+    fn redrawn(&self, stream: Stream) -> Option<AnyHead> {
         if !self.is_classifier {
             self.counters.count(4);
         }
@@ -139,8 +139,8 @@ pub fn count_maps(config: &EstimatorConfig, network: &Network, input: &StepInput
     let counters = Counters::default();
     let blocks: Vec<_> = network.blocks.iter().map(|maps| CountedBlock { maps, counters: &counters }).collect();
     let head = |maps, is_classifier| CountedHead { maps, counters: &counters, is_classifier };
-    let heads: Vec<_> = network.heads.iter().map(|maps| head(maps, false)).collect();
-    let classifier = head(&network.classifier, true);
+    let heads: Vec<_> = network.heads.iter().map(|maps| head(&**maps, false)).collect();
+    let classifier = head(&*network.classifier, true);
     let view = View {
         blocks: blocks.iter().map(|block| block as &estimate::Block).collect(),
         losses: heads.iter().chain([&classifier]).map(|head| head as &dyn LossHead).collect(),

@@ -6,7 +6,7 @@ use super::layer::direction;
 use super::{Entry, Limits};
 use crate::layers::{AnySaved, Layer, Phase, Wanted};
 use crate::losses::Labels;
-use crate::models::{HeadSaved, LossHead, Network};
+use crate::models::Network;
 use crate::rng::{Placement, Stream};
 use crate::vector::ParamVector;
 
@@ -20,7 +20,7 @@ const DRAWS: u64 = 40;
 struct Passed {
     loss: f64,
     saved: Vec<Vec<AnySaved>>,
-    head: HeadSaved,
+    head: AnySaved,
 }
 
 fn pass(network: &Network, images: &Tensor<4>, labels: &Labels) -> Passed {
@@ -69,7 +69,7 @@ pub fn check_network(
     let limits = Limits::of(placement.dtype);
     let stream = Stream::new(seed, "check").named(name);
     let images = stream.named("images").normal_tensor([SAMPLES, channels, height, width], placement);
-    let labels = Labels { indices: (0..SAMPLES).map(|sample| sample % 3).collect(), classes: 3 };
+    let labels = Labels::classes((0..SAMPLES).map(|sample| sample % 3).collect(), 3);
     let theta = network.parameters().filtered(|path| !path.starts_with("heads."));
     let entry = |identity, worst, limit| Entry { group: "network", name: name.to_string(), identity, worst, limit };
     let passed = pass(network, &images, &labels);

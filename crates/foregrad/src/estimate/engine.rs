@@ -7,7 +7,7 @@ use super::plan::Plan;
 use super::stage::{LossRef, Stage, Window};
 use super::view::View;
 use super::{EstimatorConfig, Mode, Space, StepInput, StepOutput};
-use crate::layers::{Dual, Pass, Wanted};
+use crate::layers::{AnySaved, Dual, Pass, Wanted};
 use crate::models::LossHead;
 use crate::rng::{Placement, Stream};
 use crate::vector::ParamVector;
@@ -150,7 +150,7 @@ impl<'a> Engine<'a> {
         matches!(self.config.guess.origin(), Origin::Head(HeadSource::Redrawn))
     }
 
-    fn evaluate(&mut self, loss: &dyn LossHead, y: &Tensor<4>, block: usize) -> crate::models::HeadSaved {
+    fn evaluate(&mut self, loss: &dyn LossHead, y: &Tensor<4>, block: usize) -> AnySaved {
         let (evaluation, saved) = loss.forward(y.clone(), self.input.labels, self.pass(block).named("head"));
         self.output.evaluations[block] = Some(evaluation);
         let statistics = self.view.globalised_loss(block, loss.statistics(&saved));

@@ -77,7 +77,7 @@ impl Collect {
 pub struct StepInput<'a> {
     /// Images, `[n, channels, height, width]`, normalised.
     pub images: Tensor<4>,
-    /// Their classes.
+    /// Their classes, or the values that are wanted.
     pub labels: &'a Labels,
     /// The run's seed: names the guesses' streams.
     pub seed: u64,
@@ -128,7 +128,7 @@ pub struct Scalars {
 pub struct StepOutput {
     /// The gradient estimate by global path: trunk, classifier and trained heads. Without weight decay.
     pub update: ParamVector,
-    /// Each head's loss and accuracy, where it ran; the network's last.
+    /// Each head's loss and metric, where it ran; the network's last.
     pub evaluations: Vec<Option<Evaluation>>,
     /// The batch statistics of every batch norm that ran, by global path.
     pub statistics: ParamVector,
@@ -176,6 +176,7 @@ pub fn step_on(
 ) -> Result<StepOutput> {
     view.validate()?;
     input.labels.validate(input.images.dims()[0])?;
+    view.losses.iter().try_for_each(|loss| loss.validate(input.labels))?;
     config.validate(view.depth())?;
     config.validate_losses(view)?;
     given::validate(config, view, input)?;

@@ -171,7 +171,7 @@ impl<'a> Engine<'a> {
     /// The slots' signs in a mixture.
     pub fn mixed_slots(&self, prepared: &Prepared) -> Vec<MixedSlot> {
         let stream = mix::stream(self.input.seed, self.input.step);
-        let width = if self.config.granularity() == Granularity::Sample { self.input.labels.indices.len() } else { 1 };
+        let width = if self.config.granularity() == Granularity::Sample { self.input.labels.len() } else { 1 };
         let tangents = self.config.mix.unwrap_or(0);
         let mixed = |slot: &Slot| MixedSlot::new(slot.name.clone(), stream, tangents, width);
         prepared.slots.iter().map(mixed).collect()

@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 
 use super::view::View;
 use crate::layers::{AnySaved, Wanted};
-use crate::models::{Head, HeadSaved, LossHead};
+use crate::models::{AnyHead, LossHead};
 use crate::rng::Placement;
 use crate::vector::ParamVector;
 
@@ -16,7 +16,7 @@ pub enum LossRef<'a> {
     /// Of the network.
     Own(&'a dyn LossHead),
     /// Drawn for this step.
-    Drawn(Head),
+    Drawn(AnyHead),
 }
 
 impl LossRef<'_> {
@@ -24,7 +24,7 @@ impl LossRef<'_> {
     pub fn maps(&self) -> &dyn LossHead {
         match self {
             LossRef::Own(head) => *head,
-            LossRef::Drawn(head) => head,
+            LossRef::Drawn(head) => &**head,
         }
     }
 }
@@ -40,7 +40,7 @@ pub struct Stage<'a> {
     /// Shape of its output.
     pub shape: [usize; 4],
     /// The loss that is a target on its output, with what that saved.
-    pub loss: Option<(LossRef<'a>, HeadSaved)>,
+    pub loss: Option<(LossRef<'a>, AnySaved)>,
     /// The gradient of that loss at the output, where it was wanted.
     pub loss_bar: Option<Tensor<4>>,
     /// The gradients at the output that guesses are made of, one a direction.

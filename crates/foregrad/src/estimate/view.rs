@@ -23,10 +23,10 @@ pub struct View<'a> {
 impl<'a> View<'a> {
     /// A network as it is.
     pub fn new(network: &'a Network) -> Self {
-        let heads = network.heads.iter().map(|head| head as &dyn LossHead);
+        let heads = network.heads.iter().map(|head| &**head);
         Self {
             blocks: network.blocks.iter().map(|block| block as &Block).collect(),
-            losses: heads.chain([&network.classifier as &dyn LossHead]).collect(),
+            losses: heads.chain([&*network.classifier]).collect(),
             prefixes: (0..network.depth()).map(|block| network.prefix(block)).collect(),
         }
     }

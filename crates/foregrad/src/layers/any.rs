@@ -1,18 +1,15 @@
 //! Layers of any type side by side: what a chain holds, and what its forward map keeps of each.
 
-use std::any::Any;
 use std::fmt::{self, Debug};
 
 use burn::tensor::Tensor;
 
 use super::{Cotangent, Dual, Layer, Pass, Wanted};
+use crate::saved::AnySaved;
 use crate::vector::ParamVector;
 
 /// A layer of any type, of this crate or another: everything that implements [`Layer`] becomes one.
 pub struct AnyLayer(Box<dyn Erased>);
-
-/// What the forward map of an [`AnyLayer`] keeps: the layer's own [`Layer::Saved`].
-pub struct AnySaved(Box<dyn Kept>);
 
 /// A layer whose saved values have lost their type.
 trait Erased: Debug + Send + Sync {
@@ -27,26 +24,6 @@ trait Erased: Debug + Send + Sync {
     fn fuse_rectifier(&mut self) -> bool;
     fn assign(&mut self, values: &ParamVector);
     fn boxed_clone(&self) -> Box<dyn Erased>;
-}
-
-/// Saved values of any type.
-trait Kept: Any + Debug + Send {}
-
-impl<S: Any + Debug + Send> Kept for S {}
-
-impl AnySaved {
-    fn of<S: Any + Debug + Send>(saved: S) -> Self {
-        Self(Box::new(saved))
-    }
-
-    /// The values as what they are.
-    ///
-    /// # Panics
-    /// If another type of layer saved them.
-    fn as_saved_by<L: Layer>(&self, layer: &L) -> &L::Saved {
-        let values: &dyn Any = &*self.0;
-        values.downcast_ref().unwrap_or_else(|| panic!("{layer:?} was given what another layer saved: {:?}", self.0))
-    }
 }
 
 impl<L: Layer + Clone + 'static> Erased for L {
@@ -109,12 +86,6 @@ impl Clone for AnyLayer {
 }
 
 impl Debug for AnyLayer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl Debug for AnySaved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }

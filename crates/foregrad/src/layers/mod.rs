@@ -20,7 +20,8 @@ mod normalised;
 mod sequential;
 pub mod stacked;
 
-pub use any::{AnyLayer, AnySaved};
+pub use crate::saved::AnySaved;
+pub use any::AnyLayer;
 pub use conv2d::Conv2dConfig;
 pub use sequential::Sequential;
 

@@ -3,8 +3,8 @@
 use burn::tensor::Tensor;
 use burn::tensor::activation::log_softmax;
 
-use super::{Gradient, Labels, Loss, rows};
-use crate::ops;
+use super::{Gradient, Labels, Loss, classes_only, rows};
+use crate::{Result, ops};
 
 /// Softmax cross-entropy with label smoothing `s`: the wanted distribution is `q = (1 - s) one_hot + s / classes`.
 ///
@@ -39,5 +39,9 @@ impl Loss for CrossEntropy {
 
     fn cotangent(&self, saved: &Gradient) -> Tensor<4> {
         saved.at_output()
+    }
+
+    fn validate(&self, labels: &Labels) -> Result<()> {
+        classes_only("softmax cross-entropy", labels)
     }
 }

@@ -2,9 +2,9 @@
 
 use burn::tensor::Tensor;
 
-use super::{Labels, Loss, rows};
-use crate::ops;
+use super::{Labels, Loss, classes_only, rows};
 use crate::rng::Placement;
+use crate::{Result, ops};
 
 /// Keeps the norm of a row away from 0.
 const EPSILON: f64 = 1e-8;
@@ -37,9 +37,9 @@ impl Loss for Similarity {
 
     fn forward(&self, z: Tensor<4>, labels: &Labels) -> (f64, Saved) {
         let shape = z.dims();
-        assert_eq!(shape[0], labels.indices.len(), "outputs against labels");
+        assert_eq!(shape[0], labels.len(), "outputs against labels");
         let rows = Rows::new(rows(z));
-        let target = Rows::new(labels.one_hot(&Placement::of(&rows.unit)));
+        let target = Rows::new(labels.rows(&Placement::of(&rows.unit)));
         let gram = |unit: &Tensor<2>| unit.clone().matmul(unit.clone().transpose());
         let difference = gram(&rows.unit) - gram(&target.unit);
         let pairs = (shape[0] * shape[0]) as f64;
@@ -56,6 +56,14 @@ impl Loss for Similarity {
 
     fn cotangent(&self, saved: &Saved) -> Tensor<4> {
         saved.z_bar.clone().reshape(saved.shape)
+    }
+
+    fn is_separable(&self) -> bool {
+        false
+    }
+
+    fn validate(&self, labels: &Labels) -> Result<()> {
+        classes_only("similarity matching", labels)
     }
 }
 

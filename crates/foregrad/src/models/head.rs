@@ -2,18 +2,20 @@
 //!
 //! Source: Fournier et al. (2023), the table of auxiliary nets. To add a head: one net function and one name in [`HeadKind`].
 
+use std::sync::Arc;
+
 use burn::tensor::Tensor;
 
-use super::Norm;
+use super::{AnyHead, Norm};
 use crate::layers::{
     AdaptiveAvgPool, AnySaved, Conv2dConfig, Cotangent, Flatten, Layer, Linear, Pass, Relu, Sequential,
     SpatialDeviation, Wanted, stacked,
 };
-use crate::losses::{self, AnyLoss, CrossEntropy, Labels, Loss, Similarity};
-use crate::names;
-use crate::ops;
+use crate::losses::{AnyLoss, CrossEntropy, LabelKind, Labels, MeanSquaredError, Similarity};
+use crate::metrics::{self, Measured, Metric};
 use crate::rng::{Placement, Stream};
 use crate::vector::ParamVector;
+use crate::{Error, Result, names};
 
 names! {
     /// The structure of a head.
@@ -42,30 +44,35 @@ pub struct HeadConfig {
     pub channels: usize,
     /// Channels, height and width of the block's output.
     pub input: [usize; 3],
-    /// Classes.
-    pub classes: usize,
+    /// What its outputs stand for.
+    pub labels: LabelKind,
     /// Label smoothing of the cross-entropy.
     pub smoothing: f64,
+}
+
+/// The loss of a net whose outputs stand for labels of a kind: softmax cross-entropy of classes, mean squared error of values.
+pub fn loss_for(labels: LabelKind, smoothing: f64) -> AnyLoss {
+    match labels {
+        LabelKind::Classes(_) => CrossEntropy { smoothing }.into(),
+        LabelKind::Values(_) => MeanSquaredError.into(),
+    }
 }
 
 impl HeadConfig {
     /// The head with weights drawn from a stream.
     pub fn init(&self, stream: Stream, placement: &Placement) -> Head {
-        let cross_entropy = AnyLoss::CrossEntropy(CrossEntropy { smoothing: self.smoothing });
+        let loss = loss_for(self.labels, self.smoothing);
         let branch = |name: &str, weight, net, loss| Branch { name: name.into(), weight, net, loss };
         let branches = match self.kind {
-            HeadKind::Linear => vec![branch("", 1.0, self.linear(stream, placement), cross_entropy)],
-            HeadKind::Mlp => vec![branch("", 1.0, self.mlp(stream, placement), cross_entropy)],
-            HeadKind::Cnn => vec![branch("", 1.0, self.cnn(stream, placement), cross_entropy)],
-            HeadKind::Predsim => {
-                let similarity = AnyLoss::Similarity(Similarity);
-                vec![
-                    branch("similarity", 0.99, self.similarity(stream, placement), similarity),
-                    branch("prediction", 0.01, self.prediction(stream, placement), cross_entropy),
-                ]
-            }
+            HeadKind::Linear => vec![branch("", 1.0, self.linear(stream, placement), loss)],
+            HeadKind::Mlp => vec![branch("", 1.0, self.mlp(stream, placement), loss)],
+            HeadKind::Cnn => vec![branch("", 1.0, self.cnn(stream, placement), loss)],
+            HeadKind::Predsim => vec![
+                branch("similarity", 0.99, self.similarity(stream, placement), Similarity.into()),
+                branch("prediction", 0.01, self.prediction(stream, placement), loss),
+            ],
         };
-        Head { branches, config: Some(*self) }
+        Head { branches, metric: None, labels: Some(self.labels), config: Some(*self) }
     }
 
     fn linear(&self, stream: Stream, placement: &Placement) -> Sequential {
@@ -84,7 +91,7 @@ impl HeadConfig {
                 .then(Relu);
             input = self.hidden;
         }
-        net.then(Linear::new([input, self.classes], true, stream.named("output"), placement))
+        net.then(Linear::new([input, self.labels.outputs()], true, stream.named("output"), placement))
     }
 
     fn cnn(&self, stream: Stream, placement: &Placement) -> Sequential {
@@ -124,7 +131,7 @@ impl HeadConfig {
         stream: Stream,
         placement: &Placement,
     ) -> Sequential {
-        let sizes = [channels * bins * bins, self.classes];
+        let sizes = [channels * bins * bins, self.labels.outputs()];
         net.then(AdaptiveAvgPool::new(bins)).then(Flatten).then(Linear::new(
             sizes,
             true,
@@ -147,74 +154,105 @@ struct Branch {
 #[derive(Debug, Clone)]
 pub struct Head {
     branches: Vec<Branch>,
+    /// What judges the outputs of separable branches; none for the first of the metrics that takes the labels.
+    metric: Option<Arc<dyn Metric>>,
+    /// The labels that the outputs stand for, where that is known.
+    labels: Option<LabelKind>,
     config: Option<HeadConfig>,
 }
 
 /// What a head's forward map keeps.
 #[derive(Debug)]
-pub struct HeadSaved {
-    branches: Vec<(Vec<AnySaved>, losses::AnySaved)>,
+struct Saved {
+    branches: Vec<(Vec<AnySaved>, AnySaved)>,
     samples: usize,
 }
 
-/// A head's loss on a mini-batch, and how many samples it classifies rightly.
+/// A head's loss on a mini-batch, and what else its outputs are judged by.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Evaluation {
     /// The loss, a mean over the batch (cross-entropies in nats).
     pub loss: f64,
-    /// The number of samples whose largest output is that of their class.
-    pub correct: usize,
+    /// A metric of the outputs, if one takes such labels.
+    pub metric: Option<Measured>,
 }
 
-/// A loss on a block's output, as the estimators see it: its three maps.
+/// A loss on a block's output, as the estimators see it: its three maps. Anything that implements it (and `Clone`) stands behind any block.
 ///
 /// # Panics
 /// The maps panic on an output of another shape than the head was made for, on labels that do not go with it, and on what another
 /// head saved.
-pub trait LossHead: std::fmt::Debug {
-    /// The loss at `y`, and what the other maps need.
-    fn forward(&self, y: Tensor<4>, labels: &Labels, pass: Pass) -> (Evaluation, HeadSaved);
+pub trait LossHead: std::fmt::Debug + Send + Sync {
+    /// The loss at `y`, and what the other maps need: [`AnySaved::of`] a value of the head's own.
+    fn forward(&self, y: Tensor<4>, labels: &Labels, pass: Pass) -> (Evaluation, AnySaved);
 
     /// The derivative of each sample's part of the loss along `k` stacked tangents, `[k][n]`; `[k][1]` if the loss is no sum.
-    fn tangent(&self, saved: &HeadSaved, y_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Vec<Vec<f64>>;
+    fn tangent(&self, saved: &AnySaved, y_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Vec<Vec<f64>>;
 
     /// The gradient of the loss with respect to `y` and to the head's parameters, as far as wanted.
-    fn cotangent(&self, saved: &HeadSaved, wanted: Wanted) -> Cotangent;
-
-    /// Whether the loss is a mean over samples.
-    fn is_separable(&self) -> bool;
-
-    /// The statistics of the batch that `forward` saw, by path.
-    fn statistics(&self, saved: &HeadSaved) -> ParamVector;
+    fn cotangent(&self, saved: &AnySaved, wanted: Wanted) -> Cotangent;
 
     /// The trainable parameters, by path.
     fn parameters(&self) -> ParamVector;
-
-    /// The same head with weights drawn afresh; `None` for a classifier.
-    fn redrawn(&self, stream: Stream) -> Option<Head>;
 
     /// Replaces the parameters and averages whose paths `values` holds.
     ///
     /// # Panics
     /// On a value of another rank.
     fn assign(&mut self, values: &ParamVector);
-}
 
-impl Head {
-    /// A classifier: a net and softmax cross-entropy.
-    pub fn classifier(net: Sequential, smoothing: f64) -> Self {
-        let loss = AnyLoss::CrossEntropy(CrossEntropy { smoothing });
-        Self::with_loss(net, loss)
-    }
-
-    /// A net with any loss.
-    pub fn with_loss(net: Sequential, loss: AnyLoss) -> Self {
-        Self { branches: vec![Branch { name: String::new(), weight: 1.0, net, loss }], config: None }
+    /// Whether the loss is a mean over samples.
+    fn is_separable(&self) -> bool {
+        true
     }
 
     /// The moving averages, by path.
-    pub fn averages(&self) -> ParamVector {
-        self.gather(|branch| branch.net.averages())
+    fn averages(&self) -> ParamVector {
+        ParamVector::default()
+    }
+
+    /// The statistics of the batch that `forward` saw, by path.
+    fn statistics(&self, _saved: &AnySaved) -> ParamVector {
+        ParamVector::default()
+    }
+
+    /// The same head with weights drawn afresh; `None` where it cannot be, as a classifier.
+    fn redrawn(&self, _stream: Stream) -> Option<AnyHead> {
+        None
+    }
+
+    /// Refuses labels that the head does not take.
+    ///
+    /// # Errors
+    /// What was expected instead.
+    fn validate(&self, _labels: &Labels) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Head {
+    /// A net with a loss.
+    pub fn new(net: Sequential, loss: impl Into<AnyLoss>) -> Self {
+        let branch = Branch { name: String::new(), weight: 1.0, net, loss: loss.into() };
+        Self { branches: vec![branch], metric: None, labels: None, config: None }
+    }
+
+    /// With labels of this kind and no others.
+    pub fn taking(self, labels: LabelKind) -> Self {
+        Self { labels: Some(labels), ..self }
+    }
+
+    /// Judged by a metric of its own.
+    pub fn judged_by(self, metric: impl Metric + 'static) -> Self {
+        Self { metric: Some(Arc::new(metric)), ..self }
+    }
+
+    fn measure(&self, z: &Tensor<4>, labels: &Labels) -> Option<Measured> {
+        let measure = |metric: &dyn Metric| Some(Measured { name: metric.name(), sum: metric.sum(z, labels)? });
+        match &self.metric {
+            Some(own) => measure(&**own),
+            None => metrics::DEFAULTS.iter().find_map(|metric| measure(*metric)),
+        }
     }
 
     fn gather(&self, part: impl Fn(&Branch) -> ParamVector) -> ParamVector {
@@ -227,27 +265,28 @@ impl Head {
 }
 
 impl LossHead for Head {
-    fn forward(&self, y: Tensor<4>, labels: &Labels, pass: Pass) -> (Evaluation, HeadSaved) {
+    fn forward(&self, y: Tensor<4>, labels: &Labels, pass: Pass) -> (Evaluation, AnySaved) {
         let samples = y.dims()[0];
         let mut evaluation = Evaluation::default();
         let mut branches = Vec::new();
         for branch in &self.branches {
             let (z, net) = branch.net.forward(y.clone(), pass.named(&branch.name));
             if branch.loss.is_separable() {
-                evaluation.correct = count_correct(z.clone(), labels);
+                evaluation.metric = self.measure(&z, labels);
             }
             let (loss, saved) = branch.loss.forward(z, labels);
             evaluation.loss += branch.weight * loss;
             branches.push((net, saved));
         }
-        (evaluation, HeadSaved { branches, samples })
+        (evaluation, AnySaved::of(Saved { branches, samples }))
     }
 
-    fn tangent(&self, saved: &HeadSaved, y_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Vec<Vec<f64>> {
-        let count = y_dot.as_ref().map_or(theta_dot.len(), |y_dot| y_dot.dims()[0] / saved.samples);
-        let width = if self.is_separable() { saved.samples } else { 1 };
+    fn tangent(&self, saved: &AnySaved, y_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Vec<Vec<f64>> {
+        let Saved { branches, samples } = saved.as_saved_by(self);
+        let count = y_dot.as_ref().map_or(theta_dot.len(), |y_dot| y_dot.dims()[0] / samples);
+        let width = if self.is_separable() { *samples } else { 1 };
         let mut derivatives = vec![vec![0.0; width]; count];
-        for (branch, (net, loss)) in self.branches.iter().zip(&saved.branches) {
+        for (branch, (net, loss)) in self.branches.iter().zip(branches) {
             let directions: Vec<_> = theta_dot.iter().map(|theta_dot| theta_dot.scoped(&branch.name)).collect();
             let Some(z_dot) = branch.net.tangent(net, y_dot.clone(), &directions) else { continue };
             for (sum, part) in derivatives.iter_mut().zip(branch.loss.tangent(loss, z_dot)) {
@@ -257,9 +296,10 @@ impl LossHead for Head {
         derivatives
     }
 
-    fn cotangent(&self, saved: &HeadSaved, wanted: Wanted) -> Cotangent {
+    fn cotangent(&self, saved: &AnySaved, wanted: Wanted) -> Cotangent {
+        let Saved { branches, .. } = saved.as_saved_by(self);
         let mut all = Cotangent::default();
-        for (branch, (net, loss)) in self.branches.iter().zip(&saved.branches) {
+        for (branch, (net, loss)) in self.branches.iter().zip(branches) {
             let z_bar = branch.loss.cotangent(loss).mul_scalar(branch.weight);
             let part = branch.net.cotangent(net, z_bar, wanted);
             all.x_bar = stacked::add(all.x_bar, part.x_bar);
@@ -272,9 +312,10 @@ impl LossHead for Head {
         self.branches.iter().all(|branch| branch.loss.is_separable())
     }
 
-    fn statistics(&self, saved: &HeadSaved) -> ParamVector {
+    fn statistics(&self, saved: &AnySaved) -> ParamVector {
+        let Saved { branches, .. } = saved.as_saved_by(self);
         let mut all = ParamVector::default();
-        for (branch, (net, _)) in self.branches.iter().zip(&saved.branches) {
+        for (branch, (net, _)) in self.branches.iter().zip(branches) {
             all.extend(branch.net.statistics(net).prefixed(&branch.name));
         }
         all
@@ -284,16 +325,32 @@ impl LossHead for Head {
         self.gather(|branch| branch.net.parameters())
     }
 
-    fn redrawn(&self, stream: Stream) -> Option<Head> {
+    fn averages(&self) -> ParamVector {
+        self.gather(|branch| branch.net.averages())
+    }
+
+    fn redrawn(&self, stream: Stream) -> Option<AnyHead> {
         let parameters = self.parameters();
         let (_, any) = parameters.iter().next()?;
-        Some(self.config?.init(stream, &Placement::of(&any.values())))
+        let fresh = self.config?.init(stream, &Placement::of(&any.values()));
+        Some(Head { metric: self.metric.clone(), ..fresh }.into())
     }
 
     fn assign(&mut self, values: &ParamVector) {
         for branch in &mut self.branches {
             branch.net.assign(&values.scoped(&branch.name));
         }
+    }
+
+    fn validate(&self, labels: &Labels) -> Result<()> {
+        if let Some(own) = self.labels.filter(|own| *own != labels.kind()) {
+            return Err(Error::out_of_range(
+                "the labels",
+                labels.kind(),
+                format!("{own}, as the network has outputs for"),
+            ));
+        }
+        self.branches.iter().try_for_each(|branch| branch.loss.validate(labels))
     }
 }
 
@@ -304,11 +361,4 @@ fn add_scaled(sum: &mut [f64], weight: f64, part: &[f64]) {
     } else {
         sum[0] += weight * part.iter().sum::<f64>();
     }
-}
-
-/// Samples whose class has the largest output of all; one that shares it with another class counts as wrong.
-fn count_correct(z: Tensor<4>, labels: &Labels) -> usize {
-    let outputs = ops::host(z);
-    let rows = outputs.chunks(labels.classes).zip(&labels.indices);
-    rows.filter(|(row, label)| row.iter().enumerate().all(|(class, z)| *z < row[**label] || class == **label)).count()
 }

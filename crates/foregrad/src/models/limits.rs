@@ -1,6 +1,7 @@
 //! Settings of a network in their ranges, and sizes that no machine is asked to hold.
 
-use super::{MODELS, ModelConfig};
+use super::{HeadKind, MODELS, ModelConfig};
+use crate::losses::LabelKind;
 use crate::{Error, Result};
 
 /// Weights of the trunk, about; 34 GB in single precision.
@@ -13,7 +14,7 @@ const MOST_VALUES: f64 = (1u64 << 30) as f64;
 const MOST_BLOCKS: usize = 1024;
 
 /// Labels are 16-bit numbers.
-const MOST_CLASSES: usize = 1 << 16;
+const MOST_OUTPUTS: usize = 1 << 16;
 
 impl ModelConfig {
     /// The number of blocks.
@@ -70,16 +71,22 @@ impl ModelConfig {
     ///
     /// # Errors
     /// [`Error::UnknownName`], [`Error::OutOfRange`].
-    pub fn validate_for(&self, [channels, height, width]: [usize; 3], classes: usize) -> Result<()> {
+    pub fn validate_for(&self, [channels, height, width]: [usize; 3], labels: impl Into<LabelKind>) -> Result<()> {
         self.validate()?;
-        let found = || format!("{channels}x{height}x{width} with {classes} classes");
+        let labels = labels.into();
+        self.validate_labels(labels)?;
+        let found = || format!("{channels}x{height}x{width} with {labels}");
         let least = if self.name == "small-net" && self.pool { 8 } else { 1 };
-        if height.min(width) < least || channels == 0 || classes < 2 {
-            let expected = format!("at least 1 channel, {least} pixels a side and 2 classes for `{}`", self.name);
+        let fewest = match labels {
+            LabelKind::Classes(_) => LabelKind::Classes(2),
+            LabelKind::Values(_) => LabelKind::Values(1),
+        };
+        if height.min(width) < least || channels == 0 || labels.outputs() < fewest.outputs() {
+            let expected = format!("at least 1 channel, {least} pixels a side and {fewest} for `{}`", self.name);
             return Err(Error::out_of_range("the image", found(), expected));
         }
-        if classes > MOST_CLASSES {
-            return Err(Error::out_of_range("the image", found(), format!("at most {MOST_CLASSES} classes")));
+        if labels.outputs() > MOST_OUTPUTS {
+            return Err(Error::out_of_range("the image", found(), format!("at most {MOST_OUTPUTS} outputs")));
         }
         let pixels = height as f64 * width as f64;
         let values = channels as f64 * pixels;
@@ -90,6 +97,22 @@ impl ModelConfig {
         if largest > most {
             let expected = format!("at most {most:.0e} numbers in the first layer, not {largest:.0e}");
             return Err(Error::out_of_range("the image", found(), expected));
+        }
+        Ok(())
+    }
+
+    /// Refuses what only classes have, for values.
+    fn validate_labels(&self, labels: LabelKind) -> Result<()> {
+        if let LabelKind::Classes(_) = labels {
+            return Ok(());
+        }
+        if self.label_smoothing > 0.0 {
+            let expected = format!("0 for {labels}: only classes are smoothed");
+            return Err(Error::out_of_range("model.label-smoothing", self.label_smoothing, expected));
+        }
+        if self.head == HeadKind::Predsim {
+            let expected = format!("cnn, mlp or linear for {labels}: similarity matching needs classes");
+            return Err(Error::out_of_range("model.head", self.head, expected));
         }
         Ok(())
     }
@@ -132,7 +155,7 @@ mod tests {
             (config("small-net", 1.0), [3, 100_000, 100_000], 10, "3x100000x100000"),
             (config("mlp", 1.0), [3, 5000, 5000], 10, "3x5000x5000"),
             (config("mlp", 1.0), [3, usize::MAX, usize::MAX], 10, "the image"),
-            (config("small-net", 1.0), [3, 32, 32], 70_000, "65536 classes"),
+            (config("small-net", 1.0), [3, 32, 32], 70_000, "65536 outputs"),
         ] {
             let error = wrong.validate_for(image, classes).expect_err(words).to_string();
             assert!(error.contains(words), "{error}");

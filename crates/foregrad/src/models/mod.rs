@@ -1,6 +1,7 @@
 //! Networks as blocks: a trunk, its classifier, and an auxiliary head after every block but the last.
 
-pub mod head;
+mod any_head;
+mod head;
 mod limits;
 mod mlp;
 mod network;
@@ -8,6 +9,7 @@ mod norm;
 mod resnet;
 mod small_net;
 
-pub use head::{Evaluation, Head, HeadConfig, HeadKind, HeadSaved, LossHead};
+pub use any_head::AnyHead;
+pub use head::{Evaluation, Head, HeadConfig, HeadKind, LossHead, loss_for};
 pub use network::{MODELS, ModelConfig, Network, head_prefix};
 pub use norm::Norm;

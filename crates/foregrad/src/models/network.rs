@@ -1,8 +1,9 @@
 //! A network: blocks, classifier and heads, with the paths of all parameters.
 
 use super::resnet::{Builder, plain_blocks, residual_blocks, two_halves};
-use super::{Head, HeadConfig, HeadKind, Norm, head::LossHead, mlp, small_net};
+use super::{AnyHead, Head, HeadConfig, HeadKind, LossHead, Norm, loss_for, mlp, small_net};
 use crate::layers::{Layer, Phase, Sequential};
+use crate::losses::LabelKind;
 use crate::rng::{Placement, Stream};
 use crate::settings::Choices;
 use crate::vector::ParamVector;
@@ -53,20 +54,28 @@ pub struct Network {
     /// The trunk's blocks, in order.
     pub blocks: Vec<Sequential>,
     /// Auxiliary heads of all blocks but the last.
-    pub heads: Vec<Head>,
+    pub heads: Vec<AnyHead>,
     /// The loss of the network.
-    pub classifier: Head,
+    pub classifier: AnyHead,
     /// What stands before the paths of each block's parameters.
     prefixes: Vec<String>,
 }
 
 impl ModelConfig {
-    /// The network for images of `[channels, height, width]`, its weights drawn from a seed.
+    /// The network for images of `[channels, height, width]` and labels of a kind (a number of classes is one), its weights drawn
+    /// from a seed.
     ///
     /// # Errors
     /// An unknown name, settings outside their ranges, images too small for the strides and pools, sizes beyond any memory.
-    pub fn init(&self, image: [usize; 3], classes: usize, seed: u64, placement: &Placement) -> Result<Network> {
-        self.validate_for(image, classes)?;
+    pub fn init(
+        &self,
+        image: [usize; 3],
+        labels: impl Into<LabelKind>,
+        seed: u64,
+        placement: &Placement,
+    ) -> Result<Network> {
+        let labels = labels.into();
+        self.validate_for(image, labels)?;
         let stream = Stream::new(seed, "initial-weights");
         let [channels, height, width] = image;
         let builder = Builder { channels, width: self.width, norm: self.norm, stream, placement };
@@ -84,14 +93,15 @@ impl ModelConfig {
         let heads = outputs[..blocks.len() - 1]
             .iter()
             .enumerate()
-            .map(|(block, output)| self.head(*output, classes).init(stream.named("heads").at(block as u64), placement));
+            .map(|(block, output)| self.head(*output, labels).init(stream.named("heads").at(block as u64), placement));
         let features = outputs[blocks.len() - 1][0];
-        let net = builder.classifier(features, classes, self.classifier_norm);
-        let heads = heads.collect();
-        Ok(Network { blocks, heads, classifier: Head::classifier(net, self.label_smoothing), prefixes })
+        let net = builder.classifier(features, labels.outputs(), self.classifier_norm);
+        let heads = heads.map(AnyHead::from).collect();
+        let classifier = Head::new(net, loss_for(labels, self.label_smoothing)).taking(labels);
+        Ok(Network { blocks, heads, classifier: classifier.into(), prefixes })
     }
 
-    fn head(&self, input: [usize; 3], classes: usize) -> HeadConfig {
+    fn head(&self, input: [usize; 3], labels: LabelKind) -> HeadConfig {
         // The paper halves the heads of its sixteen-block networks.
         let halves = if self.name == "resnet18-16b" { 2.0 } else { 1.0 };
         let widened = |base: f64| ((base * self.width / halves).round() as usize).max(1);
@@ -101,7 +111,7 @@ impl ModelConfig {
             hidden: widened(1024.0),
             channels: widened(32.0),
             input,
-            classes,
+            labels,
             smoothing: self.label_smoothing,
         }
     }
@@ -138,7 +148,7 @@ impl Network {
 
     /// All trainable parameters by path: the trunk's, the classifier's (`fc.`), the heads' (`heads.J.`).
     pub fn parameters(&self) -> ParamVector {
-        self.gather(Layer::parameters, LossHead::parameters)
+        self.gather(Layer::parameters, |head| head.parameters())
     }
 
     /// The trainable parameters of one block, by the network's paths.
@@ -151,7 +161,7 @@ impl Network {
 
     /// All moving averages by path.
     pub fn averages(&self) -> ParamVector {
-        self.gather(Layer::averages, Head::averages)
+        self.gather(Layer::averages, |head| head.averages())
     }
 
     /// Parameters and averages: all that a file of weights holds.
@@ -180,14 +190,18 @@ impl Network {
         self.parameters().filtered(|path| !path.starts_with("heads.")).dimension()
     }
 
-    fn gather(&self, block: impl Fn(&Sequential) -> ParamVector, head: impl Fn(&Head) -> ParamVector) -> ParamVector {
+    fn gather(
+        &self,
+        block: impl Fn(&Sequential) -> ParamVector,
+        head: impl Fn(&dyn LossHead) -> ParamVector,
+    ) -> ParamVector {
         let mut all = ParamVector::default();
         for (chain, prefix) in self.blocks.iter().zip(&self.prefixes) {
             all.extend(block(chain).prefixed(prefix));
         }
-        all.extend(head(&self.classifier));
+        all.extend(head(&*self.classifier));
         for (position, auxiliary) in self.heads.iter().enumerate() {
-            all.extend(head(auxiliary).prefixed(&head_prefix(position)));
+            all.extend(head(&**auxiliary).prefixed(&head_prefix(position)));
         }
         all
     }

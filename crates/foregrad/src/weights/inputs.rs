@@ -15,25 +15,51 @@ use crate::{Error, Result};
 /// The tensors of a batch, by their names in the file.
 const IMAGES: &str = "images";
 const LABELS: &str = "labels";
+const VALUES: &str = "values";
 
-/// `images` `[n, channels, height, width]` and `labels` of a file: a class each, or a row with a single 1 each.
+/// `images` `[n, channels, height, width]` and what is wanted of them: `labels`, a class each, or a row with a single 1 each; or `values`,
+/// `[n]` or `[n, k]`.
 ///
 /// # Errors
 /// A file of something else, tensors that are missing or of other numbers or shapes, labels beyond the classes.
 pub fn read_batch(path: &Path, bytes: &[u8], classes: usize, placement: &Placement) -> Result<(Tensor<4>, Labels)> {
     let file = parse(path, bytes)?;
     let images = images(path, &tensor(path, &file, IMAGES)?, placement)?;
+    let has = |name: &str| file.names().contains(&name);
+    let labels = match (has(LABELS), has(VALUES)) {
+        (true, true) => return Err(Error::bad_file(path, "`labels` or `values`", "both")),
+        (false, true) => values(path, &tensor(path, &file, VALUES)?)?,
+        _ => Labels::classes(classes_of(path, &tensor(path, &file, LABELS)?, classes)?, classes),
+    };
     let count = images.dims()[0];
-    let found = labels(path, &tensor(path, &file, LABELS)?)?;
-    if found.len() != count {
-        return Err(Error::bad_file(path, format!("{count} labels, one an image"), found.len().to_string()));
+    if labels.len() != count {
+        return Err(Error::bad_file(path, format!("{count} labels, one an image"), labels.len().to_string()));
     }
+    Ok((images, labels))
+}
+
+/// A class an image, each of which is known.
+fn classes_of(path: &Path, view: &TensorView, classes: usize) -> Result<Vec<usize>> {
+    let found = labels(path, view)?;
     if let Some(image) = found.iter().position(|label| !(0..classes as i64).contains(label)) {
         let expected = format!("labels from 0 to {}", classes.saturating_sub(1));
         return Err(Error::bad_file(path, expected, format!("{} of image {image}", found[image])));
     }
-    let indices = found.into_iter().map(|label| label as usize).collect();
-    Ok((images, Labels { indices, classes }))
+    Ok(found.into_iter().map(|label| label as usize).collect())
+}
+
+/// Values, a row an image.
+fn values(path: &Path, view: &TensorView) -> Result<Labels> {
+    let width = match *view.shape() {
+        [_] => 1,
+        [_, width] if width > 0 => width,
+        _ => return Err(Error::bad_file(path, "`values` of shape [n] or [n, k]", format!("shape {:?}", view.shape()))),
+    };
+    let rows = floats(view).ok_or_else(|| wrong_type(path, VALUES, "floating-point numbers", view))?;
+    if let Some(place) = rows.iter().position(|value| !value.is_finite()) {
+        return Err(Error::bad_file(path, "finite `values`", format!("{} of image {}", rows[place], place / width)));
+    }
+    Ok(Labels::values(rows, width))
 }
 
 fn tensor<'a>(path: &Path, file: &SafeTensors<'a>, name: &str) -> Result<TensorView<'a>> {
@@ -41,7 +67,7 @@ fn tensor<'a>(path: &Path, file: &SafeTensors<'a>, name: &str) -> Result<TensorV
         let mut names = file.names();
         names.sort_unstable();
         names.truncate(5);
-        Error::bad_file(path, "`images` and `labels`", format!("no `{name}` (but {})", names.join(", ")))
+        Error::bad_file(path, "`images` and `labels` (or `values`)", format!("no `{name}` (but {})", names.join(", ")))
     })
 }
 
@@ -142,7 +168,11 @@ mod tests {
     fn read(bytes: &[u8]) -> std::result::Result<Vec<usize>, String> {
         let placement = Placement { device: Device::flex(), dtype: DType::F64 };
         let read = read_batch(Path::new("b"), bytes, 3, &placement);
-        read.map(|(_, labels)| labels.indices).map_err(|error| error.to_string())
+        let indices = |labels| match labels {
+            Labels::Classes { indices, .. } => indices,
+            values => panic!("{values:?}"),
+        };
+        read.map(|(_, labels)| indices(labels)).map_err(|error| error.to_string())
     }
 
     /// Two images of one element, in half precision.
@@ -177,5 +207,25 @@ mod tests {
         let alone = TensorView::new(Dtype::F32, vec![1], &[0; 4]).expect("a tensor");
         let alone = safetensors::serialize([("x", alone)], None).expect("a file");
         assert!(read(&alone).expect_err("refused").contains("no `images` (but x)"));
+    }
+
+    #[test]
+    fn values_stand_for_labels_and_are_finite_rows() {
+        let placement = Placement { device: Device::flex(), dtype: DType::F64 };
+        let bytes = |names: &[&str], shape: &[usize], values: &[f32]| {
+            let data: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            let view = TensorView::new(Dtype::F32, shape.to_vec(), &data).expect("a tensor");
+            let images = TensorView::new(HALVES.0, HALVES.1.to_vec(), HALVES.2).expect("a tensor");
+            let all = names.iter().map(|name| (*name, view.clone())).chain([("images", images)]);
+            safetensors::serialize(all, None).expect("a file")
+        };
+        let read = |bytes: &[u8]| read_batch(Path::new("b"), bytes, 3, &placement).map(|(_, labels)| labels);
+        let found = read(&bytes(&["values"], &[2, 2], &[1.0, 2.0, -3.0, 0.5])).expect("values");
+        assert_eq!(found, Labels::values(vec![1.0, 2.0, -3.0, 0.5], 2));
+        let refused = |bytes: &[u8]| read(bytes).expect_err("refused").to_string();
+        assert!(refused(&bytes(&["values"], &[2], &[1.0, f32::NAN])).contains("finite `values`, found NaN of image 1"));
+        assert!(refused(&bytes(&["values"], &[3], &[1.0; 3])).contains("2 labels, one an image, found 3"));
+        assert!(refused(&bytes(&["values"], &[2, 1, 1], &[1.0; 2])).contains("shape [2, 1, 1]"));
+        assert!(refused(&bytes(&["values", "labels"], &[2], &[1.0; 2])).contains("found both"));
     }
 }

@@ -34,7 +34,7 @@ impl Case {
         let network = config.init(image, 3, 7, &placement).expect("a model");
         let [channels, height, width] = image;
         let images = Stream::new(1, "images").normal_tensor([samples, channels, height, width], &placement);
-        let labels = Labels { indices: (0..samples).map(|sample| sample % 3).collect(), classes: 3 };
+        let labels = Labels::classes((0..samples).map(|sample| sample % 3).collect(), 3);
         let momentum = network
             .parameters()
             .filled_like(|path, shape| Stream::new(2, "momentum").named(path).normal(shape.iter().product()));

@@ -11,7 +11,7 @@ use super::summary::Summary;
 use super::table::{Cell, Table};
 use crate::Error;
 use crate::study::{Results, Row, RunResult};
-use crate::train::Score;
+use crate::train::{Score, of_network};
 
 /// Where the page lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +58,7 @@ struct Rows {
 struct Run {
     name: String,
     status: &'static str,
-    accuracy: String,
+    judged: String,
     error: Option<String>,
     choices: Vec<(String, String)>,
     machine: Vec<(&'static str, String)>,
@@ -127,21 +127,21 @@ fn rows(table: &Table) -> Rows {
 
 fn run(run: &RunResult) -> Run {
     let scores = last_scores(run);
-    let network = scores.test.last().copied().flatten();
+    let network = of_network(scores.test);
     let error = run.row.as_ref().and_then(Row::failure);
     let sets = [("train", scores.train), ("test", scores.test), ("validation", scores.validation)];
     let sets: Vec<_> = sets.into_iter().filter(|(_, set)| !set.is_empty()).collect();
     let depth = scores.train.len().max(scores.test.len());
     let row = |block: usize| {
         let name = if block + 1 == depth { "network".to_string() } else { format!("block {block}") };
-        let cells = sets.iter().flat_map(|(_, set)| cells(set.get(block).copied().flatten()));
+        let cells = sets.iter().flat_map(|(_, set)| cells(set.get(block).and_then(Option::as_ref)));
         [name].into_iter().chain(cells).collect()
     };
     let is_known = |row: &Vec<String>| row[1..].iter().any(|cell| !cell.is_empty());
     Run {
         name: run.planned.name.clone(),
         status: status(run),
-        accuracy: network.map_or(String::new(), |score| format!("{:.2} %", 100.0 * score.accuracy)),
+        judged: network.map_or(String::new(), Score::judged),
         error,
         choices: run.planned.choices.clone(),
         sets: sets.iter().map(|(name, _)| *name).collect(),
@@ -151,9 +151,9 @@ fn run(run: &RunResult) -> Run {
     }
 }
 
-fn cells(score: Option<Score>) -> Vec<String> {
+fn cells(score: Option<&Score>) -> Vec<String> {
     match score {
-        Some(score) => vec![format!("{:.4}", score.loss), format!("{:.2}", 100.0 * score.accuracy)],
+        Some(score) => vec![format!("{:.4}", score.loss), score.judged()],
         None => vec![String::new(); 2],
     }
 }

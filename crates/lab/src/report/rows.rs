@@ -4,7 +4,7 @@ use super::field::Field;
 use super::last_scores;
 use super::parquet;
 use crate::study::{Ending, Machine, Results, RunResult};
-use crate::train::Score;
+use crate::train::{Score, of_network};
 
 /// A column's name, and its value of a run.
 type Column = (&'static str, fn(&RunResult) -> Field);
@@ -18,12 +18,12 @@ const COLUMNS: [Column; 21] = [
     ("status", |run| Field::Text(Some(status(run).to_string()))),
     ("epochs", |run| Field::Integer(so_far(run)[0])),
     ("steps", |run| Field::Integer(so_far(run)[1])),
-    ("train_loss", |run| of_network(last_scores(run).train, |score| score.loss)),
-    ("train_accuracy", |run| of_network(last_scores(run).train, |score| score.accuracy)),
-    ("test_loss", |run| of_network(last_scores(run).test, |score| score.loss)),
-    ("test_accuracy", |run| of_network(last_scores(run).test, |score| score.accuracy)),
-    ("validation_loss", |run| of_network(last_scores(run).validation, |score| score.loss)),
-    ("validation_accuracy", |run| of_network(last_scores(run).validation, |score| score.accuracy)),
+    ("train_loss", |run| own(last_scores(run).train, |score| Some(score.loss))),
+    ("train_accuracy", |run| own(last_scores(run).train, Score::accuracy)),
+    ("test_loss", |run| own(last_scores(run).test, |score| Some(score.loss))),
+    ("test_accuracy", |run| own(last_scores(run).test, Score::accuracy)),
+    ("validation_loss", |run| own(last_scores(run).validation, |score| Some(score.loss))),
+    ("validation_accuracy", |run| own(last_scores(run).validation, Score::accuracy)),
     ("seconds", |run| Field::Number(machine(run).map(|machine| machine.seconds))),
     ("images_per_second", |run| Field::Number(machine(run).map(|machine| machine.images_per_second))),
     ("peak_memory_bytes", |run| Field::Integer(machine(run).map(|machine| machine.peak_memory))),
@@ -84,8 +84,8 @@ fn so_far(run: &RunResult) -> [Option<u64>; 2] {
     }
 }
 
-fn of_network(scores: &[Option<Score>], part: fn(Score) -> f64) -> Field {
-    Field::Number(scores.last().copied().flatten().map(part))
+fn own(scores: &[Option<Score>], part: fn(&Score) -> Option<f64>) -> Field {
+    Field::Number(of_network(scores).and_then(part))
 }
 
 fn machine(run: &RunResult) -> Option<&Machine> {

@@ -2,11 +2,12 @@
 
 use serde::Serialize;
 
+use super::last_scores;
 use super::order::Order;
 use super::spread::Spread;
 use super::variant::{Reference, Variant};
 use crate::study::{Ending, Published, Results, Row, RunResult, published};
-use crate::train::RunConfig;
+use crate::train::{RunConfig, Score, of_network};
 
 /// What a study found: all that the tables say.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -31,6 +32,9 @@ pub struct Summary {
     pub begun: usize,
     /// One a combination of the crossed axes, in the order of the definition.
     pub combinations: Vec<Variant>,
+    /// Whether its images have classes, as far as their scores tell.
+    #[serde(skip)]
+    pub has_classes: bool,
     /// The order of the measured accuracies beside that of the published, one a data set.
     pub orders: Vec<Order>,
 }
@@ -72,6 +76,7 @@ impl Summary {
             failures,
             missing: missing.len(),
             begun: missing.iter().filter(|run| !run.epochs.is_empty()).count(),
+            has_classes: has_classes(results),
             orders: Order::of(&combinations),
             combinations,
         }
@@ -88,6 +93,12 @@ impl Summary {
         }
         parts.join("; ") + "."
     }
+}
+
+/// Whether every network's score that is there, of a run that has ended or not, is one of classes.
+fn has_classes(results: &Results) -> bool {
+    let scores = results.runs.iter().filter_map(|run| of_network(last_scores(run).train));
+    scores.into_iter().all(|score| score.accuracy().is_some())
 }
 
 /// Of the axes that are searched, or of those that are not, a run's values.
@@ -132,7 +143,7 @@ fn combination(results: &Results, name: String, choices: &[(String, String)], gr
     // Without a choice the numbers of different values would be mixed.
     let rows: Vec<&Row> = if kept.is_some() { done(results, &members) } else { Vec::new() };
     let spread = |quantity: &dyn Fn(&Row) -> Option<f64>| Spread::of(rows.iter().filter_map(|row| quantity(row)));
-    let test_accuracy = spread(&|row| row.test_accuracy().map(per_cent));
+    let test_accuracy = spread(&|row| row.test_score()?.accuracy().map(per_cent));
     let config = members.first().map(|run| &results.runs[*run].planned.config);
     let figure = config.and_then(|config| figure(results, config));
     let reference = figure.map(|figure| {
@@ -150,7 +161,9 @@ fn combination(results: &Results, name: String, choices: &[(String, String)], gr
         done: rows.len(),
         planned: if kept.is_some() { members.len() } else { of_one_value(results, group) },
         test_accuracy,
-        validation_accuracy: spread(&|row| row.validation_accuracy().map(per_cent)),
+        test_loss: spread(&|row| Some(row.test_score()?.loss)),
+        validation_accuracy: spread(&|row| row.validation_score()?.accuracy().map(per_cent)),
+        quality: spread(&|row| row.test_score().map(Score::quality)),
         is_best: false,
         published: reference,
         train_loss: spread(&train_loss),
@@ -175,26 +188,27 @@ fn of_one_value(results: &Results, group: &[usize]) -> usize {
     grouped(group, |run| values(results, run, true)).first().map_or(0, |(_, runs)| runs.len())
 }
 
-/// The runs of the searched values with the best mean accuracy on the validation images; the test images have no say.
+/// The runs of the searched values with the best mean [`Score::quality`] on the validation images; the test images have no say.
 ///
-/// A run that failed counts as one that is never right, lest a value that diverges for most seeds win by the rest. None
-/// as long as no run of the group has ended.
+/// A run that failed counts as one that is never right, or is the worst of all, lest a value that diverges for most seeds win by the
+/// rest. None as long as no run of the group has ended.
 fn chosen(results: &Results, group: &[usize]) -> Option<Vec<usize>> {
     let candidates = grouped(group, |run| values(results, run, true));
     if let [(_, only)] = candidates.as_slice() {
         return Some(only.clone());
     }
-    let accuracy = |run: &usize| {
+    let worst = if has_classes(results) { 0.0 } else { f64::NEG_INFINITY };
+    let quality = |run: &usize| {
         let row = results.runs[*run].row.as_ref()?;
         if row.is_failed() {
-            Some(0.0)
+            Some(worst)
         } else {
-            row.validation_accuracy().map(|own| if own.is_nan() { 0.0 } else { own })
+            row.validation_score().map(Score::quality).map(|own| if own.is_nan() { worst } else { own })
         }
     };
     let mut best: Option<(f64, Vec<usize>)> = None;
     for (_, members) in candidates {
-        let Some(spread) = Spread::of(members.iter().filter_map(accuracy)) else { continue };
+        let Some(spread) = Spread::of(members.iter().filter_map(quality)) else { continue };
         if best.as_ref().is_none_or(|(mean, _)| spread.mean > *mean) {
             best = Some((spread.mean, members));
         }
@@ -217,15 +231,15 @@ fn train_loss(row: &Row) -> Option<f64> {
     Some(train.last()?.as_ref()?.loss)
 }
 
-/// Marks the best mean test accuracy of every data set.
+/// Marks the best mean quality on the test images of every data set.
 fn mark_best(combinations: &mut [Variant]) {
     let means: Vec<(String, f64)> = combinations
         .iter()
-        .filter_map(|combination| Some((combination.dataset.clone(), combination.test_accuracy?.mean)))
+        .filter_map(|combination| Some((combination.dataset.clone(), combination.quality?.mean)))
         .collect();
     for combination in combinations {
         let rivals = means.iter().filter(|(dataset, _)| *dataset == combination.dataset).map(|(_, mean)| *mean);
         let best = rivals.fold(f64::NEG_INFINITY, f64::max);
-        combination.is_best = combination.test_accuracy.is_some_and(|spread| spread.mean >= best);
+        combination.is_best = combination.quality.is_some_and(|spread| spread.mean >= best);
     }
 }

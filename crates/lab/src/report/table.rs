@@ -41,6 +41,7 @@ pub struct Table {
 type Numbers = (&'static str, fn(&Variant) -> Option<(f64, String)>);
 
 const ACCURACY: Numbers = ("test accuracy, %", |own| own.test_accuracy.map(|spread| (spread.mean, spread.text(2))));
+const LOSS: Numbers = ("test loss", |own| own.test_loss.map(|spread| (spread.mean, spread.text(4))));
 const VALIDATION: Numbers =
     ("validation accuracy, %", |own| own.validation_accuracy.map(|spread| (spread.mean, spread.text(2))));
 const PUBLISHED: Numbers = ("published, %", |own| {
@@ -70,16 +71,19 @@ impl Table {
     pub fn of(summary: &Summary) -> Self {
         let has_search = summary.combinations.iter().any(|own| !own.chosen.is_empty());
         let has_figures = summary.combinations.iter().any(|own| own.published.is_some());
-        let mut numbers = vec![ACCURACY];
-        numbers.extend(has_search.then_some(VALIDATION));
+        let has_classes = summary.has_classes;
+        let mut numbers = vec![if has_classes { ACCURACY } else { LOSS }];
+        numbers.extend((has_search && has_classes).then_some(VALIDATION));
         let has_differences = summary.combinations.iter().any(has_difference);
         numbers.extend(has_figures.then_some(PUBLISHED));
         numbers.extend(has_differences.then_some(DIFFERENCE));
         numbers.extend(COSTS);
-        let mut notes = vec!["Accuracies are means over seeds with their sample deviations.".to_string()];
+        let of = if has_classes { "accuracy" } else { "loss" };
+        let means = if has_classes { "Accuracies" } else { "Losses" };
+        let mut notes = vec![format!("{means} are means over seeds with their sample deviations.")];
         if has_search {
-            let chosen = "Of an axis marked `chosen` only the value with the best mean validation accuracy is kept.";
-            notes.push(chosen.to_string());
+            notes
+                .push(format!("Of an axis marked `chosen` only the value with the best mean validation {of} is kept."));
         }
         if summary.is_reduced && has_figures {
             notes.push("Published figures are of the full size: compare the order, not the numbers.".to_string());
@@ -120,7 +124,9 @@ fn row(own: &Variant, numbers: &[Numbers]) -> Vec<Cell> {
         is_best: false,
     };
     let number = |(title, cell): &Numbers| match cell(own) {
-        Some((value, text)) => Cell { text, value: Some(value), is_best: own.is_best && *title == ACCURACY.0 },
+        Some((value, text)) => {
+            Cell { text, value: Some(value), is_best: own.is_best && [ACCURACY.0, LOSS.0].contains(title) }
+        }
         None => plain(NOTHING),
     };
     crossed.chain(chosen).chain([counted]).chain(numbers.iter().map(number)).collect()

@@ -63,7 +63,7 @@ fn machine() -> Machine {
 /// Ends a run: two blocks with heads and the network, of given accuracies on test and validation images.
 fn finish(run: &mut RunResult, test: f64, validation: Option<f64>) {
     let scores = |accuracy: f64| {
-        let score = |loss: f64| Some(Score { loss: loss + 1.0 - accuracy, accuracy });
+        let score = |loss: f64| Some(Score::classified(loss + 1.0 - accuracy, accuracy));
         vec![score(2.0), score(1.0), score(0.5)]
     };
     let validation = validation.map_or(Vec::new(), scores);
@@ -147,7 +147,7 @@ fn a_search_is_decided_by_the_validation_images_alone() {
     for run in &mut results.runs {
         if let Some(Ending::Done { test, .. }) = run.row.as_mut().map(|row| &mut row.ending) {
             for score in test.iter_mut().flatten() {
-                score.accuracy = 1.0 - score.accuracy;
+                *score = Score::classified(score.loss, 1.0 - score.accuracy().expect("classes"));
             }
         }
     }

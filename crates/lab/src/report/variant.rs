@@ -24,9 +24,14 @@ pub struct Variant {
     pub planned: usize,
     /// The network's accuracy on the test images, per cent.
     pub test_accuracy: Option<Spread>,
+    /// The network's loss on the test images.
+    pub test_loss: Option<Spread>,
     /// The network's accuracy on the validation images, per cent.
     pub validation_accuracy: Option<Spread>,
-    /// Whether no other combination on the same data set has a better mean test accuracy.
+    /// What combinations are compared by: [`Score::quality`](crate::train::Score::quality) on the test images.
+    #[serde(skip)]
+    pub quality: Option<Spread>,
+    /// Whether no other combination on the same data set has a better one.
     pub is_best: bool,
     /// The paper's figure for these settings.
     pub published: Option<Reference>,

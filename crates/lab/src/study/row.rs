@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::planned_run::PlannedRun;
-use crate::train::{EpochRecord, RunConfig, RunFolder, Score};
+use crate::train::{EpochRecord, RunConfig, RunFolder, Score, of_network};
 use crate::{Error, Result};
 use foregrad::files;
 
@@ -104,16 +104,16 @@ impl Row {
         Self { run, choices, seed, ending, machine }
     }
 
-    /// The network's accuracy on the test images, 0 to 1, if the run is done.
-    pub fn test_accuracy(&self) -> Option<f64> {
+    /// The network's score on the test images, if the run is done.
+    pub fn test_score(&self) -> Option<&Score> {
         let Ending::Done { test, .. } = &self.ending else { return None };
-        Some(test.last()?.as_ref()?.accuracy)
+        of_network(test)
     }
 
-    /// The network's accuracy on the validation images, 0 to 1, if the run is done and there are any.
-    pub fn validation_accuracy(&self) -> Option<f64> {
+    /// The network's score on the validation images, if the run is done and there are any.
+    pub fn validation_score(&self) -> Option<&Score> {
         let Ending::Done { validation, .. } = &self.ending else { return None };
-        Some(validation.last()?.as_ref()?.accuracy)
+        of_network(validation)
     }
 
     /// Why the run failed, if it did: a network whose own last loss is not finite has learnt nothing, whatever its row says.
@@ -121,9 +121,9 @@ impl Row {
         match &self.ending {
             Ending::Failed { error } => Some(error.clone()),
             Ending::Done { epochs, train, test, validation, .. } => {
-                let of_network = [("training", train), ("test", test), ("validation", validation)];
-                let loss = |set: &[Option<Score>]| set.last().copied().flatten().map(|score| score.loss);
-                let wrong = of_network.iter().find(|(_, set)| loss(set).is_some_and(|loss| !loss.is_finite()));
+                let sets = [("training", train), ("test", test), ("validation", validation)];
+                let loss = |set: &[Option<Score>]| of_network(set).map(|score| score.loss);
+                let wrong = sets.iter().find(|(_, set)| loss(set).is_some_and(|loss| !loss.is_finite()));
                 wrong.map(|(images, _)| format!("the {images} loss is not finite after epoch {epochs}"))
             }
         }
@@ -198,7 +198,7 @@ mod tests {
 
     /// An epoch of a head and the network, of given losses.
     fn epoch(head: f64, [train, test, validation]: [f64; 3]) -> EpochRecord {
-        let scores = |loss: f64| vec![Some(Score { loss: head, accuracy: 0.5 }), Some(Score { loss, accuracy: 0.5 })];
+        let scores = |loss: f64| vec![Some(Score::classified(head, 0.5)), Some(Score::classified(loss, 0.5))];
         EpochRecord {
             epoch: 2,
             step: 20,
@@ -217,7 +217,7 @@ mod tests {
     fn a_run_fails_by_its_networks_loss_and_not_by_a_heads() {
         let row = |head, losses| Row::done(&planned(), &[epoch(head, losses)], machine()).expect("a row");
         let healthy = row(f64::NAN, [1.0; 3]);
-        assert!(!healthy.is_failed() && healthy.test_accuracy() == Some(0.5));
+        assert!(!healthy.is_failed() && healthy.test_score().and_then(Score::accuracy) == Some(0.5));
         let wrong = [
             ([f64::NAN, 1.0, 1.0], "training loss"),
             ([1.0, f64::INFINITY, 1.0], "test loss"),
@@ -226,7 +226,7 @@ mod tests {
         for (losses, name) in wrong {
             let failed = row(1.0, losses);
             assert!(matches!(&failed.ending, Ending::Failed { error } if error.contains(name)), "{failed:?}");
-            assert_eq!(failed.test_accuracy(), None);
+            assert_eq!(failed.test_score(), None);
         }
     }
 

@@ -38,14 +38,14 @@ pub fn evaluate_pausing(
     let mut tallies = vec![Tally::default(); network.depth()];
     for batch in Batches::new(set.clone(), options)? {
         let (mut x, labels) = on_device(batch?, set.classes.len(), placement);
-        let images = labels.indices.len();
+        let images = labels.len();
         for (block, maps) in network.blocks.iter().enumerate() {
             pause()?;
             x = maps.forward(x, Phase::Eval.into()).0;
             let loss: Option<&dyn LossHead> = match network.heads.get(block) {
-                Some(head) if heads.get(block).copied().unwrap_or(false) => Some(head),
+                Some(head) if heads.get(block).copied().unwrap_or(false) => Some(&**head),
                 Some(_) => None,
-                None => Some(&network.classifier),
+                None => Some(&*network.classifier),
             };
             if let Some(loss) = loss {
                 tallies[block].add(&loss.forward(x.clone(), &labels, Phase::Eval.into()).0, images);
@@ -59,5 +59,5 @@ pub fn evaluate_pausing(
 pub fn on_device(batch: HostBatch, classes: usize, placement: &Placement) -> (Tensor<4>, Labels) {
     let data = TensorData::new(batch.images, batch.shape);
     let images = Tensor::from_data(data, (&placement.device, placement.dtype));
-    (images, Labels { indices: batch.labels, classes })
+    (images, Labels::classes(batch.labels, classes))
 }

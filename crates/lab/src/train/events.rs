@@ -75,7 +75,7 @@ impl Events {
     fn score(&mut self, tag: &str, step: u64, score: &Option<Score>) -> Result<()> {
         let Some(score) = score else { return Ok(()) };
         self.scalar(&format!("{tag}/loss"), step, score.loss)?;
-        self.scalar(&format!("{tag}/accuracy"), step, score.accuracy)
+        score.metrics.iter().try_for_each(|(name, value)| self.scalar(&format!("{tag}/{name}"), step, *value))
     }
 
     fn scalar(&mut self, tag: &str, step: u64, value: f64) -> Result<()> {

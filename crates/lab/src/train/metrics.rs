@@ -1,41 +1,98 @@
 //! What a run writes down: one object an epoch.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
+use foregrad::metrics::Accuracy;
 use foregrad::models::Evaluation;
 
-/// Loss and accuracy over a set of images.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+/// Loss and metrics over a set of images.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Score {
     /// Mean loss.
     #[serde(with = "foregrad::numbers")]
     pub loss: f64,
-    /// Part of the images classified rightly, 0 to 1.
-    #[serde(with = "foregrad::numbers")]
-    pub accuracy: f64,
+    /// Means of metrics by name: `accuracy`, the part of the images classified rightly, 0 to 1; `mean-absolute-error` of values.
+    #[serde(flatten, with = "foregrad::numbers::by_name")]
+    pub metrics: BTreeMap<String, f64>,
+}
+
+impl Score {
+    /// Of classified images.
+    pub fn classified(loss: f64, accuracy: f64) -> Self {
+        Self { loss, metrics: BTreeMap::from([(Accuracy::NAME.to_string(), accuracy)]) }
+    }
+
+    /// The part of the images classified rightly, where they have classes.
+    pub fn accuracy(&self) -> Option<f64> {
+        self.metrics.get(Accuracy::NAME).copied()
+    }
+
+    /// What runs are compared by: accuracy, or where there is none the loss below 0. More is better.
+    pub fn quality(&self) -> f64 {
+        self.accuracy().unwrap_or(-self.loss)
+    }
+
+    /// Its metrics as people read them: `accuracy 98.10 %`.
+    pub fn judged(&self) -> String {
+        let text = |(name, value): (&String, &f64)| match name.as_str() {
+            Accuracy::NAME => format!("{name} {:.2} %", 100.0 * value),
+            _ => format!("{} {value:.4}", name.replace('-', " ")),
+        };
+        self.metrics.iter().map(text).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// The network's own score, the last of every block's.
+pub fn of_network(scores: &[Option<Score>]) -> Option<&Score> {
+    scores.last()?.as_ref()
 }
 
 /// Sums that make a [`Score`].
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(from = "Stored")]
 pub struct Tally {
     #[serde(with = "foregrad::numbers")]
     loss: f64,
-    correct: usize,
+    #[serde(with = "foregrad::numbers::by_name")]
+    metrics: BTreeMap<String, f64>,
     images: usize,
+}
+
+/// A tally as a file may hold it: older ones count rightly classified images only.
+#[derive(Deserialize)]
+struct Stored {
+    #[serde(with = "foregrad::numbers")]
+    loss: f64,
+    #[serde(default, with = "foregrad::numbers::by_name")]
+    metrics: BTreeMap<String, f64>,
+    correct: Option<usize>,
+    images: usize,
+}
+
+impl From<Stored> for Tally {
+    fn from(Stored { loss, mut metrics, correct, images }: Stored) -> Self {
+        metrics.extend(correct.filter(|_| images > 0).map(|correct| (Accuracy::NAME.to_string(), correct as f64)));
+        Self { loss, metrics, images }
+    }
 }
 
 impl Tally {
     /// Adds a mini-batch.
     pub fn add(&mut self, evaluation: &Evaluation, images: usize) {
         self.loss += evaluation.loss * images as f64;
-        self.correct += evaluation.correct;
+        if let Some(measured) = evaluation.metric {
+            *self.metrics.entry(measured.name.to_string()).or_default() += measured.sum;
+        }
         self.images += images;
     }
 
     /// The score so far, if there was any image.
     pub fn score(&self) -> Option<Score> {
         let images = self.images as f64;
-        (self.images > 0).then(|| Score { loss: self.loss / images, accuracy: self.correct as f64 / images })
+        let metrics = || self.metrics.iter().map(|(name, sum)| (name.clone(), sum / images)).collect();
+        (self.images > 0).then(|| Score { loss: self.loss / images, metrics: metrics() })
     }
 }
 
@@ -70,9 +127,10 @@ pub struct EpochRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use foregrad::metrics::Measured;
 
     fn record(loss: f64) -> EpochRecord {
-        let scores = vec![None, Some(Score { loss, accuracy: 0.5 })];
+        let scores = vec![None, Some(Score::classified(loss, 0.5))];
         let [train, test, validation] = [scores.clone(), scores.clone(), scores];
         let (images_per_second, seconds) = (loss, 1.0);
         EpochRecord {
@@ -97,7 +155,7 @@ mod tests {
             assert_eq!(serde_json::to_string(&read).expect("text"), text);
             assert!(!text.contains(":null"), "{text}");
             let mut tally = Tally::default();
-            tally.add(&Evaluation { loss: value, correct: 1 }, 2);
+            tally.add(&Evaluation { loss: value, metric: Some(Measured { name: "accuracy", sum: 1.0 }) }, 2);
             let text = serde_json::to_string(&tally).expect("text");
             let read: Tally = serde_json::from_str(&text).expect("a tally");
             let [own, read] = [tally, read].map(|tally| tally.score().expect("images").loss.to_bits());
@@ -109,6 +167,25 @@ mod tests {
     fn a_null_of_an_older_record_is_no_number() {
         let text = serde_json::to_string(&record(f64::NAN)).expect("text").replace("\"NaN\"", "null");
         let read: EpochRecord = serde_json::from_str(&text).expect("a record");
-        assert!(read.rate.is_nan() && read.test[1].expect("a score").loss.is_nan() && read.test[0].is_none());
+        assert!(read.rate.is_nan() && read.test[1].as_ref().expect("a score").loss.is_nan() && read.test[0].is_none());
+    }
+
+    #[test]
+    fn an_older_tally_is_one_of_accuracy() {
+        let read = |text: &str| serde_json::from_str::<Tally>(text).expect("a tally");
+        let mut older = read(r#"{"loss": 6.0, "correct": 3, "images": 4}"#);
+        assert_eq!(older.score(), Some(Score::classified(1.5, 0.75)));
+        older.add(&Evaluation { loss: 0.5, metric: Some(Measured { name: "accuracy", sum: 4.0 }) }, 4);
+        assert_eq!(older.score(), Some(Score::classified(1.0, 0.875)));
+        assert_eq!(read(r#"{"loss": 0.0, "correct": 0, "images": 0}"#), Tally::default());
+    }
+
+    #[test]
+    fn a_score_of_values_has_their_metric() {
+        let mut tally = Tally::default();
+        tally.add(&Evaluation { loss: 0.5, metric: Some(Measured { name: "mean-absolute-error", sum: 3.0 }) }, 4);
+        let score = tally.score().expect("images");
+        assert_eq!(serde_json::to_string(&score).expect("text"), r#"{"loss":0.5,"mean-absolute-error":0.75}"#);
+        assert_eq!(score.accuracy(), None);
     }
 }

@@ -19,7 +19,7 @@ pub use config::{DataConfig, Difference, RunConfig};
 pub use control::Control;
 pub use evaluate::{evaluate, evaluate_pausing};
 pub use folder::RunFolder;
-pub use metrics::{EpochRecord, Score, Tally};
+pub use metrics::{EpochRecord, Score, Tally, of_network};
 pub use observer::{Observer, Outcome, Silent, StepReport};
 
 pub use probe::{BlockProbe, ProbeRecord, probe};

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::checkpoint::{Checkpoint, Position};
 use super::evaluate::{evaluate_pausing, on_device};
+use super::metrics::of_network;
 use super::timetable::Timetable;
 use super::{Control, EpochRecord, Observer, Outcome, RunConfig, RunFolder, Score, StepReport, Tally, probe};
 use crate::data::{self, BatchOptions, Batches, HostBatch, Order, Splits};
@@ -185,7 +186,7 @@ impl Trainer {
             self.folder.probe(&record)?;
             observer.probe(&record);
         }
-        let loss = self.apply(output, labels.indices.len())?;
+        let loss = self.apply(output, labels.len())?;
         self.position.seconds += began.elapsed().as_secs_f64();
         Ok(loss)
     }
@@ -277,7 +278,7 @@ impl Trainer {
     fn check_scores(&self, record: &EpochRecord) -> Result<()> {
         let sets = [("training", &record.train), ("test", &record.test), ("validation", &record.validation)];
         sets.into_iter().try_for_each(|(set, scores)| {
-            let own = scores.last().copied().flatten();
+            let own = of_network(scores);
             let what = format!("the {set} loss of epoch {}", record.epoch);
             self.check_finite(&what, own.is_none_or(|score| score.loss.is_finite()))
         })
@@ -286,7 +287,7 @@ impl Trainer {
     /// Turns to the next epoch.
     fn turn(&mut self, record: &EpochRecord) {
         let watched = if record.validation.is_empty() { &record.train } else { &record.validation };
-        let loss = watched.last().copied().flatten().map_or(f64::INFINITY, |score| score.loss);
+        let loss = of_network(watched).map_or(f64::INFINITY, |score| score.loss);
         self.position = Position {
             epoch: self.position.epoch + 1,
             step: self.position.step,

@@ -100,7 +100,7 @@ pub fn measure(config: &RunConfig) -> Result<Exit> {
     let [channels, height, width] = splits.train.shape;
     let images = Stream::new(0, "estimate").normal_tensor([samples, channels, height, width], &placement);
     let classes = splits.train.classes.len();
-    let labels = Labels { indices: (0..samples).map(|sample| sample % classes).collect(), classes };
+    let labels = Labels::classes((0..samples).map(|sample| sample % classes).collect(), classes);
     let mut step = 0.0;
     for number in 0..2 {
         let began = Instant::now();

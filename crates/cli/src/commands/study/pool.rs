@@ -189,8 +189,8 @@ impl<'a> Pool<'a> {
             return Ok(());
         }
         let Some(row) = Row::read(&run_folder(self.out, &planned.name))? else { return Ok(()) };
-        let accuracy = row.test_accuracy().filter(|_| !row.is_failed());
-        let result = accuracy.map_or("failed".into(), |accuracy| format!("test accuracy {:.2} %", 100.0 * accuracy));
+        let score = row.test_score().filter(|_| !row.is_failed());
+        let result = score.map_or("failed".into(), |score| format!("test {}", score.judged()));
         self.remark(&format!("{}: {result}, {:.0} s", planned.name, row.machine.seconds));
         Ok(())
     }

@@ -4,7 +4,7 @@ use super::figure::{Figure, Look, Point};
 use super::{Data, Section};
 use crate::report::last_scores;
 use crate::report::spread::{Spread, averaged};
-use crate::train::{EpochRecord, Score};
+use crate::train::{EpochRecord, Score, of_network};
 
 /// Which images, by the name of their scores.
 type Set = (&'static str, fn(&EpochRecord) -> &[Option<Score>]);
@@ -18,23 +18,24 @@ pub(super) fn point(x: u64, of: &str, spread: Spread, digits: usize) -> Point {
 
 /// The network's accuracy and loss on test and training images over epochs (Figs. 3 and 6 of the paper).
 pub fn over_epochs(data: &Data<'_>) -> Section {
-    let mut figure = Figure::new(&[
-        ["epoch", "test accuracy, %"],
-        ["epoch", "train accuracy, %"],
-        ["epoch", "test loss"],
-        ["epoch", "train loss"],
-    ]);
+    let accuracies = [["epoch", "test accuracy, %"], ["epoch", "train accuracy, %"]];
+    let accuracies = if data.summary.has_classes { &accuracies[..] } else { &[] };
+    let mut figure = Figure::new(&[accuracies, &[["epoch", "test loss"], ["epoch", "train loss"]]].concat());
     for (index, own) in data.summary.combinations.iter().enumerate() {
         for (column, (_, set)) in SETS.iter().enumerate() {
-            let curve = |part: fn(&Score) -> f64| {
-                let value = |epoch: &EpochRecord| Some((epoch.epoch, part(set(epoch).last()?.as_ref()?)));
+            let curve = |part: fn(&Score) -> Option<f64>| {
+                let value = |epoch: &EpochRecord| Some((epoch.epoch, part(of_network(set(epoch))?)?));
                 averaged(data.runs(own).map(|run| run.epochs.iter().filter_map(value).collect()))
             };
             let points = |curve: Vec<(u64, Spread)>, digits| {
                 curve.into_iter().map(|(epoch, spread)| point(epoch, "epoch", spread, digits)).collect()
             };
-            figure.line(column, &own.name, &Look::of(index), points(curve(|score| 100.0 * score.accuracy), 2));
-            figure.line(2 + column, &own.name, &Look::of(index), points(curve(|score| score.loss), 4));
+            if !accuracies.is_empty() {
+                let accuracy = |score: &Score| score.accuracy().map(|part| 100.0 * part);
+                figure.line(column, &own.name, &Look::of(index), points(curve(accuracy), 2));
+            }
+            let losses = points(curve(|score| Some(score.loss)), 4);
+            figure.line(accuracies.len() + column, &own.name, &Look::of(index), losses);
         }
     }
     let absent = "No run has finished an epoch yet; `foregrad study` runs them.";

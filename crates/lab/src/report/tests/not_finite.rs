@@ -7,8 +7,8 @@ fn what_is_not_finite_is_shown_as_such_and_hides_nothing_else() {
     let mut results = methods();
     let run = &mut results.runs[0];
     for epoch in &mut run.epochs {
-        epoch.train[0] = Some(Score { loss: f64::NAN, accuracy: 0.1 });
-        epoch.test[0] = Some(Score { loss: f64::INFINITY, accuracy: 0.1 });
+        epoch.train[0] = Some(Score::classified(f64::NAN, 0.1));
+        epoch.test[0] = Some(Score::classified(f64::INFINITY, 0.1));
     }
     run.row = Row::done(&run.planned, &run.epochs, machine());
     let row = run.row.as_mut().expect("a row");
@@ -41,7 +41,7 @@ fn an_older_row_whose_networks_loss_is_no_number_is_a_failure() {
     let Some(Ending::Done { test, .. }) = results.runs[0].row.as_mut().map(|row| &mut row.ending) else {
         panic!("it is done");
     };
-    test[2] = Some(Score { loss: f64::NAN, accuracy: 0.1 });
+    test[2] = Some(Score::classified(f64::NAN, 0.1));
     let summary = Summary::of(&results);
     assert_eq!((summary.done, summary.failures.len()), (4, 2));
     assert!(summary.failures[0].error.contains("the test loss is not finite"), "{:?}", summary.failures);
