@@ -98,7 +98,7 @@ pub fn run(arguments: Arguments) -> Result<Exit> {
         Command::Preview { source, out, columns } => {
             place::for_file("--out", &out)?;
             let splits = data::load(&source.dataset, &source.options())?;
-            data::write_preview(&splits.train, usize::from(columns), &out)?;
+            data::write_preview(&*splits.train, usize::from(columns), &out)?;
             let (count, file) = (splits.train.len(), out.display());
             output::remark(format_args!("{count} training images; the first of each class are in {file}"));
         }

@@ -92,7 +92,8 @@ pub fn run(arguments: Arguments) -> Result<Exit> {
     match outcome? {
         Outcome::Done(record) => done(&arguments, &out, &record),
         Outcome::Stopped(checkpoint) => {
-            let (out, checkpoint) = (files::pasted(&out), checkpoint.display());
+            let (out, checkpoint) = (files::pasted(&out), checkpoint.unwrap_or_default());
+            let checkpoint = checkpoint.display();
             output::remark(format_args!("stopped; go on with `--resume --out {out}` ({checkpoint})"));
             Ok(Exit::Interrupted)
         }

@@ -5,13 +5,15 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use image::{DynamicImage, RgbImage};
 
+use super::dataset::Parts;
 use super::options::TEST_PART;
 use super::parts::parted;
 use super::pictures::{self, Listed, ends_in, is_hidden, is_photo};
-use super::{Augmentation, Dataset, Entry, LoadOptions, Normalisation, Parts, photo, places};
+use super::{Augmentation, Dataset, Entry, LoadOptions, Normalisation, Source, photo, places};
 use crate::{Error, Result};
 use foregrad::files::{self, Kind};
 
@@ -56,14 +58,16 @@ pub(super) fn load(_: &Entry, options: &LoadOptions) -> Result<Parts> {
     });
     let (train, test) = (train.expect("it was read"), test.expect("it was read"));
     let normalisation = options.normalisation.clone().unwrap_or_else(|| Normalisation::of(&train.0, shape));
-    let dataset = |(pixels, labels)| Dataset {
-        pixels,
-        labels,
-        shape,
-        classes: layout.classes.clone(),
-        mean: normalisation.mean.clone(),
-        deviation: normalisation.deviation.clone(),
-        augmentation: fit.augmentation(),
+    let dataset = |(pixels, labels)| -> Arc<dyn Source> {
+        Arc::new(Dataset {
+            pixels,
+            labels,
+            shape,
+            classes: layout.classes.clone(),
+            mean: normalisation.mean.clone(),
+            deviation: normalisation.deviation.clone(),
+            augmentation: fit.augmentation(),
+        })
     };
     Ok(Parts { train: dataset(train), validation: validation.map(dataset), test: dataset(test) })
 }

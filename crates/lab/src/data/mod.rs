@@ -1,5 +1,7 @@
 //! Image data sets: loading, splitting, batches in seeded order. To add one: a file, and a line in [`DATASETS`].
 
+use std::sync::Arc;
+
 use crate::{Error, Result};
 use foregrad::rng::Stream;
 
@@ -9,6 +11,8 @@ mod batches;
 mod certificates;
 mod cifar;
 mod dataset;
+mod description;
+mod digest;
 mod download;
 mod glyphs;
 mod gzip;
@@ -28,6 +32,7 @@ mod pictures;
 mod places;
 mod preview;
 mod registry;
+mod source;
 mod sources;
 mod svhn;
 mod transfer;
@@ -36,12 +41,14 @@ mod verify;
 
 pub use augment::Augmentation;
 pub use batches::{BatchOptions, Batches, HostBatch, Order};
-pub use dataset::{Dataset, Splits};
+pub use dataset::{Dataset, Pixel};
+pub use description::{Contents, Description};
 pub use download::{ByHand, DownloadOptions, Downloaded, download};
 pub use normalisation::Normalisation;
 pub use options::{LoadOptions, TEST_PART};
 pub use preview::write_preview;
 pub use registry::{DATASETS, Entry, absolute, entry, own_place, short_name};
+pub use source::{Label, Source, Splits, Subset, Valued};
 pub use transfer::{Patience, Transferred};
 pub use verify::{FileReport, FileStatus, verify};
 
@@ -66,35 +73,31 @@ pub fn load(name: &str, options: &LoadOptions) -> Result<Splits> {
     options.validate(name)?;
     let entry = entry(name)?;
     let Parts { train, validation, test } = (entry.load)(entry, &options.at(name))?;
-    let train = train.truncated(options.train_limit.unwrap_or(usize::MAX));
-    let test = test.truncated(options.test_limit.unwrap_or(usize::MAX));
-    let (train, validation) = match validation {
+    let [train, validation] = match validation {
         None => held_back(train, options)?,
-        Some(own) if options.validation == 0 => (train, own),
+        Some(own) if options.validation == 0 => [train, own],
         Some(own) => {
             let expected = format!("0: the data have {} validation images of their own", own.len());
             return Err(Error::out_of_range("data.validation", options.validation, expected));
         }
     };
-    Ok(Splits { train, validation, test })
+    Ok(Splits { train, validation, test, augment: entry.augment })
 }
 
 /// Training images, and those that are held back from them for validation.
-fn held_back(train: Dataset, options: &LoadOptions) -> Result<(Dataset, Dataset)> {
+fn held_back(train: Arc<dyn Source>, options: &LoadOptions) -> Result<[Arc<dyn Source>; 2]> {
     if options.validation >= train.len() {
         let expected = format!("fewer than the {} training images", train.len());
         return Err(Error::out_of_range("data.validation", options.validation, expected));
     }
     let order = Stream::new(options.seed, "validation").permutation(train.len());
     let (held, kept) = order.split_at(options.validation);
-    let sorted = |part: &[usize]| {
+    let part = |part: &[usize]| -> Arc<dyn Source> {
         let mut part = part.to_vec();
         part.sort_unstable();
-        part
+        Arc::new(Subset::new(train.clone(), part))
     };
-    let validation = train.subset(&sorted(held));
-    let train = if held.is_empty() { train } else { train.subset(&sorted(kept)) };
-    Ok((train, validation))
+    Ok(if held.is_empty() { [train.clone(), part(held)] } else { [part(kept), part(held)] })
 }
 
 #[cfg(test)]
@@ -106,7 +109,8 @@ mod tests {
         let options = LoadOptions { train_limit: Some(30), test_limit: Some(1), ..Default::default() };
         let whole = load("glyphs", &options).expect("glyphs").train;
         let splits = load("glyphs", &LoadOptions { validation: 10, ..options.clone() }).expect("glyphs");
-        let images = |set: &Dataset| (0..set.len()).map(|i| set.image(i).to_vec()).collect::<Vec<_>>();
+        let images =
+            |set: &Arc<dyn Source>| (0..set.len()).map(|i| set.picture(i).expect("an image")).collect::<Vec<_>>();
         let mut parts = [images(&splits.train), images(&splits.validation)].concat();
         let mut all = images(&whole);
         parts.sort();

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::{LoadOptions, Parts, cifar, glyphs, idx, imagenet32, imagenette, images, sources, svhn, verify};
+use super::dataset::Parts;
+use super::{LoadOptions, cifar, glyphs, idx, imagenet32, imagenette, images, sources, svhn, verify};
 use crate::{Error, Result};
 
 /// Where the images of a data set come from.
@@ -49,7 +50,7 @@ pub const DATASETS: &[Entry] = &[
         name: "glyphs",
         about: "ten classes of drawn figures, 28x28 grey, generated from the seed",
         augment: false,
-        load: |_, options| Ok(glyphs::load(options, glyphs::Style::Grey).into()),
+        load: |_, options| Ok(Parts::of(glyphs::load(options, glyphs::Style::Grey), options)),
         files: Vec::new,
         origin: Origin::Generated,
     },
@@ -57,7 +58,7 @@ pub const DATASETS: &[Entry] = &[
         name: "glyphs-colour",
         about: "the same figures, 32x32 in colour",
         augment: false,
-        load: |_, options| Ok(glyphs::load(options, glyphs::Style::Colour).into()),
+        load: |_, options| Ok(Parts::of(glyphs::load(options, glyphs::Style::Colour), options)),
         files: Vec::new,
         origin: Origin::Generated,
     },
@@ -65,7 +66,7 @@ pub const DATASETS: &[Entry] = &[
         name: "cifar10",
         about: "CIFAR-10, binary version: a folder or cifar-10-binary.tar.gz",
         augment: true,
-        load: |_, options| cifar::load(options, &cifar::CIFAR10).map(Parts::from),
+        load: |_, options| Ok(Parts::of(cifar::load(options, &cifar::CIFAR10)?, options)),
         files: || cifar::known_files(&cifar::CIFAR10),
         origin: Origin::Published(&sources::CIFAR10),
     },
@@ -73,7 +74,7 @@ pub const DATASETS: &[Entry] = &[
         name: "cifar100",
         about: "CIFAR-100, binary version: a folder or cifar-100-binary.tar.gz",
         augment: true,
-        load: |_, options| cifar::load(options, &cifar::CIFAR100).map(Parts::from),
+        load: |_, options| Ok(Parts::of(cifar::load(options, &cifar::CIFAR100)?, options)),
         files: || cifar::known_files(&cifar::CIFAR100),
         origin: Origin::Published(&sources::CIFAR100),
     },
@@ -81,7 +82,7 @@ pub const DATASETS: &[Entry] = &[
         name: "mnist",
         about: "MNIST, idx files",
         augment: false,
-        load: |entry, options| idx::load(entry, options).map(Parts::from),
+        load: |entry, options| Ok(Parts::of(idx::load(entry, options)?, options)),
         files: || idx::known_files("mnist"),
         origin: Origin::Published(&sources::MNIST),
     },
@@ -89,7 +90,7 @@ pub const DATASETS: &[Entry] = &[
         name: "fashion-mnist",
         about: "Fashion-MNIST, idx files",
         augment: false,
-        load: |entry, options| idx::load(entry, options).map(Parts::from),
+        load: |entry, options| Ok(Parts::of(idx::load(entry, options)?, options)),
         files: || idx::known_files("fashion-mnist"),
         origin: Origin::Published(&sources::FASHION_MNIST),
     },
@@ -97,7 +98,7 @@ pub const DATASETS: &[Entry] = &[
         name: "kmnist",
         about: "KMNIST, idx files",
         augment: false,
-        load: |entry, options| idx::load(entry, options).map(Parts::from),
+        load: |entry, options| Ok(Parts::of(idx::load(entry, options)?, options)),
         files: || idx::known_files("kmnist"),
         origin: Origin::Published(&sources::KMNIST),
     },
@@ -105,7 +106,7 @@ pub const DATASETS: &[Entry] = &[
         name: "svhn",
         about: "SVHN, cropped digits in colour: train_32x32.mat and test_32x32.mat",
         augment: false,
-        load: |entry, options| svhn::load(entry, options).map(Parts::from),
+        load: |entry, options| Ok(Parts::of(svhn::load(entry, options)?, options)),
         files: svhn::known_files,
         origin: Origin::Published(&sources::SVHN),
     },
@@ -113,7 +114,7 @@ pub const DATASETS: &[Entry] = &[
         name: "imagenet32",
         about: "ImageNet32x32, 1000 classes: pickled batches or .npz",
         augment: true,
-        load: |entry, options| imagenet32::load(entry, options).map(Parts::from),
+        load: |entry, options| Ok(Parts::of(imagenet32::load(entry, options)?, options)),
         files: imagenet32::known_files,
         origin: Origin::Published(&sources::IMAGENET32),
     },
@@ -121,7 +122,7 @@ pub const DATASETS: &[Entry] = &[
         name: "imagenette",
         about: "Imagenette, ten classes of photographs at 128x128: folders of JPEG files",
         augment: true,
-        load: |entry, options| imagenette::load(entry, options).map(Parts::from),
+        load: |entry, options| Ok(Parts::of(imagenette::load(entry, options)?, options)),
         files: imagenette::known_files,
         origin: Origin::Published(&sources::IMAGENETTE),
     },

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{RunConfig, Tally};
+use crate::data::Description;
 use crate::{Error, Result};
 use foregrad::estimate::EstimatorState;
 use foregrad::files;
@@ -59,6 +60,8 @@ pub struct Position {
 pub struct Checkpoint {
     /// The run's settings.
     pub config: RunConfig,
+    /// The data it began with; older files do not tell.
+    pub data: Option<Description>,
     /// Where the run stands.
     pub position: Position,
     /// Parameters and moving averages.
@@ -84,11 +87,13 @@ impl Checkpoint {
         let mut tensors = self.state.clone();
         tensors.extend(self.optimizer.clone().prefixed("optimizer"));
         let position = serde_json::to_string(&self.position).expect("a position is plain values");
-        let metadata = Metadata::from([
+        let mut metadata = Metadata::from([
             (VERSION_KEY.to_string(), FORMAT_VERSION.to_string()),
             ("config".to_string(), self.config.to_toml()),
             ("position".to_string(), position),
         ]);
+        let data = self.data.as_ref().map(|data| serde_json::to_string(data).expect("a description is plain values"));
+        metadata.extend(data.map(|data| ("data".to_string(), data)));
         weights::save(path, &tensors, metadata)
     }
 
@@ -134,9 +139,11 @@ impl Checkpoint {
         let config = RunConfig::from_toml(text("config")?).map_err(|error| damaged("a run's settings", error))?;
         let position =
             serde_json::from_str(text("position")?).map_err(|error| damaged("a run's position", error.to_string()))?;
+        let data = metadata.get("data").map(|text| serde_json::from_str(text)).transpose();
+        let data = data.map_err(|error| damaged("the description of a run's data", error.to_string()))?;
         let optimizer = tensors.scoped("optimizer");
         let state = tensors.filtered(|name| !name.starts_with("optimizer."));
-        Ok(Self { config, position, state, optimizer })
+        Ok(Self { config, data, position, state, optimizer })
     }
 }
 

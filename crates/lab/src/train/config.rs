@@ -51,15 +51,10 @@ impl DataConfig {
         let Self { dir, train_limit, test_limit, validation, test_part, image_size, .. } = self.clone();
         LoadOptions { dir, train_limit, test_limit, validation, seed, test_part, image_size, normalisation: None }
     }
-
-    /// Whether training images are cropped and flipped.
-    ///
-    /// # Errors
-    /// An unknown data set.
-    pub fn augments(&self) -> Result<bool> {
-        Ok(self.augment.unwrap_or(data::entry(&self.dataset)?.augment))
-    }
 }
+
+/// Stands for data and a network that a program brings itself, in the settings of its runs.
+pub(super) const OWN: &str = "own";
 
 /// Bounds that keep the number of all steps far from the largest integer.
 const MOST_EPOCHS: u64 = 1_000_000;
@@ -129,15 +124,28 @@ impl RunConfig {
     /// # Errors
     /// [`Error::OutOfRange`] and what the parts refuse.
     pub fn validate(&self) -> Result<()> {
+        self.validate_training()?;
+        if self.data.dataset == OWN {
+            let expected =
+                "a name: the run was begun by a program with data and a network of its own, and goes on there";
+            return Err(Error::out_of_range("data.dataset", OWN, expected));
+        }
+        if let Some(dir) = self.data.dir.as_ref().filter(|dir| dir.to_str().is_none()) {
+            let expected = "a path in UTF-8, as the file of settings is; a link of another name will do";
+            return Err(Error::out_of_range("data.dir", dir.display(), expected));
+        }
+        self.model.validate()?;
+        self.estimator.validate(self.model.depth()?)?;
+        self.data.load_options(self.seed).validate(&self.data.dataset)
+    }
+
+    /// Refuses settings outside their ranges, but for those of the network and of the data.
+    pub(super) fn validate_training(&self) -> Result<()> {
         self.validate_counts()?;
         // More minutes than a clock can count are none that a run will see.
         if !(0.0..=1e9).contains(&self.checkpoint_minutes) {
             let expected = "a number of minutes from 0 to 1e9";
             return Err(Error::out_of_range("checkpoint-minutes", self.checkpoint_minutes, expected));
-        }
-        if let Some(dir) = self.data.dir.as_ref().filter(|dir| dir.to_str().is_none()) {
-            let expected = "a path in UTF-8, as the file of settings is; a link of another name will do";
-            return Err(Error::out_of_range("data.dir", dir.display(), expected));
         }
         self.optimizer.validate()?;
         self.schedule.validate()?;
@@ -146,9 +154,7 @@ impl RunConfig {
             let reason = "the guess `momentum` is the buffer of SGD with momentum, which this optimiser lacks";
             return Err(Error::meaningless(reason, "`optimizer.kind = sgd` `optimizer.momentum = 0.9`"));
         }
-        self.model.validate()?;
-        self.estimator.validate(self.model.depth()?)?;
-        self.data.load_options(self.seed).validate(&self.data.dataset)
+        Ok(())
     }
 
     fn validate_counts(&self) -> Result<()> {
