@@ -81,7 +81,7 @@ impl<P> Dataset<P> {
     }
 
     /// At most the first `limit` images.
-    fn truncated(mut self, limit: Option<usize>) -> Self {
+    pub(super) fn truncated(mut self, limit: Option<usize>) -> Self {
         let (limit, size) = (limit.unwrap_or(usize::MAX), self.shape.iter().product());
         self.labels.truncate(limit);
         self.pixels.truncate(limit.saturating_mul(size));

@@ -6,6 +6,7 @@ use crate::{Error, Result};
 use foregrad::rng::Stream;
 
 mod archive;
+mod arrays;
 mod augment;
 mod batches;
 mod certificates;

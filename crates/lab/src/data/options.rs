@@ -72,10 +72,12 @@ impl LoadOptions {
         if let Some(part) = self.test_part.filter(|part| !(*part > 0.0 && *part < 1.0)) {
             return Err(Error::out_of_range("data.test-part", part, "between 0 and 1, for instance 0.2"));
         }
-        let asked = [("data.test-part", self.test_part.is_some()), ("data.image-size", self.image_size.is_some())];
-        match asked.into_iter().find(|(_, is_asked)| *is_asked && !entry.is_own()) {
-            Some((setting, _)) => Err(Error::meaningless(
-                format!("`{setting}` is for data of your own, and `{dataset}` has its images and sizes"),
+        let are_pictures = entry.is_own() && dataset.starts_with("images:");
+        let part = ("data.test-part", "data of your own", self.test_part.is_some() && !entry.is_own());
+        let size = ("data.image-size", "pictures of your own", self.image_size.is_some() && !are_pictures);
+        match [part, size].into_iter().find(|(.., is_wrong)| *is_wrong) {
+            Some((setting, whose, _)) => Err(Error::meaningless(
+                format!("`{setting}` is for {whose}, and `{dataset}` is as it is"),
                 format!("`{setting} = off`"),
             )),
             None => Ok(()),
@@ -153,7 +155,8 @@ mod tests {
             ("images:x", parted(0.0), "data.test-part is 0"),
             ("images:x", parted(1.0), "data.test-part is 1"),
             ("images:x", parted(f64::NAN), "data.test-part is NaN"),
-            ("glyphs", sized(32), "`data.image-size` is for data of your own"),
+            ("glyphs", sized(32), "`data.image-size` is for pictures of your own"),
+            ("arrays:x.npz", sized(32), "`data.image-size` is for pictures of your own"),
             ("cifar10", parted(0.5), "`data.test-part` is for data of your own"),
         ];
         for (dataset, options, words) in cases {

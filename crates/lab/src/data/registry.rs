@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::dataset::Parts;
-use super::{LoadOptions, cifar, glyphs, idx, imagenet32, imagenette, images, sources, svhn, verify};
+use super::{LoadOptions, arrays, cifar, glyphs, idx, imagenet32, imagenette, images, sources, svhn, verify};
 use crate::{Error, Result};
 
 /// Where the images of a data set come from.
@@ -131,6 +131,14 @@ pub const DATASETS: &[Entry] = &[
         about: "your own JPEG and PNG files: a folder a class, in train/ and test/ or of which a part is the test set",
         augment: false,
         load: images::load,
+        files: Vec::new,
+        origin: Origin::Own,
+    },
+    Entry {
+        name: "arrays:FILE",
+        about: "your own .npz or safetensors file: images or features, with labels (classes) or values (regression)",
+        augment: false,
+        load: arrays::load,
         files: Vec::new,
         origin: Origin::Own,
     },
