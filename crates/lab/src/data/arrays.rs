@@ -40,9 +40,9 @@ pub(super) fn parse(path: &Path, bytes: &[u8], options: &LoadOptions) -> Result<
         _ => return Err(file.wrong("either `images` or `train_images`", &file.listed())),
     };
     let train = Part::read(&mut file, prefix)?;
+    let classes = train.classes(&file, prefix)?;
     let validation = if prefix.is_empty() { None } else { part_like(&mut file, "val_", &train)? };
     let test = if prefix.is_empty() { None } else { part_like(&mut file, "test_", &train)? };
-    let classes = train.classes(&file, prefix)?;
     let (train, test) = match (test, options.test_part) {
         (Some(test), None) => (train, test),
         (Some(_), Some(part)) => {

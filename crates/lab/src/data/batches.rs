@@ -78,9 +78,9 @@ impl Batches {
             let order = order(&*set, options.order);
             for chunk in order.chunks(options.size).take(total).skip(options.skip) {
                 let batch = batch(&*set, chunk, &options);
-                let is_last = batch.is_err();
+                let is_wrong = batch.is_err();
                 // The receiver is gone once the iterator is dropped: nothing is wanted any more.
-                if sender.send(batch).is_err() || is_last {
+                if sender.send(batch).is_err() || is_wrong {
                     return;
                 }
             }
