@@ -104,7 +104,7 @@ fn bad_usage_is_said_with_exit_code_2() {
 fn a_run_is_scored_resumed_and_guarded() {
     let dir = dir();
     let text = succeeds(dir.path(), &format!("train {TINY} --out run"));
-    assert!(text.contains("network") && text.contains("test acc."), "{text}");
+    assert!(text.contains("network") && text.contains("test accuracy"), "{text}");
     assert!(dir.path().join("run/config.toml").exists());
     let text = fails(dir.path(), &format!("train {TINY} --out run"), 2);
     assert!(text.contains("--overwrite"), "{text}");

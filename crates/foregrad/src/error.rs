@@ -39,6 +39,14 @@ pub enum Error {
         /// The values that are possible.
         expected: String,
     },
+    /// What is wrong with a part of a network.
+    #[error("{place}: {error}")]
+    Within {
+        /// The part: `block 2`.
+        place: String,
+        /// What is wrong there.
+        error: Box<Error>,
+    },
     /// A file whose content is not what it should be.
     #[error("{}: expected {expected}, found {found}", path.display())]
     BadFile {
@@ -69,6 +77,9 @@ pub enum Error {
         /// What to try, with settings as in [`Error::Meaningless`].
         advice: String,
     },
+    /// Identities that a part of a network must keep, and does not.
+    #[error("{0}")]
+    Broken(String),
     /// A part of the program that ended before its work was done.
     #[error("{0}")]
     Worker(String),
@@ -103,6 +114,11 @@ impl Error {
     /// An [`Error::BadFile`] from its parts.
     pub fn bad_file(path: impl Into<PathBuf>, expected: impl Into<String>, found: impl Into<String>) -> Self {
         Error::BadFile { path: path.into(), expected: expected.into(), found: found.into() }
+    }
+
+    /// The error of a part, with the part's name before it.
+    pub fn within(place: impl Into<String>, error: Error) -> Self {
+        Error::Within { place: place.into(), error: Box::new(error) }
     }
 
     /// Wraps an input-output error: `.map_err(Error::io("read", &path))`.
@@ -148,8 +164,9 @@ impl Error {
     /// Whether this is the user's input (exit code 2) rather than a run that failed (exit code 1).
     pub fn is_usage(&self) -> bool {
         match self {
-            Error::NotFinite { .. } | Error::Worker(_) | Error::Stopped => false,
+            Error::NotFinite { .. } | Error::Broken(_) | Error::Worker(_) | Error::Stopped => false,
             Error::Io { action, .. } => *action == "read",
+            Error::Within { error, .. } => error.is_usage(),
             _ => true,
         }
     }

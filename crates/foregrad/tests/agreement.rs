@@ -6,7 +6,7 @@ mod common;
 use common::{Case, largest_deviation, relative};
 use foregrad::baseline;
 use foregrad::estimate::{
-    self, Combination, EstimatorConfig, EstimatorState, Granularity, Horizon, Memory, Mode, Space, StepInput,
+    self, Combination, EstimatorConfig, EstimatorState, Granularity, Horizon, Memory, Mode, Space, StepInput, View,
 };
 use foregrad::models::{HeadKind, Norm};
 use foregrad::vector::ParamVector;
@@ -14,14 +14,20 @@ use foregrad::vector::ParamVector;
 /// `|forward - oracle| |guess| / |target|` in f64.
 const LIMIT: f64 = 1e-10;
 
-fn guess(name: &str) -> foregrad::estimate::Guess {
+fn guess(name: &str) -> foregrad::estimate::AnyGuess {
     name.parse().expect("a guess")
 }
 
 fn assert_agree(case: &Case, config: &EstimatorConfig) {
-    let forward = case.step(&EstimatorConfig { mode: Mode::Forward, ..config.clone() });
-    let oracle =
-        case.step(&EstimatorConfig { mode: Mode::Oracle, granularity: Some(config.granularity()), ..config.clone() });
+    assert_agree_on(case, &View::new(&case.network), config);
+}
+
+fn assert_agree_on(case: &Case, view: &View<'_>, config: &EstimatorConfig) {
+    let step = |mode| {
+        let config = EstimatorConfig { mode, granularity: Some(config.granularity()), ..config.clone() };
+        estimate::step_on(&config, view, &case.input(), &EstimatorState::default()).expect("a valid estimator")
+    };
+    let [forward, oracle] = [Mode::Forward, Mode::Oracle].map(step);
     let deviation = largest_deviation(&forward, &oracle);
     assert!(deviation < LIMIT, "{config:?}: deviation {deviation:e}");
     assert_eq!((forward.zero_guesses, oracle.zero_guesses), (0, 0), "{config:?}: guesses of zero prove nothing");
@@ -81,7 +87,7 @@ fn weight_space_agrees_with_guesses_that_look_further() {
 
 #[test]
 fn every_model_agrees() {
-    for (name, _) in foregrad::models::MODELS {
+    for foregrad::models::Model { name, .. } in foregrad::models::MODELS {
         let case = Case::new(name, Norm::Batch, Norm::Batch, HeadKind::Cnn);
         for granularity in [Granularity::Block, Granularity::Network] {
             assert_agree(&case, &EstimatorConfig { granularity: Some(granularity), ..Default::default() });
@@ -212,6 +218,113 @@ fn an_estimated_last_block_agrees() {
             case.network.parameters().filtered(|p| !p.starts_with("heads.")).paths().all(|p| update.entry(p).is_some())
         );
     }
+}
+
+/// A network's view with heads behind some of its blocks only.
+fn with_heads<'a>(case: &'a Case, blocks: &[usize]) -> View<'a> {
+    let mut view = View::new(&case.network);
+    let last = view.depth() - 1;
+    for (block, loss) in view.losses.iter_mut().enumerate() {
+        *loss = loss.filter(|_| block == last || blocks.contains(&block));
+    }
+    view
+}
+
+#[test]
+fn composite_guesses_agree_wherever_their_parts_do() {
+    let weight = ["local+gaussian:4", "gaussian+local", "local+ntk:2+upstream", "momentum:2+local", "fixed-ntk+ntk"];
+    let activity = ["local+gaussian:2", "span:2+rademacher", "local+ntk:2+upstream", "gaussian:2+rademacher"];
+    let both = [(Space::Weight, Norm::Batch, weight.as_slice()), (Space::Activity, Norm::Group, &activity)];
+    let granularities =
+        [Granularity::Tensor, Granularity::Block, Granularity::Network, Granularity::Sample, Granularity::Batch];
+    let mut compared = 0;
+    for (space, norm, names) in both {
+        let case = Case::new("small-net", norm, norm, HeadKind::Linear);
+        for (name, granularity) in names.iter().flat_map(|name| granularities.map(|granularity| (name, granularity))) {
+            for (target, guess_horizon) in [(Horizon::GLOBAL, 0), (Horizon::blocks(1), 0), (Horizon::GLOBAL, 1)] {
+                let config = EstimatorConfig {
+                    guess: guess(name),
+                    space,
+                    granularity: Some(granularity),
+                    target,
+                    guess_horizon: Horizon::blocks(guess_horizon),
+                    ..Default::default()
+                };
+                if config.validate(case.depth()).is_ok() {
+                    assert_agree(&case, &config);
+                    compared += 1;
+                }
+            }
+        }
+    }
+    assert!(compared > 50, "only {compared} were compared");
+}
+
+#[test]
+fn blocks_without_a_head_agree() {
+    for (space, norm, granularities) in [
+        (Space::Weight, Norm::Batch, [Granularity::Tensor, Granularity::Network]),
+        (Space::Activity, Norm::Group, [Granularity::Sample, Granularity::Batch]),
+    ] {
+        let case = Case::new("small-net", norm, norm, HeadKind::Linear);
+        let view = with_heads(&case, &[1, 3]);
+        for name in ["local", "ntk", "fixed-ntk", "gaussian", "upstream", "span", "local+gaussian:2", "local+upstream"]
+        {
+            for (target, ahead) in
+                [(Horizon::LOCAL, 0), (Horizon::blocks(1), 0), (Horizon::GLOBAL, 0), (Horizon::GLOBAL, 1)]
+            {
+                for granularity in granularities {
+                    let config = EstimatorConfig {
+                        guess: guess(name),
+                        target,
+                        guess_horizon: Horizon::blocks(ahead),
+                        space,
+                        granularity: Some(granularity),
+                        ..Default::default()
+                    };
+                    if config.validate(3).is_ok() {
+                        assert_agree_on(&case, &view, &config);
+                    }
+                }
+            }
+        }
+        let mixed = EstimatorConfig { space, mix: Some(2), ..Default::default() };
+        assert_agree_on(&case, &view, &mixed);
+    }
+}
+
+#[test]
+fn a_horizon_counts_heads() {
+    let case = Case::new("small-net", Norm::Batch, Norm::Batch, HeadKind::Linear);
+    let (every, some, none) = (View::new(&case.network), with_heads(&case, &[1, 3]), with_heads(&case, &[]));
+    let step = |view: &View<'_>, target, mode| {
+        let config = EstimatorConfig { guess: guess("exact"), target, mode, ..Default::default() };
+        estimate::step_on(&config, view, &case.input(), &EstimatorState::default())
+    };
+    let of_block = |update: &ParamVector, block| {
+        let own = case.network.block_parameters(block);
+        update.filtered(|path| own.entry(path).is_some())
+    };
+    // The losses of heads 1 and 3 and of the classifier, for each block and each horizon, and how many blocks on they stand.
+    for (block, losses) in [(0, [1, 3, 5]), (1, [1, 3, 5]), (2, [3, 5, 5]), (3, [3, 5, 5]), (4, [5, 5, 5])] {
+        for (horizon, loss) in losses.into_iter().enumerate() {
+            let counted = step(&some, Horizon::blocks(horizon), Mode::Oracle).expect("a step").update;
+            let blocks = step(&every, Horizon::blocks(loss - block), Mode::Oracle).expect("a step").update;
+            let gap = relative(&of_block(&counted, block), &of_block(&blocks, block));
+            assert!(gap < 1e-13, "block {block}, horizon {horizon}: {gap:e}");
+        }
+    }
+    let local = step(&some, Horizon::LOCAL, Mode::Forward).expect("local learning");
+    let oracle = step(&some, Horizon::LOCAL, Mode::Oracle).expect("local learning");
+    assert!(relative(&local.update, &oracle.update) < 1e-13);
+    let evaluated: Vec<bool> = local.evaluations.iter().map(Option::is_some).collect();
+    assert_eq!(evaluated, [false, true, false, true, false, true]);
+    assert!(local.update.entry("heads.1.0.weight").is_some() && local.update.entry("heads.0.0.weight").is_none());
+    // Without any head the next loss is the network's.
+    let backprop = step(&every, Horizon::GLOBAL, Mode::Oracle).expect("backprop").update;
+    assert!(relative(&step(&none, Horizon::LOCAL, Mode::Forward).expect("the next loss").update, &backprop) < 1e-13);
+    let beyond = step(&some, Horizon::blocks(3), Mode::Oracle).expect_err("there are three losses").to_string();
+    assert!(beyond.contains("at most 2 in a network of 3 losses"), "{beyond}");
 }
 
 #[test]

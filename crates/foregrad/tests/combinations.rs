@@ -14,8 +14,8 @@ use foregrad::settings::Settings;
 /// Every combination of the axes.
 fn grid() -> Vec<EstimatorConfig> {
     let mut all = vec![];
-    for support in GUESSES {
-        let base = EstimatorConfig { guess: support.name.parse().expect("a guess"), ..Default::default() };
+    for name in GUESSES.iter().map(|guess| guess.name()).chain(["local+gaussian"]) {
+        let base = EstimatorConfig { guess: name.parse().expect("a guess"), ..Default::default() };
         all.push(base);
     }
     let widen = |all: Vec<EstimatorConfig>, change: &dyn Fn(&EstimatorConfig) -> Vec<EstimatorConfig>| {

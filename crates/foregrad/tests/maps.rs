@@ -89,11 +89,12 @@ fn case() -> Case {
 fn one_random_tangent_trains_everything_without_any_cotangent_or_head() {
     let case = case();
     let blocks: Vec<_> = case.network.blocks.iter().map(ForwardOnly).collect();
-    let heads: Vec<_> = case.network.heads.iter().map(|head| Forbidden { head: &**head, entirely: true }).collect();
+    let heads: Vec<_> =
+        case.network.heads.iter().flatten().map(|head| Forbidden { head: &**head, entirely: true }).collect();
     let classifier = Forbidden { head: &*case.network.classifier, entirely: false };
     let view = estimate::View {
         blocks: blocks.iter().map(|block| block as &estimate::Block).collect(),
-        losses: heads.iter().chain([&classifier]).map(|head| head as &dyn LossHead).collect(),
+        losses: heads.iter().chain([&classifier]).map(|head| Some(head as &dyn LossHead)).collect(),
         prefixes: (0..case.depth()).map(|block| case.network.prefix(block)).collect(),
     };
     for guess in ["gaussian", "rademacher", "low-rank"] {

@@ -1,7 +1,7 @@
 //! A layer that this library does not know stands wherever its own do: in a chain, in a residual sum, in a network's block.
 
 use burn::tensor::{DType, Device, Tensor};
-use foregrad::check::check_layer;
+use foregrad::check;
 use foregrad::estimate::{EstimatorConfig, EstimatorState, Mode, StepInput, View, step_on};
 use foregrad::layers::{AnyLayer, Conv2dConfig, Cotangent, Layer, Pass, Phase, Relu, Residual, Sequential, Wanted};
 use foregrad::losses::Labels;
@@ -83,9 +83,8 @@ fn broken(is_wrong: bool) -> Vec<&'static str> {
     let (placement, stream) = (double(), Stream::new(0, "own layer"));
     let conv = |name: &str| Conv2dConfig::new([2, 2], 3).padding(1).init(stream.named(name), &placement);
     let body = Sequential::new().with("conv", conv("body")).with("wave", Wave::new(&placement, is_wrong));
-    let mut chain = Sequential::new().then(conv("first")).then(Relu).then(Residual::new(body, Sequential::new()));
-    let entries = check_layer("own", &mut chain, [2, 2, 3, 5], Phase::Train, &placement, 0);
-    entries.iter().filter(|entry| !entry.passed()).map(|entry| entry.identity).collect()
+    let chain = Sequential::new().then(conv("first")).then(Relu).then(Residual::new(body, Sequential::new()));
+    check::layer(chain, [2, 2, 3, 5]).broken().map(|entry| entry.identity).collect()
 }
 
 #[test]

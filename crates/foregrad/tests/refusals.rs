@@ -7,8 +7,8 @@ use burn::tensor::Tensor;
 use common::Case;
 use foregrad::Error;
 use foregrad::estimate::{
-    self, Block, Collect, EstimatorConfig, EstimatorState, GuessSettings, Horizon, Mode, NtkConfig, Space,
-    StatisticsTangent, StepInput, View,
+    self, AnyGuess, Block, Collect, EstimatorConfig, EstimatorState, Granularity, GuessSettings, Horizon, Mode,
+    NtkConfig, Space, StatisticsTangent, StepInput, TrainHeads, View,
 };
 use foregrad::layers::{Gelu, Residual, Sequential};
 use foregrad::losses::Labels;
@@ -70,7 +70,8 @@ fn blocks_that_would_overwrite_each_others_updates_are_refused() {
     let mut losses = View::new(&case.network).losses;
     losses.pop();
     refused(View { losses, ..View::new(&case.network) }, "6 blocks, 5 losses");
-    let nothing = View { blocks: Vec::<&Block>::new(), losses: Vec::<&dyn LossHead>::new(), prefixes: Vec::new() };
+    let nothing =
+        View { blocks: Vec::<&Block>::new(), losses: Vec::<Option<&dyn LossHead>>::new(), prefixes: Vec::new() };
     refused(nothing, "0 blocks");
 }
 
@@ -100,6 +101,76 @@ fn numbers_of_tangents_that_no_memory_holds_are_refused() {
     let never = EstimatorConfig { guesses: GuessSettings { ntk: NtkConfig { redraw_every: 0 } }, ..Default::default() };
     let error = never.validate(6).expect_err("heads that are never drawn").to_string();
     assert!(error.starts_with("estimator.guesses.ntk.redraw-every is 0"), "{error}");
+}
+
+#[test]
+fn what_a_composite_guess_cannot_be_names_the_part() {
+    for (guess, named) in [
+        ("local+", "unknown guess ``"),
+        ("local+gausian", "did you mean `gaussian`?"),
+        ("local+gaussian:0", "the guess `gaussian` is 0; expected a number of directions from 1 to"),
+        ("local+gaussian:many", "the guess `gaussian` is many; expected a number of directions"),
+        ("local+gaussian:99999999999999999999", "expected a number of directions"),
+        ("gaussian:4", "estimator.guess is gaussian:4; expected a name alone"),
+        ("gaussian:2+gaussian:2", "expected guesses that differ"),
+    ] {
+        let error = guess.parse::<AnyGuess>().expect_err(guess).to_string();
+        assert!(error.contains(named), "{guess}: {error}");
+    }
+    let config = |guess: &str| EstimatorConfig { guess: guess.parse().expect("a guess"), ..Default::default() };
+    let activity = |guess| EstimatorConfig { space: Space::Activity, ..config(guess) };
+    for (config, reason, way_out) in [
+        (config("gaussian+local:2"), "the guess `local` has one direction", "= gaussian+local`"),
+        (config("local+momentum"), "the guess `momentum` needs at least 2", "= local+momentum:2`"),
+        (config("local+exact"), "the guess `exact` is the target itself", "= exact`"),
+        (
+            config("local+fixed-ntk"),
+            "the heads of `fixed-ntk` keep their first weights, those of `local`",
+            "= local+ntk`",
+        ),
+        (config("local+span"), "the guess `span` does not exist in weight space", "= activity`"),
+        (activity("low-rank+span"), "the guess `low-rank` does not exist in activity space", "= weight`"),
+        (EstimatorConfig { directions: 3, ..config("local+gaussian:4") }, "has 5 directions, not 3", "directions = 5`"),
+        (EstimatorConfig { mix: Some(1), ..config("local+gaussian") }, "one guess a slot", "mix = off`"),
+        (
+            EstimatorConfig { granularity: Some(Granularity::Batch), ..activity("local+span") },
+            "the span's coefficients are per sample",
+            "granularity = sample`",
+        ),
+        (
+            EstimatorConfig { guess_horizon: Horizon::blocks(1), ..config("gaussian+upstream") },
+            "the guess `gaussian+upstream` is no gradient of a head",
+            "guess-horizon = 0`",
+        ),
+        (
+            EstimatorConfig { train_heads: TrainHeads::Yes, ..config("gaussian+fixed-ntk") },
+            "the heads of `fixed-ntk` are never trained",
+            "train-heads = auto`",
+        ),
+    ] {
+        let error = config.validate(6).expect_err(reason).to_string();
+        assert!(error.contains(reason) && error.contains(way_out), "{error}");
+    }
+    for agreed in [1, 5] {
+        EstimatorConfig { directions: agreed, ..config("local+gaussian:4") }.validate(6).expect("a meaning");
+    }
+    let most = config("gaussian:65536+rademacher").validate(6).expect_err("no memory holds them").to_string();
+    assert!(most.starts_with("estimator.directions is 65537"), "{most}");
+}
+
+#[test]
+fn heads_that_cannot_be_drawn_afresh_are_refused() {
+    let case = case(Norm::Group);
+    let mut view = View::new(&case.network);
+    view.losses[0] = Some(&*case.network.classifier);
+    let config =
+        EstimatorConfig { guess: "ntk".parse().expect("a guess"), train_heads: TrainHeads::No, ..Default::default() };
+    for mode in [Mode::Forward, Mode::Oracle] {
+        let config = EstimatorConfig { mode, ..config.clone() };
+        let refused = estimate::step_on(&config, &view, &case.input(), &EstimatorState::default());
+        let error = refused.map(drop).expect_err("a classifier is not drawn").to_string();
+        assert!(error.contains("the head of block 0 cannot be drawn afresh"), "{error}");
+    }
 }
 
 #[test]

@@ -42,7 +42,7 @@ impl Tiny {
     fn step(&self, config: &EstimatorConfig, given: Option<&ParamVector>, state: &EstimatorState) -> StepOutput {
         let view = estimate::View {
             blocks: self.blocks.iter().map(|block| block as &estimate::Block).collect(),
-            losses: vec![&self.head as &dyn LossHead, &self.classifier],
+            losses: vec![Some(&self.head as &dyn LossHead), Some(&self.classifier)],
             prefixes: vec!["", ""],
         };
         let input = StepInput { given, ..StepInput::new(self.images.clone(), &self.labels, 0, 0) };
@@ -174,7 +174,8 @@ fn mixing_over_all_signs_is_one_tangent_a_slot_for_any_baseline() {
     let wanted = case.step(&separate).update;
     for baseline in [0.0, 0.7] {
         let names = ["blocks.0", "blocks.1"];
-        let state = EstimatorState { baselines: names.map(|name| (name.to_string(), baseline)).into() };
+        let numbers = names.map(|name| (format!("mix.{name}"), baseline)).into();
+        let state = EstimatorState { numbers, ..Default::default() };
         // Two slots have four sign patterns; steps are tried until each has been seen once.
         let mut seen = std::collections::BTreeMap::new();
         for step in 0..200 {

@@ -110,7 +110,7 @@ fn rejected_by(norm: Norm, mistake: Mistake) -> Vec<&'static str> {
         smoothing: 0.0,
     };
     let mut head = Wrong(config.init(Stream::new(0, "wrong"), &double()), mistake);
-    let entries = check_head("wrong", &mut head, [4, 2, 3, 3], &double(), 3);
+    let entries = check_head("wrong", &mut head, ([4, 2, 3, 3], LabelKind::Classes(3)), &double(), 3);
     entries.into_iter().filter(|entry| !entry.passed()).map(|entry| entry.identity).collect()
 }
 

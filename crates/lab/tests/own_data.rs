@@ -6,9 +6,9 @@ mod runs;
 use std::path::Path;
 
 use foregrad::estimate::EstimatorConfig;
-use foregrad::layers::LeakyRelu;
+use foregrad::layers::{Dropout, Flatten, LeakyRelu, Linear, Sequential};
 use foregrad::losses::LabelKind;
-use foregrad::models::{ModelConfig, Network};
+use foregrad::models::{HeadKind, ModelConfig, Network};
 use foregrad::optim::{OptimizerConfig, ScheduleConfig};
 use foregrad::rng::Stream;
 use foregrad_lab::data::{Label, Source, Splits};
@@ -44,12 +44,16 @@ impl Source for Waves {
     }
 }
 
-/// A network with a layer that no model has.
-fn network(width: f64) -> Network {
-    let model = ModelConfig { name: "mlp".into(), width, ..Default::default() };
-    let mut network = model.init([1, 1, 16], LabelKind::Values(1), 0, &cpu()).expect("a network");
-    network.blocks[1] = std::mem::take(&mut network.blocks[1]).with("bent", LeakyRelu::new(0.1));
-    network
+/// A network of layers by value, one of which draws.
+fn network(width: usize) -> Network {
+    let linear = |name: &str, sizes| Linear::new(sizes, true, Stream::new(0, name), &cpu());
+    let wide = |name: &str, input| Sequential::new().then(linear(name, [input, width])).then(LeakyRelu::new(0.1));
+    let network = Network::builder([1, 1, 16], LabelKind::Values(1))
+        .block(Sequential::new().then(Flatten).then(linear("first", [16, width])).then(LeakyRelu::new(0.1)))
+        .block(wide("second", width).then(Dropout::new(0.1)))
+        .block(wide("third", width))
+        .heads(HeadKind::Linear);
+    network.build(0, &cpu()).expect("a network")
 }
 
 fn builder(train: Waves, network: Network, folder: &Path) -> TrainerBuilder {
@@ -79,7 +83,7 @@ fn whole(mut trainer: Trainer) -> f64 {
 /// A run that was stopped in the middle of its second epoch.
 fn stopped(folder: &Path) {
     let control = Control::default();
-    let mut trainer = builder(TRAIN, network(0.05), folder).start().expect("a run");
+    let mut trainer = builder(TRAIN, network(24), folder).start().expect("a run");
     let outcome = trainer.run(&control, &mut StopAt(8, &control)).expect("a part");
     assert!(matches!(&outcome, Outcome::Stopped(Some(file)) if file.ends_with("checkpoint-00000008.safetensors")));
 }
@@ -88,10 +92,10 @@ fn stopped(folder: &Path) {
 fn a_run_of_ones_own_parts_goes_on_to_the_same_bits() {
     let dir = tempfile::tempdir().expect("a folder");
     let [once, parts] = ["once", "parts"].map(|name| dir.path().join(name));
-    let loss = whole(builder(TRAIN, network(0.05), &once).start().expect("a run"));
+    let loss = whole(builder(TRAIN, network(24), &once).start().expect("a run"));
     assert!(loss.is_finite() && loss < 0.5, "the frequencies' own mean square is a third: {loss}");
     stopped(&parts);
-    assert_eq!(whole(builder(TRAIN, network(0.05), &parts).resume().expect("the rest")), loss);
+    assert_eq!(whole(builder(TRAIN, network(24), &parts).resume().expect("the rest")), loss);
     assert_eq!(tensors(&once), tensors(&parts));
     for name in ["metrics.jsonl", "probes.jsonl"] {
         assert_eq!(records(&once, name), records(&parts, name), "{name}");
@@ -102,10 +106,10 @@ fn a_run_of_ones_own_parts_goes_on_to_the_same_bits() {
 #[test]
 fn a_run_in_memory_has_the_same_weights_and_goes_on_after_a_stop() {
     let dir = tempfile::tempdir().expect("a folder");
-    whole(builder(TRAIN, network(0.05), dir.path()).start().expect("a run"));
+    whole(builder(TRAIN, network(24), dir.path()).start().expect("a run"));
     let splits = Splits::new(TRAIN, Waves { count: 8, seed: 8 });
     let optimizer = OptimizerConfig { rate: 0.02, momentum: 0.9, ..Default::default() };
-    let parts = Trainer::new(network(0.05), splits, EstimatorConfig::default(), optimizer, ScheduleConfig::default());
+    let parts = Trainer::new(network(24), splits, EstimatorConfig::default(), optimizer, ScheduleConfig::default());
     let mut trainer = parts.epochs(3).batch(8).seed(5).start().expect("a run");
     let control = Control::default();
     let outcome = trainer.run(&control, &mut StopAt(8, &control)).expect("a part");
@@ -124,11 +128,11 @@ fn other_data_networks_and_settings_are_refused_with_what_has_changed() {
     let dir = tempfile::tempdir().expect("a folder");
     stopped(dir.path());
     let refused = |builder: TrainerBuilder| builder.resume().err().expect("refused").to_string();
-    let own = || builder(TRAIN, network(0.05), dir.path());
+    let own = || builder(TRAIN, network(24), dir.path());
     let cases = [
-        (builder(Waves { count: 49, ..TRAIN }, network(0.05), dir.path()), "training samples is 49; expected 48"),
-        (builder(Waves { seed: 9, ..TRAIN }, network(0.05), dir.path()), "the digest of the training samples"),
-        (builder(TRAIN, network(0.1), dir.path()), "expected the weights of this network"),
+        (builder(Waves { count: 49, ..TRAIN }, network(24), dir.path()), "training samples is 49; expected 48"),
+        (builder(Waves { seed: 9, ..TRAIN }, network(24), dir.path()), "the digest of the training samples"),
+        (builder(TRAIN, network(32), dir.path()), "expected the weights of this network"),
         (own().batch(4), "batch is 4; expected 8, as the run began"),
         (own().seed(6), "seed is 6; expected 5"),
         (own().epochs(0), "epochs is 0"),
@@ -150,7 +154,12 @@ fn parts_that_do_not_go_together_are_refused_before_anything_is_written() {
     let classifier = model.init([1, 1, 16], 3, 0, &cpu()).expect("a network");
     let error = builder(TRAIN, classifier, dir.path()).start().err().expect("classes for values").to_string();
     assert!(error.contains("3 classes"), "{error}");
-    let error = builder(TRAIN, network(0.05), dir.path()).batch(49).start().err().expect("too large").to_string();
+    let small = Network::builder([1, 1, 15], LabelKind::Values(1))
+        .block(Sequential::new().then(Flatten).then(Linear::new([15, 4], true, Stream::new(0, "small"), &cpu())));
+    let small = small.build(0, &cpu()).expect("a network");
+    let error = builder(TRAIN, small, dir.path()).start().err().expect("other inputs").to_string();
+    assert!(error.contains("block 0: layer 1") && error.contains("15"), "{error}");
+    let error = builder(TRAIN, network(24), dir.path()).batch(49).start().err().expect("too large").to_string();
     assert!(error.contains("at most the 48 training images"), "{error}");
     assert_eq!(std::fs::read_dir(dir.path()).expect("a folder").count(), 0);
 }

@@ -6,7 +6,7 @@ mod runs;
 use std::sync::Arc;
 
 use foregrad::Error;
-use foregrad::estimate::{EstimatorConfig, GUESSES, Mode, Origin, Space};
+use foregrad::estimate::{EstimatorConfig, GUESSES, Mode, Space};
 use foregrad::weights;
 use foregrad_lab::data::{Dataset, Source};
 use foregrad_lab::train::{Changes, Control, Outcome, RunConfig, RunFolder, Score, Silent, Trainer, of_network};
@@ -196,31 +196,32 @@ fn the_rate_written_down_is_that_of_the_last_step() {
 #[test]
 fn every_guess_trains_in_every_space_it_has() {
     let dir = tempfile::tempdir().expect("a folder");
-    for support in GUESSES {
+    for guess in GUESSES {
+        let (name, support) = (guess.name(), guess.support());
         for space in support.spaces {
             let mut config = RunConfig { epochs: 1, ..tiny() };
             config.data.train_limit = Some(32);
             config.optimizer.rate = 0.001;
             config.probe_every = 2;
             config.estimator = EstimatorConfig {
-                guess: support.name.parse().expect("a guess"),
+                guess: name.parse().expect("a guess"),
                 space: *space,
                 directions: support.least_directions,
                 // The exact gradient of the network's loss is known to reverse mode only; it is probed all the same.
-                mode: if matches!(support.origin, Origin::Target) { Mode::Oracle } else { Mode::Forward },
+                mode: if support.is_target { Mode::Oracle } else { Mode::Forward },
                 ..Default::default()
             };
-            let folder = dir.path().join(format!("{}-{space}", support.name));
+            let folder = dir.path().join(format!("{name}-{space}"));
             run(&config, &folder);
             let probes = std::fs::read_to_string(folder.join("probes.jsonl")).expect("probes");
             let probe: serde_json::Value = serde_json::from_str(probes.lines().next().expect("a probe")).expect("json");
             let blocks = probe["blocks"].as_array().expect("blocks");
-            assert_eq!(blocks.len(), 5, "{} {space}", support.name);
-            if matches!(support.origin, Origin::Target) {
+            assert_eq!(blocks.len(), 5, "{name} {space}");
+            if support.is_target {
                 assert!((blocks[0]["estimate_alignment"].as_f64().expect("an alignment") - 1.0).abs() < 1e-5);
             } else if *space == Space::Weight {
                 let deviation = blocks[0]["deviation"].as_f64().expect("a deviation");
-                assert!(deviation < 0.05, "{} {space}: forward and oracle differ by {deviation}", support.name);
+                assert!(deviation < 0.05, "{name} {space}: forward and oracle differ by {deviation}");
             }
         }
     }

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use anyhow::Result;
 use burn::tensor::DType;
 use clap::Args;
-use foregrad::estimate::Plan;
+use foregrad::estimate::{Plan, View};
 use foregrad::models::ModelConfig;
 use foregrad::weights;
-use foregrad_lab::train::{Checkpoint, Loaded, RunConfig, Tally, data_for, evaluate};
+use foregrad_lab::train::{Checkpoint, Loaded, RunConfig, Score, Tally, data_for, evaluate, of_network};
 
+use super::train::metric_of;
 use crate::flags::{Data, Flags, Machine, Model};
 use crate::{Exit, output, table};
 
@@ -52,7 +53,7 @@ pub fn run(arguments: Arguments) -> Result<Exit> {
     weights::assign(&mut network, &tensors, &arguments.weights)?;
     let has_head = |block: usize| tensors.paths().any(|path| path.starts_with(&format!("heads.{block}.")));
     // A checkpoint has the heads that its run did not train, too: their score would be that of their first weights.
-    let trains = Plan::new(&config.estimator, network.depth()).trains;
+    let trains = Plan::new(&config.estimator, &View::new(&network).has_loss()).trains;
     let heads: Vec<bool> =
         (0..network.heads.len()).map(|block| has_head(block) && (trains[block] || !is_checkpoint)).collect();
     let tallies = evaluate(&network, &test, &heads, &placement)?;
@@ -72,8 +73,9 @@ fn print(tallies: &[Tally], json: bool) -> Result<()> {
         .filter_map(|(block, score)| {
             let score = score.as_ref()?;
             let name = if block == last { "network".to_string() } else { format!("head {block}") };
-            Some(vec![name, format!("{:.4}", score.loss), score.judged()])
+            Some(vec![name, format!("{:.4}", score.loss), metric_of(score)])
         })
         .collect();
-    output::line(table::render(&["loss of", "test loss", "test"], &rows))
+    let metric = of_network(&scores).and_then(Score::metric).map_or("metric".into(), |[name, _]| name);
+    output::line(table::render(&["loss of", "test loss", &format!("test {metric}")], &rows))
 }

@@ -31,6 +31,8 @@ enum Dtype {
   guess/D/PATH         the guess of direction D in weight space; guess/D/blocks.J in activity space
   scalar/SLOT          <target, guess>, [directions, samples] or [directions, 1]
   loss/heads.J, loss/network
+  state/PATH           what the estimator carries to the next step, of methods that do: mixing's running means
+                       (state/mix.SLOT) and what a guess learns (state/guess.NAME.PATH); a checkpoint brings its own
 
 Example:
   foregrad init --model resnet18-8b --out w.safetensors
@@ -75,8 +77,8 @@ pub fn run(arguments: Arguments) -> Result<Exit> {
     let placement = arguments.machine.prepared(dtype)?;
     let (mut config, tensors, state, momentum) = match Checkpoint::load_or_weights(&arguments.weights, &placement)? {
         Loaded::Checkpoint(checkpoint) => {
-            let state = checkpoint.estimator_state();
-            (checkpoint.config, checkpoint.state, state, checkpoint.optimizer.scoped("buffer"))
+            let Checkpoint { config, state, optimizer, estimator, .. } = *checkpoint;
+            (config, state, estimator, optimizer.scoped("buffer"))
         }
         Loaded::Weights(tensors) => {
             let config = RunConfig { model: ModelConfig::default(), ..Default::default() };
@@ -86,7 +88,8 @@ pub fn run(arguments: Arguments) -> Result<Exit> {
     arguments.model.apply(&mut config)?;
     arguments.estimator.apply(&mut config)?;
     arguments.machine.apply(&mut config)?;
-    let (images, labels) = read_batch(&arguments, &tensors, &placement)?;
+    let of_classifier = config.model.spec()?.labels_of(&tensors);
+    let (images, labels) = read_batch(&arguments, of_classifier, &placement)?;
     let [_, channels, height, width] = images.dims();
     let mut network = config.model.init([channels, height, width], labels.kind(), config.seed, &placement)?;
     weights::assign(&mut network, &tensors, &arguments.weights)?;
@@ -110,9 +113,12 @@ pub fn run(arguments: Arguments) -> Result<Exit> {
 }
 
 /// Images and labels; the classes are those of the flag, else of the classifier.
-fn read_batch(arguments: &Arguments, weights: &ParamVector, placement: &Placement) -> Result<(Tensor<4>, Labels)> {
+fn read_batch(
+    arguments: &Arguments,
+    of_classifier: Option<usize>,
+    placement: &Placement,
+) -> Result<(Tensor<4>, Labels)> {
     let path = &arguments.batch;
-    let of_classifier = weights.entry("fc.bias").and_then(|bias| bias.shape().first().copied());
     let classes = arguments.classes.map(|classes| classes as usize).or(of_classifier).unwrap_or(10);
     Ok(weights::read_batch(path, &files::read(path)?, classes, placement)?)
 }
@@ -135,6 +141,12 @@ fn named(output: &StepOutput, placement: &Placement) -> ParamVector {
         let shape = [scalars.values.len(), scalars.values[0].len()];
         let values = scalars.values.iter().flatten().copied().collect();
         named.insert::<2>(format!("scalar/{}", scalars.slot), placement.tensor(values, shape));
+    }
+    for (path, entry) in output.state.tensors.iter() {
+        named.insert_entry(format!("state/{path}"), entry.clone());
+    }
+    for (path, number) in &output.state.numbers {
+        named.insert::<1>(format!("state/{path}"), placement.tensor(vec![*number], [1]));
     }
     let last = output.evaluations.len() - 1;
     for (block, evaluation) in output.evaluations.iter().enumerate() {

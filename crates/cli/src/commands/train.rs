@@ -7,7 +7,9 @@ use burn::tensor::DType;
 use clap::Args;
 use foregrad::{Error, files};
 use foregrad_lab::data;
-use foregrad_lab::train::{Changes, Difference, EpochRecord, Outcome, RunConfig, RunFolder, Score, Trainer};
+use foregrad_lab::train::{
+    Changes, Difference, EpochRecord, Outcome, RunConfig, RunFolder, Score, Trainer, of_network,
+};
 
 use crate::flags::{self, Data, Estimator, Flags, Machine, Model, Training};
 use crate::progress::Progress;
@@ -171,11 +173,16 @@ fn default_folder(config: &RunConfig) -> PathBuf {
     PathBuf::from("runs").join(name)
 }
 
+/// A score's metric, less its name.
+pub fn metric_of(score: &Score) -> String {
+    score.metric().map_or("-".into(), |[_, value]| value)
+}
+
 /// The last epoch's scores by depth.
 fn summary(record: &EpochRecord) -> String {
     let cells = |scores: &[Option<Score>], block: usize| {
         let score = scores.get(block).and_then(Option::as_ref);
-        score.map_or(["-".to_string(), "-".to_string()], |score| [format!("{:.4}", score.loss), score.judged()])
+        score.map_or(["-".to_string(), "-".to_string()], |score| [format!("{:.4}", score.loss), metric_of(score)])
     };
     let last = record.train.len().saturating_sub(1);
     let row = |block: usize| {
@@ -187,5 +194,7 @@ fn summary(record: &EpochRecord) -> String {
     let rows: Vec<_> = (0..record.train.len()).map(row).collect();
     let learned = |row: &Vec<String>| row[1] != "-" || row[0] == "network";
     let rows: Vec<_> = rows.into_iter().filter(learned).collect();
-    table::render(&["loss of", "train loss", "train", "test loss", "test"], &rows)
+    let metric = of_network(&record.train).and_then(Score::metric).map_or("metric".into(), |[name, _]| name);
+    let header = ["loss of", "train loss", &format!("train {metric}"), "test loss", &format!("test {metric}")];
+    table::render(&header, &rows)
 }

@@ -1,11 +1,13 @@
 //! Estimators: forward mode against the oracle, for every guess in every space where both are exact.
 
+use burn::tensor::Tensor;
+
 use super::{Entry, Limits, worst};
 use crate::estimate::{
-    self, EstimatorConfig, EstimatorState, GUESSES, Granularity, Horizon, Mode, Origin, Space, StepInput, StepOutput,
+    self, AnyGuess, EstimatorConfig, EstimatorState, GUESSES, Granularity, Horizon, Mode, Space, StepInput, StepOutput,
 };
 use crate::losses::Labels;
-use crate::models::{ModelConfig, Norm};
+use crate::models::{ModelConfig, Network, Norm};
 use crate::rng::{Placement, Stream};
 use crate::vector::ParamVector;
 
@@ -17,32 +19,14 @@ pub struct EstimatorExample {
     pub config: EstimatorConfig,
 }
 
+/// Guesses that are several at once: of a head with random ones, of two kinds of heads, of random ones alone, known later than others.
+const COMPOSITE: [&str; 4] = ["local+gaussian:2", "local+ntk:2+upstream", "gaussian:2+rademacher", "span:2+gaussian"];
+
 /// Every guess, in every space and granularity it has.
 pub fn estimator_examples() -> Vec<EstimatorExample> {
-    let mut examples = Vec::new();
-    for support in GUESSES {
-        for space in support.spaces {
-            let granularities: &[Granularity] = match space {
-                Space::Weight => &[Granularity::Tensor, Granularity::Block, Granularity::Network],
-                Space::Activity => &[Granularity::Sample, Granularity::Batch],
-            };
-            for granularity in granularities {
-                let local_only = matches!(support.origin, Origin::Target);
-                let config = EstimatorConfig {
-                    guess: support.name.parse().expect("a guess of the list"),
-                    space: *space,
-                    granularity: Some(*granularity),
-                    target: if local_only { Horizon::LOCAL } else { Horizon::GLOBAL },
-                    directions: if support.several { 2 } else { 1 },
-                    ..Default::default()
-                };
-                if config.validate(6).is_ok() {
-                    let name = format!("{}, {space}, {granularity}, {} target", support.name, config.target);
-                    examples.push(EstimatorExample { name, config });
-                }
-            }
-        }
-    }
+    let names = GUESSES.iter().map(|guess| guess.name()).chain(COMPOSITE);
+    let mut examples: Vec<_> =
+        names.flat_map(|name| guess_examples(&name.parse().expect("a guess of the list"))).collect();
     for (space, mix) in [(Space::Weight, 2), (Space::Activity, 2)] {
         let config = EstimatorConfig { space, mix: Some(mix), ..Default::default() };
         examples.push(EstimatorExample { name: format!("local, {space}, mixed m = {mix}"), config });
@@ -50,29 +34,100 @@ pub fn estimator_examples() -> Vec<EstimatorExample> {
     examples
 }
 
+/// A guess in every space and granularity it has.
+pub fn guess_examples(guess: &AnyGuess) -> Vec<EstimatorExample> {
+    let support = guess.support();
+    let several = support.several && !guess.is_composite();
+    let granularities = support.spaces.iter().flat_map(|space| match space {
+        Space::Weight => vec![Granularity::Tensor, Granularity::Block, Granularity::Network],
+        Space::Activity => vec![Granularity::Sample, Granularity::Batch],
+    });
+    let config = |granularity| EstimatorConfig {
+        guess: guess.clone(),
+        space: match granularity {
+            Granularity::Sample | Granularity::Batch => Space::Activity,
+            _ => Space::Weight,
+        },
+        granularity: Some(granularity),
+        target: if support.forward_any_target { Horizon::GLOBAL } else { Horizon::LOCAL },
+        directions: if several { 2.max(support.least_directions) } else { 1 },
+        ..Default::default()
+    };
+    let valid = granularities.map(config).filter(|config| config.validate(6).is_ok());
+    valid
+        .map(|config| {
+            let (space, granularity) = (config.space, config.granularity());
+            let name = format!("{guess}, {space}, {granularity}, {} target", config.target);
+            EstimatorExample { name, config }
+        })
+        .collect()
+}
+
 impl EstimatorExample {
-    /// The deviation of forward mode from the oracle on a narrow network.
+    /// The deviation of forward mode from the oracle on a narrow network, also in a second step if the first leaves a state.
     ///
     /// Weight space is checked with batch norm, activity space with group norm: there samples do not depend on each other.
     ///
     /// # Panics
     /// If the estimator has no meaning on the network.
     pub fn check(&self, placement: &Placement, seed: u64) -> Entry {
-        let norm = if self.config.space == Space::Weight { Norm::Batch } else { Norm::Group };
+        let case = Case::new(self.config.space, placement, seed);
+        let estimated: Vec<ParamVector> =
+            (0..case.network.depth() - 1).map(|block| case.network.block_parameters(block)).collect();
+        let modes = |step, state: &EstimatorState| {
+            [Mode::Forward, Mode::Oracle].map(|mode| {
+                let granularity = Some(self.config.granularity());
+                case.step(&EstimatorConfig { mode, granularity, ..self.config.clone() }, step, state)
+            })
+        };
+        let [forward, oracle] = modes(0, &EstimatorState::default());
+        let first = deviation(&forward, &oracle, &estimated);
+        let second = (!oracle.state.is_empty()).then(|| {
+            let [forward, oracle] = modes(1, &oracle.state);
+            deviation(&forward, &oracle, &estimated)
+        });
+        let limit = Limits::of(placement.dtype).agreement;
+        self.entry("agreement", worst([first].into_iter().chain(second)), limit)
+    }
+
+    /// The deviation of a step that is done again from a step done once, both from the same saved state.
+    ///
+    /// # Panics
+    /// If the estimator has no meaning on the network.
+    pub fn check_state(&self, placement: &Placement, seed: u64) -> Entry {
+        let case = Case::new(self.config.space, placement, seed);
+        let state = case.step(&self.config, 0, &EstimatorState::default()).state;
+        let [once, again] = [(); 2].map(|()| case.step(&self.config, 1, &state));
+        let gap = again.update.axpy(-1.0, &once.update).norm() / once.update.norm();
+        let gap = if again.state == once.state { gap } else { f64::INFINITY };
+        self.entry("state", worst([gap]), Limits::of(placement.dtype).adjoint)
+    }
+
+    fn entry(&self, identity: &'static str, worst: f64, limit: f64) -> Entry {
+        Entry { group: "estimator", name: self.name.clone(), identity, worst, limit }
+    }
+}
+
+/// A narrow network with a batch.
+struct Case {
+    network: Network,
+    images: Tensor<4>,
+    labels: Labels,
+    seed: u64,
+}
+
+impl Case {
+    fn new(space: Space, placement: &Placement, seed: u64) -> Self {
+        let norm = if space == Space::Weight { Norm::Batch } else { Norm::Group };
         let model = ModelConfig { width: 0.1, norm, head_norm: norm, ..Default::default() };
         let network = model.init([2, 9, 11], 3, seed, placement).expect("a small network");
         let images = Stream::new(seed, "check").named("images").normal_tensor([5, 2, 9, 11], placement);
-        let labels = Labels::classes(vec![0, 1, 2, 0, 1], 3);
-        let input = StepInput::new(images, &labels, seed, 0);
-        let run = |mode| {
-            let config = EstimatorConfig { mode, granularity: Some(self.config.granularity()), ..self.config.clone() };
-            estimate::step(&config, &network, &input, &EstimatorState::default()).expect("a valid estimator")
-        };
-        let estimated: Vec<ParamVector> =
-            (0..network.depth() - 1).map(|block| network.block_parameters(block)).collect();
-        let worst = deviation(&run(Mode::Forward), &run(Mode::Oracle), &estimated);
-        let limit = Limits::of(placement.dtype).agreement;
-        Entry { group: "estimator", name: self.name.clone(), identity: "agreement", worst, limit }
+        Self { network, images, labels: Labels::classes(vec![0, 1, 2, 0, 1], 3), seed }
+    }
+
+    fn step(&self, config: &EstimatorConfig, step: u64, state: &EstimatorState) -> StepOutput {
+        let input = StepInput::new(self.images.clone(), &self.labels, self.seed, step);
+        estimate::step(config, &self.network, &input, state).expect("a valid estimator")
     }
 }
 

@@ -5,7 +5,7 @@ use crate::layers::{
     LeakyRelu, Linear, MaxPool, Phase, PositionLinear, Relu, Residual, Sequential, SpatialDeviation,
 };
 use crate::losses::{AnyLoss, CrossEntropy, LabelKind, MeanSquaredError, Similarity};
-use crate::models::{Head, HeadConfig, HeadKind, MODELS, ModelConfig, Network, Norm};
+use crate::models::{AnyHead, Head, HeadConfig, HeadKind, MODELS, Model, ModelConfig, Network, Norm};
 use crate::rng::{Placement, Stream};
 
 /// A layer to check.
@@ -25,9 +25,11 @@ pub struct HeadExample {
     /// The head's name in the list, and what is particular.
     pub name: String,
     /// The head.
-    pub head: Head,
+    pub head: AnyHead,
     /// Shape of the block's output.
     pub input: [usize; 4],
+    /// The labels.
+    pub labels: LabelKind,
 }
 
 /// A network to check.
@@ -38,6 +40,8 @@ pub struct NetworkExample {
     pub network: Network,
     /// Shape of an image.
     pub image: [usize; 3],
+    /// The labels.
+    pub labels: LabelKind,
 }
 
 /// All layers.
@@ -131,19 +135,26 @@ pub fn head_examples(placement: &Placement) -> Vec<HeadExample> {
                 smoothing: 0.1,
             };
             let name = format!("{kind}, {norm} norm");
-            examples.push(HeadExample { name, head: config.init(stream, placement), input });
+            examples.push(HeadExample {
+                name,
+                head: config.init(stream, placement).into(),
+                input,
+                labels: config.labels,
+            });
         }
     }
+    let (classes, values) = (LabelKind::Classes(3), LabelKind::Values(2));
     let losses = [
-        ("cross-entropy", AnyLoss::from(CrossEntropy { smoothing: 0.0 })),
-        ("cross-entropy, smoothing", AnyLoss::from(CrossEntropy { smoothing: 0.1 })),
-        ("mean squared error", AnyLoss::from(MeanSquaredError)),
-        ("similarity matching", AnyLoss::from(Similarity)),
+        ("cross-entropy", AnyLoss::from(CrossEntropy { smoothing: 0.0 }), classes),
+        ("cross-entropy, smoothing", CrossEntropy { smoothing: 0.1 }.into(), classes),
+        ("mean squared error", MeanSquaredError.into(), classes),
+        ("mean squared error of values", MeanSquaredError.into(), values),
+        ("similarity matching", Similarity.into(), classes),
     ];
-    for (name, loss) in losses {
-        let net = Sequential::new().then(Flatten).then(Linear::new([6, 3], true, stream, placement));
-        let name = format!("{name} (loss)");
-        examples.push(HeadExample { name, head: Head::new(net, loss), input: [5, 2, 3, 1] });
+    for (name, loss, labels) in losses {
+        let linear = Linear::new([6, labels.outputs()], true, stream, placement);
+        let head = Head::new(Sequential::new().then(Flatten).then(linear), loss).into();
+        examples.push(HeadExample { name: format!("{name} (loss)"), head, input: [5, 2, 3, 1], labels });
     }
     examples
 }
@@ -151,13 +162,14 @@ pub fn head_examples(placement: &Placement) -> Vec<HeadExample> {
 /// All models with both normalisations.
 pub fn network_examples(placement: &Placement) -> Vec<NetworkExample> {
     let mut examples = Vec::new();
-    for (name, _) in MODELS {
+    for Model { name, .. } in MODELS {
         for norm in [Norm::Batch, Norm::Group] {
             let config =
                 ModelConfig { name: name.to_string(), width: 0.1, norm, head_norm: norm, ..Default::default() };
             let image = [2, 9, 11];
-            let network = config.init(image, 3, 1, placement).expect("a model of the list");
-            examples.push(NetworkExample { name: format!("{name}, {norm} norm"), network, image });
+            let labels = LabelKind::Classes(3);
+            let network = config.init(image, labels, 1, placement).expect("a model of the list");
+            examples.push(NetworkExample { name: format!("{name}, {norm} norm"), network, image, labels });
         }
     }
     examples

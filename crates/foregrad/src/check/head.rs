@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use super::layer::direction;
 use super::{Entry, Limits, worst};
 use crate::layers::{Cotangent, Phase, Wanted};
-use crate::losses::Labels;
+use crate::losses::{LabelKind, Labels};
 use crate::models::LossHead;
 use crate::ops;
 use crate::rng::{Placement, Stream};
@@ -13,20 +13,20 @@ use crate::rng::{Placement, Stream};
 /// Draws before a check gives up finding a direction along which no rectifier switches.
 const DRAWS: u64 = 40;
 
-/// Checks the identities of a head of three classes on a block's output of a shape.
+/// Checks the identities of a head on a block's output of a shape, with labels of a kind.
 ///
 /// # Panics
-/// If the head was made for another shape or number of classes.
+/// If the head was made for another shape or other labels.
 pub fn check_head(
     name: &str,
     head: &mut dyn LossHead,
-    input: [usize; 4],
+    (input, labels): ([usize; 4], LabelKind),
     placement: &Placement,
     seed: u64,
 ) -> Vec<Entry> {
     let limits = Limits::of(placement.dtype);
     let stream = Stream::new(seed, "check").named(name);
-    let labels = Labels::classes((0..input[0]).map(|sample| sample % 3).collect(), 3);
+    let labels = drawn_labels(labels, input[0], stream);
     let y: Tensor<4> = stream.named("y").normal_tensor(input, placement);
     let entry = |identity, worst, limit| Entry { group: "head", name: name.to_string(), identity, worst, limit };
     let mut entries = vec![entry("adjoint", adjoint(head, &y, &labels, stream, placement), limits.adjoint)];
@@ -37,6 +37,14 @@ pub fn check_head(
         entries.push(entry("difference", worst, limits.difference));
     }
     entries
+}
+
+/// Labels of a kind: each class in turn, or random values.
+pub(super) fn drawn_labels(kind: LabelKind, samples: usize, stream: Stream) -> Labels {
+    match kind {
+        LabelKind::Classes(classes) => Labels::classes((0..samples).map(|sample| sample % classes).collect(), classes),
+        LabelKind::Values(width) => Labels::values(stream.named("values").normal(samples * width), width),
+    }
 }
 
 fn adjoint(head: &dyn LossHead, y: &Tensor<4>, labels: &Labels, stream: Stream, placement: &Placement) -> f64 {
@@ -56,7 +64,9 @@ fn adjoint(head: &dyn LossHead, y: &Tensor<4>, labels: &Labels, stream: Stream, 
             let along_y = if moves_input { [ops::dot(y_dot, &y_bar), size] } else { [0.0; 2] };
             let size = theta_dot.norm() * theta_bar.norm();
             let along_theta = if moves_parameters { [theta_dot.dot(&theta_bar), size] } else { [0.0; 2] };
-            (left - along_y[0] - along_theta[0]).abs() / (along_y[1] + along_theta[1] + left.abs())
+            let (gap, size) = ((left - along_y[0] - along_theta[0]).abs(), along_y[1] + along_theta[1] + left.abs());
+            // Nothing but a head without parameters has a size of 0, and then only where its input does not move.
+            if size == 0.0 { gap } else { gap / size }
         };
         worst([gap(0), gap(1)])
     });

@@ -8,6 +8,17 @@
 //! agreement   forward mode's scalars and updates = the oracle's
 //! ```
 //! Small odd shapes in `f64` tell right from wrong by nine orders of magnitude; `f32` hardly does, so its limits are weak.
+//!
+//! Parts of one's own are held to the same identities and limits by [`layer()`], [`head()`], [`loss()`] and [`network()`]:
+//!
+//! ```
+//! use foregrad::check;
+//! use foregrad::layers::Gelu;
+//! use foregrad::losses::{LabelKind, MeanSquaredError};
+//! check::layer(Gelu, [2, 3, 3, 5]).into_result()?;
+//! check::loss(MeanSquaredError, LabelKind::Values(2)).into_result()?;
+//! # Ok::<(), foregrad::Error>(())
+//! ```
 
 mod estimators;
 mod examples;
@@ -15,15 +26,19 @@ mod head;
 mod layer;
 mod maps;
 mod network;
+mod own;
+mod report;
 
 use serde::Serialize;
 
-pub use estimators::{EstimatorExample, estimator_examples};
+pub use estimators::{EstimatorExample, estimator_examples, guess_examples};
 pub use examples::{HeadExample, LayerExample, NetworkExample, head_examples, layer_examples, network_examples};
 pub use head::check_head;
 pub use layer::check_layer;
 pub use maps::{MapCounts, count_maps};
 pub use network::check_network;
+pub use own::{guess, head, layer, loss, network, placement};
+pub use report::Report;
 
 use burn::tensor::DType;
 
@@ -103,10 +118,16 @@ pub fn run_all(placement: &Placement, seed: u64, only: &str, mut progress: impl 
         entries.extend(check_layer(&example.name, &mut example.block, example.input, example.phase, placement, seed));
     }
     for mut example in head_examples(placement).into_iter().filter(|example| wants(&example.name)) {
-        entries.extend(check_head(&example.name, &mut example.head, example.input, placement, seed));
+        entries.extend(check_head(&example.name, &mut *example.head, (example.input, example.labels), placement, seed));
     }
     for mut example in network_examples(placement).into_iter().filter(|example| wants(&example.name)) {
-        entries.extend(check_network(&example.name, &mut example.network, example.image, placement, seed));
+        entries.extend(check_network(
+            &example.name,
+            &mut example.network,
+            (example.image, example.labels),
+            placement,
+            seed,
+        ));
     }
     for example in estimator_examples().into_iter().filter(|example| wants(&example.name)) {
         entries.push(example.check(placement, seed));
@@ -124,7 +145,7 @@ pub fn run_all(placement: &Placement, seed: u64, only: &str, mut progress: impl 
 mod tests {
     use super::*;
     use crate::layers::LAYERS;
-    use crate::models::{HeadKind, MODELS};
+    use crate::models::{HeadKind, MODELS, Model};
     use burn::tensor::Device;
 
     #[test]
@@ -177,12 +198,13 @@ mod tests {
             assert!(heads.iter().any(|example| example.starts_with(name)), "the head {name} has no example");
         }
         let networks: Vec<_> = network_examples(&placement).into_iter().map(|example| example.name).collect();
-        for (name, _) in MODELS {
+        for Model { name, .. } in MODELS {
             assert!(networks.iter().any(|example| example.starts_with(name)), "the model {name} has no example");
         }
         let estimators: Vec<_> = estimator_examples().into_iter().map(|example| example.name).collect();
-        for support in crate::estimate::GUESSES {
-            assert!(estimators.iter().any(|example| example.contains(support.name)), "{} has no example", support.name);
+        for guess in crate::estimate::GUESSES {
+            let name = guess.name();
+            assert!(estimators.iter().any(|example| example.starts_with(name)), "{name} has no example");
         }
     }
 }

@@ -2,10 +2,11 @@
 
 use burn::tensor::Tensor;
 
+use super::head::drawn_labels;
 use super::layer::direction;
 use super::{Entry, Limits};
 use crate::layers::{AnySaved, Layer, Phase, Wanted};
-use crate::losses::Labels;
+use crate::losses::{LabelKind, Labels};
 use crate::models::Network;
 use crate::rng::{Placement, Stream};
 use crate::vector::ParamVector;
@@ -55,21 +56,21 @@ fn gradient(network: &Network, passed: &Passed) -> ParamVector {
     all
 }
 
-/// Checks the identities of a network of three classes on images of a shape.
+/// Checks the identities of a network on images of a shape, with labels of a kind.
 ///
 /// # Panics
-/// If the network was made for another shape or number of classes.
+/// If the network was made for another shape or other labels.
 pub fn check_network(
     name: &str,
     network: &mut Network,
-    [channels, height, width]: [usize; 3],
+    ([channels, height, width], labels): ([usize; 3], LabelKind),
     placement: &Placement,
     seed: u64,
 ) -> Vec<Entry> {
     let limits = Limits::of(placement.dtype);
     let stream = Stream::new(seed, "check").named(name);
     let images = stream.named("images").normal_tensor([SAMPLES, channels, height, width], placement);
-    let labels = Labels::classes((0..SAMPLES).map(|sample| sample % 3).collect(), 3);
+    let labels = drawn_labels(labels, SAMPLES, stream);
     let theta = network.parameters().filtered(|path| !path.starts_with("heads."));
     let entry = |identity, worst, limit| Entry { group: "network", name: name.to_string(), identity, worst, limit };
     let passed = pass(network, &images, &labels);

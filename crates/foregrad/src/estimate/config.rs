@@ -1,7 +1,7 @@
 //! What an estimator is made of, and which combinations have a meaning.
 
 use super::choices::{Combination, Granularity, LastBlock, Memory, Mode, Space, StatisticsTangent, TrainHeads};
-use super::guess::{Guess, GuessSettings, Origin};
+use super::guess::{AnyGuess, GuessSettings};
 use super::target::Horizon;
 use crate::layers::Phase;
 use crate::{Error, Result, settings};
@@ -14,20 +14,20 @@ settings! {
     pub struct EstimatorConfig {
         /// Whose loss the target is the gradient of, or a number of blocks.
         target: Horizon = Horizon::GLOBAL => flag("target", "H"),
-        /// Direction the target is measured along.
-        guess: Guess = Guess::LOCAL => flag("guess", "NAME"),
+        /// Direction the target is measured along, or several in one projection (`local+gaussian:4`).
+        guess: AnyGuess = AnyGuess::default() => flag("guess", "NAME"),
         /// Where target and guess live.
         space: Space = Space::Weight => flag("space", "NAME"),
         /// What one scalar covers; off, the default: sample in activity space; in weight space tensor (oracle), network (forward, global
         /// target, no mixing), else block.
         granularity: Option<Granularity> = None => flag("granularity", "NAME"),
-        /// How many blocks further on the guess's loss stands.
+        /// How many blocks further on (of those with a head) the guess's loss stands.
         guess_horizon: Horizon = Horizon::LOCAL => flag("guess-horizon", "R"),
         /// Tangents that carry every slot's guess with random signs, instead of one tangent a slot (off).
         mix: Option<usize> = None => flag("mix", "M"),
         /// Whether mixing subtracts a running mean of each slot's scalar.
         mix_baseline: bool = true => flag("mix-baseline", "on|off"),
-        /// Directions a slot.
+        /// Directions a slot; a composite guess says them itself.
         directions: usize = 1 => flag("directions", "K"),
         /// How several directions are combined.
         combination: Combination = Combination::Mean => flag("combination", "NAME"),
@@ -49,6 +49,14 @@ settings! {
 }
 
 impl EstimatorConfig {
+    /// Directions that anyone is thought to ask for.
+    pub(super) const MOST_DIRECTIONS: usize = MOST_TANGENTS;
+
+    /// The number of directions in force: a composite guess's own, else as chosen.
+    pub fn directions(&self) -> usize {
+        self.guess.directions().unwrap_or(self.directions)
+    }
+
     /// The granularity in force: as chosen, else `sample` in activity space; in weight space `tensor` in reverse mode, and in
     /// forward mode `network` with the global target, `block` with others and with mixing.
     pub fn granularity(&self) -> Granularity {
@@ -75,16 +83,17 @@ impl EstimatorConfig {
         }
     }
 
-    /// Refuses a combination that has no meaning, with the reason and the nearest one that has.
+    /// Refuses a combination that has no meaning in a network with a number of losses (heads and classifier), with the reason and the
+    /// nearest one that has.
     ///
     /// # Errors
     /// [`Error::Meaningless`], [`Error::OutOfRange`].
-    pub fn validate(&self, depth: usize) -> Result<()> {
-        self.validate_horizons(depth)?;
+    pub fn validate(&self, losses: usize) -> Result<()> {
+        self.validate_horizons(losses)?;
         self.validate_guess()?;
-        self.validate_granularity(depth)?;
-        self.validate_mix(depth)?;
-        let is_backprop = matches!(self.guess.origin(), Origin::Target) && self.target.is_global(depth);
+        self.validate_granularity(losses)?;
+        self.validate_mix(losses)?;
+        let is_backprop = self.guess.support().is_target && self.target.is_global(losses);
         if self.mode == Mode::Checkpointed && !is_backprop {
             let reason = "checkpoints are for plain backprop: the exact guess with the global target";
             let nearest = "`estimator.mode = checkpointed` `estimator.guess = exact` `estimator.target = global`, or `estimator.mode = oracle`";
@@ -97,7 +106,7 @@ impl EstimatorConfig {
                 "`estimator.batch-norm-tangent = coupled`, or `estimator.space = activity`",
             ));
         }
-        if self.last_block == LastBlock::Estimated && !(self.guess.is_random() && self.space == Space::Weight) {
+        if self.last_block == LastBlock::Estimated && !(self.guess.support().is_random && self.space == Space::Weight) {
             return Err(Error::meaningless(
                 "the last block can be estimated from random guesses in weight space only: other guesses need a loss \
                  before the classifier's",
@@ -108,11 +117,11 @@ impl EstimatorConfig {
     }
 
     /// A loss further on than the last is a slip.
-    fn validate_horizons(&self, depth: usize) -> Result<()> {
-        let last = depth.saturating_sub(1);
+    fn validate_horizons(&self, losses: usize) -> Result<()> {
+        let last = losses.saturating_sub(1);
         for (setting, horizon) in [("estimator.target", self.target), ("estimator.guess-horizon", self.guess_horizon)] {
             if horizon != Horizon::GLOBAL && horizon > Horizon::blocks(last) {
-                let expected = format!("at most {last} in a network of {depth} blocks, or `global`");
+                let expected = format!("at most {last} in a network of {losses} losses, or `global`");
                 return Err(Error::out_of_range(setting, horizon, expected));
             }
         }
@@ -121,33 +130,15 @@ impl EstimatorConfig {
 
     fn validate_guess(&self) -> Result<()> {
         self.guesses.ntk.validate()?;
-        let support = self.guess.support();
-        let name = support.name;
-        if !support.spaces.contains(&self.space) {
-            let other = support.spaces[0];
-            let reason = format!("the guess `{name}` does not exist in {} space", self.space);
-            return Err(Error::meaningless(reason, format!("`estimator.guess = {name}` `estimator.space = {other}`")));
+        for directions in [self.directions, self.directions()] {
+            if !(1..=MOST_TANGENTS).contains(&directions) {
+                let expected = format!("from 1 to {MOST_TANGENTS}");
+                return Err(Error::out_of_range("estimator.directions", directions, expected));
+            }
         }
-        if !(1..=MOST_TANGENTS).contains(&self.directions) {
-            return Err(Error::out_of_range(
-                "estimator.directions",
-                self.directions,
-                format!("from 1 to {MOST_TANGENTS}"),
-            ));
-        }
-        if self.directions > 1 && !support.several {
-            let reason = format!("the guess `{name}` has one direction a slot, not {}", self.directions);
-            return Err(Error::meaningless(
-                reason,
-                format!("`estimator.guess = {name}` `estimator.directions = 1`, or `estimator.guess = ntk`"),
-            ));
-        }
-        if self.directions < support.least_directions {
-            let reason = format!("the guess `{name}` needs at least {} directions", support.least_directions);
-            let nearest = format!("`estimator.guess = {name}` `estimator.directions = {}`", support.least_directions);
-            return Err(Error::meaningless(reason, nearest));
-        }
-        if self.mode == Mode::Forward && !support.forward_any_target && self.target != Horizon::LOCAL {
+        self.guess.validate(self)?;
+        let name = &self.guess;
+        if self.mode == Mode::Forward && !self.guess.support().forward_any_target && self.target != Horizon::LOCAL {
             let reason =
                 format!("forward mode does not know the {} target itself, only its inner products", self.target);
             return Err(Error::meaningless(
@@ -155,18 +146,14 @@ impl EstimatorConfig {
                 format!("`estimator.guess = {name}` `estimator.target = {}` `estimator.mode = oracle`", self.target),
             ));
         }
-        if name == "fixed-ntk" && self.train_heads == TrainHeads::Yes {
-            let reason = "the heads of `fixed-ntk` are never trained";
-            return Err(Error::meaningless(reason, "`estimator.train-heads = auto`, or `estimator.guess = local`"));
-        }
-        if self.guess_horizon != Horizon::LOCAL && self.guess.head_source().is_none() {
+        if self.guess_horizon != Horizon::LOCAL && !self.guess.looks_ahead() {
             let reason = format!("the guess `{name}` is no gradient of a head, so it has no guess horizon");
             return Err(Error::meaningless(reason, "`estimator.guess = local`, or `estimator.guess-horizon = 0`"));
         }
         Ok(())
     }
 
-    fn validate_granularity(&self, depth: usize) -> Result<()> {
+    fn validate_granularity(&self, losses: usize) -> Result<()> {
         let granularity = self.granularity();
         let fits = match self.space {
             Space::Weight => !matches!(granularity, Granularity::Sample | Granularity::Batch),
@@ -180,18 +167,14 @@ impl EstimatorConfig {
             let reason = format!("the granularity `{granularity}` does not exist in {} space", self.space);
             return Err(Error::meaningless(reason, nearest));
         }
-        if granularity == Granularity::Network && !self.target.is_global(depth) {
+        if granularity == Granularity::Network && !self.target.is_global(losses) {
             let reason = "one scalar for the network is the derivative of one loss, so the target must be global";
             return Err(Error::meaningless(reason, "`estimator.granularity = block`, or `estimator.target = global`"));
-        }
-        if matches!(self.guess.origin(), Origin::BatchSpan) && granularity == Granularity::Batch {
-            let reason = "the span's coefficients are per sample";
-            return Err(Error::meaningless(reason, "`estimator.guess = span` `estimator.granularity = sample`"));
         }
         Ok(())
     }
 
-    fn validate_mix(&self, depth: usize) -> Result<()> {
+    fn validate_mix(&self, losses: usize) -> Result<()> {
         let Some(mix) = self.mix else { return Ok(()) };
         let refuse = |reason: &str, nearest: &str| Err(Error::meaningless(reason, nearest));
         if !(1..=MOST_TANGENTS).contains(&mix) {
@@ -204,16 +187,16 @@ impl EstimatorConfig {
                 "`estimator.granularity = block` or tensor",
             );
         }
-        if !self.target.is_global(depth) {
+        if !self.target.is_global(losses) {
             return refuse(
                 "mixed tangents all end at the network's loss",
                 "`estimator.target = global`, or `estimator.mix = off`",
             );
         }
-        if self.directions > 1 || self.guess.support().projection_only {
+        if self.directions() > 1 || self.guess.support().projection_only {
             return refuse("mixing carries one guess a slot", "`estimator.directions = 1`, or `estimator.mix = off`");
         }
-        if matches!(self.guess.origin(), Origin::Target) {
+        if self.guess.support().is_target {
             return refuse("the exact target needs no tangent, so there is nothing to mix", "`estimator.mix = off`");
         }
         if self.last_block == LastBlock::Estimated {

@@ -6,10 +6,11 @@ use std::rc::Rc;
 use burn::tensor::Tensor;
 
 use super::combine::Gram;
-use super::engine::{Directions, Engine};
+use super::engine::Engine;
+use super::guess::Directions;
 use super::prepared::{Prepared, Slot};
 use super::stage::{Stage, Window};
-use super::{Granularity, Memory, Scalars, Space};
+use super::{Granularity, Memory, Scalars, Space, StepOutput};
 use crate::layers::{AnySaved, Wanted};
 use crate::ops;
 use crate::vector::ParamVector;
@@ -60,7 +61,7 @@ impl<'a> Engine<'a> {
                 kept.theta = tensors.into_iter().map(pulled).collect();
             }
             (directions, stage) => {
-                kept.directions = (!self.config.guess.is_random()).then_some(directions);
+                kept.directions = (!self.config.guess.support().is_random).then_some(directions);
                 if let (Space::Activity, Some(stage)) = (self.config.space, stage) {
                     match self.config.memory {
                         Memory::Recompute => kept.x.clone_from(&stage.x),
@@ -73,14 +74,14 @@ impl<'a> Engine<'a> {
     }
 
     /// Adds the update of one slot in weight space from its scalars, one a direction.
-    pub fn finish_weight(&mut self, kept: &Kept, slot: usize, b: &[f64]) {
+    pub fn finish_weight(&self, output: &mut StepOutput, kept: &Kept, slot: usize, b: &[f64]) {
         let coefficients = self.coefficients(b, kept.grams.get(slot));
-        self.record(&kept.slots[slot].name, b.iter().map(|b| vec![*b]).collect());
-        self.add_weight(kept, slot, &coefficients);
+        output.record(&kept.slots[slot].name, b.iter().map(|b| vec![*b]).collect());
+        self.add_weight(output, kept, slot, &coefficients);
     }
 
     /// Adds `sum_d c_d G_d` of one slot in weight space.
-    pub fn add_weight(&mut self, kept: &Kept, slot: usize, coefficients: &[f64]) {
+    pub fn add_weight(&self, output: &mut StepOutput, kept: &Kept, slot: usize, coefficients: &[f64]) {
         let redrawn;
         let directions = match &kept.directions {
             Some(directions) => directions,
@@ -92,11 +93,11 @@ impl<'a> Engine<'a> {
         let Directions::Weight(vectors) = directions else { panic!("weight space has weight directions") };
         let parts: Vec<_> = vectors.iter().map(|vector| kept.slots[slot].part(vector)).collect();
         let update = combination(&parts, coefficients);
-        self.output.update.extend(self.view.globalised(kept.block, update));
+        output.update.extend(self.view.globalised(kept.block, update));
     }
 
     /// Adds the update of a block in activity space from its scalars, `[k][n]` (or `[k][1]` for granularity `batch`).
-    pub fn finish_activity(&mut self, kept: &Kept, window: &Window<'a>, b: Vec<Vec<f64>>) {
+    pub fn finish_activity(&self, output: &mut StepOutput, kept: &Kept, window: &Window<'a>, b: Vec<Vec<f64>>) {
         let block = kept.block;
         let width = b[0].len();
         let per_unit: Vec<Vec<f64>> = (0..width)
@@ -105,7 +106,7 @@ impl<'a> Engine<'a> {
                 self.coefficients(&b, kept.grams.get(unit).or(kept.grams.first()))
             })
             .collect();
-        self.record(&kept.slots[0].name, b);
+        output.record(&kept.slots[0].name, b);
         let update = if kept.theta.is_empty() {
             let y_bar = self.weighted_guess(kept, &per_unit);
             let saved = self.saved_again(kept, window);
@@ -113,7 +114,7 @@ impl<'a> Engine<'a> {
         } else {
             combination(&kept.theta, &per_unit[0])
         };
-        self.output.update.extend(self.view.globalised(block, update));
+        output.update.extend(self.view.globalised(block, update));
     }
 
     /// `sum_d c_di G_di`, a cotangent at the block's output.
@@ -138,10 +139,12 @@ impl<'a> Engine<'a> {
         let x = kept.x.clone().expect("activity space keeps a block's input or its saved values");
         self.view.blocks[kept.block].forward(x, self.pass(kept.block)).1.into()
     }
+}
 
+impl StepOutput {
     /// Notes a slot's scalars.
-    pub fn record(&mut self, slot: &str, values: Vec<Vec<f64>>) {
-        self.output.scalars.push(Scalars { slot: slot.to_string(), values });
+    pub(super) fn record(&mut self, slot: &str, values: Vec<Vec<f64>>) {
+        self.scalars.push(Scalars { slot: slot.to_string(), values });
     }
 }
 

@@ -17,7 +17,7 @@ pub fn validate(config: &EstimatorConfig, view: &View<'_>, input: &StepInput<'_>
     let Some(given) = input.given else { return Ok(()) };
     let slots = slots(config, view, input);
     let is_known = |path: &str| path.split_once('.').is_some_and(|(_, slot)| slots.contains_key(slot));
-    let directions: Vec<String> = (0..config.directions).map(|direction| direction.to_string()).collect();
+    let directions: Vec<String> = (0..config.directions()).map(|direction| direction.to_string()).collect();
     for (path, entry) in given.iter() {
         let (direction, slot) = path.split_once('.').unwrap_or((path, ""));
         if !is_known(path) || !directions.iter().any(|known| known == direction) {
@@ -38,7 +38,7 @@ pub fn validate(config: &EstimatorConfig, view: &View<'_>, input: &StepInput<'_>
 
 /// Every slot that takes a guess, with its block and the guess's shape.
 fn slots(config: &EstimatorConfig, view: &View<'_>, input: &StepInput<'_>) -> BTreeMap<String, (usize, Vec<usize>)> {
-    let estimated = Plan::new(config, view.depth()).estimated;
+    let estimated = Plan::new(config, &view.has_loss()).estimated;
     match config.space {
         Space::Weight => (0..estimated)
             .flat_map(|block| {

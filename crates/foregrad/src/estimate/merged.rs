@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
 
-use super::engine::{Directions, Engine};
+use super::engine::Engine;
 use super::finish::{Kept, totals, whole_gram};
+use super::guess::Directions;
 use super::mix::{self, MixedSlot};
 use super::prepared::Prepared;
 use super::stage::{Stage, Window, through};
-use super::{EstimatorConfig, Granularity, Space};
+use super::{EstimatorConfig, Granularity, Space, StepOutput};
+use crate::Result;
 use crate::layers::stacked;
 use crate::ops;
 use crate::vector::ParamVector;
@@ -59,24 +61,28 @@ impl Merged {
     /// passed, and no gradient goes back through it.
     pub fn carries(engine: &Engine, block: usize) -> bool {
         let config = engine.config;
-        let tangents = config.mix.unwrap_or(config.directions);
+        let tangents = config.mix.unwrap_or(config.directions());
         let at_once = config.tangents_at_once == 0 || tangents <= config.tangents_at_once;
-        config.space == Space::Weight && config.guess.is_random() && at_once && block < engine.plan.estimated
+        config.space == Space::Weight && config.guess.support().is_random && at_once && block < engine.plan.estimated
     }
 
     /// A block's value and the tangents through it at once, with the block's guess added.
+    ///
+    /// # Errors
+    /// As [`Engine::dual_stage`].
     pub fn carry<'a>(
         &mut self,
-        engine: &mut Engine<'a>,
+        engine: &Engine<'a>,
+        output: &mut StepOutput,
         block: usize,
         x: Tensor<4>,
-    ) -> (Stage<'a>, Tensor<4>, Prepared) {
-        let prepared = engine.prepare(&mut Window::default(), block);
+    ) -> Result<(Stage<'a>, Tensor<4>, Prepared)> {
+        let prepared = engine.prepare(output, &mut Window::default(), block);
         self.note_signs(engine, &prepared);
         let theta = self.theta_dot(engine, &prepared);
-        let (stage, y, y_dot) = engine.dual_stage(block, x, self.y_dot.take(), &theta);
+        let (stage, y, y_dot) = engine.dual_stage(output, block, x, self.y_dot.take(), &theta)?;
         self.y_dot = y_dot;
-        (stage, y, prepared)
+        Ok((stage, y, prepared))
     }
 
     fn note_signs(&mut self, engine: &Engine, prepared: &Prepared) {
@@ -125,35 +131,37 @@ impl Merged {
     /// Turns the measured derivatives into every block's update.
     pub fn finish<'a>(
         self,
-        engine: &mut Engine<'a>,
+        engine: &Engine<'a>,
+        output: &mut StepOutput,
         window: &Window<'a>,
         kept: &BTreeMap<usize, Kept>,
         derivatives: Vec<Vec<f64>>,
     ) {
         if engine.config.mix.is_some() {
-            return finish_mixture(engine, window, kept, &self.slots, &derivatives);
+            return finish_mixture(engine, output, window, kept, &self.slots, &derivatives);
         }
         let b = totals(&derivatives);
-        finish_network(engine, kept, &b);
+        finish_network(engine, output, kept, &b);
     }
 }
 
 /// The update of the network's single slot from one scalar a direction.
-pub fn finish_network(engine: &mut Engine, kept: &BTreeMap<usize, Kept>, b: &[f64]) {
+pub fn finish_network(engine: &Engine, output: &mut StepOutput, kept: &BTreeMap<usize, Kept>, b: &[f64]) {
     let gram = whole_gram(kept);
     let coefficients = engine.coefficients(b, gram.as_ref());
     let norm = |direction: usize| gram.as_ref().map_or(1.0, |gram| gram.square_norm(direction).sqrt());
     let scalar = |(direction, b): (usize, &f64)| vec![if norm(direction) == 0.0 { 0.0 } else { b / norm(direction) }];
-    engine.output.zero_guesses += (0..b.len()).filter(|direction| norm(*direction) == 0.0).count();
-    engine.record("network", b.iter().enumerate().map(scalar).collect());
+    output.zero_guesses += (0..b.len()).filter(|direction| norm(*direction) == 0.0).count();
+    output.record("network", b.iter().enumerate().map(scalar).collect());
     for kept in kept.values() {
-        engine.add_weight(kept, 0, &coefficients);
+        engine.add_weight(output, kept, 0, &coefficients);
     }
 }
 
 /// Every slot's update from a mixture's derivatives, `[m][width]`.
 pub fn finish_mixture<'a>(
-    engine: &mut Engine<'a>,
+    engine: &Engine<'a>,
+    output: &mut StepOutput,
     window: &Window<'a>,
     kept: &BTreeMap<usize, Kept>,
     slots: &BTreeMap<usize, Vec<MixedSlot>>,
@@ -162,14 +170,14 @@ pub fn finish_mixture<'a>(
     let order: Vec<(usize, usize)> =
         slots.iter().flat_map(|(block, slots)| (0..slots.len()).map(|slot| (*block, slot))).collect();
     let all: Vec<MixedSlot> = slots.values().flatten().cloned().collect();
-    let state = engine.output.state.clone();
     let with_baseline = engine.config.mix_baseline;
-    let scalars = mix::separate(derivatives, &all, |name| if with_baseline { state.baseline(name) } else { 0.0 });
+    let scalars =
+        mix::separate(derivatives, &all, |name| if with_baseline { engine.state.baseline(name) } else { 0.0 });
     for (((block, slot), mixed), scalars) in order.into_iter().zip(&all).zip(scalars) {
-        engine.output.state.observe(&mixed.name, &scalars);
+        output.state.observe(&mixed.name, &scalars);
         match engine.config.space {
-            Space::Weight => engine.finish_weight(&kept[&block], slot, &scalars),
-            Space::Activity => engine.finish_activity(&kept[&block], window, vec![scalars]),
+            Space::Weight => engine.finish_weight(output, &kept[&block], slot, &scalars),
+            Space::Activity => engine.finish_activity(output, &kept[&block], window, vec![scalars]),
         }
     }
 }

@@ -77,6 +77,8 @@ methods! {
         "guess" = "ntk", "space" = "activity";
     "fixed-ntk-weight-network": "guesses from heads that keep their first weights, one scalar for the network",
         "guess" = "fixed-ntk", "granularity" = "network";
+    "local-gaussian-weight-network": "the local guess and four gaussian directions, projected",
+        "guess" = "local+gaussian:4", "granularity" = "network";
     "upstream-activity": "noise pulled back through the next block",
         "guess" = "upstream", "space" = "activity";
     "span-activity": "the principal directions of the batch's local guesses",
@@ -129,12 +131,9 @@ mod tests {
 
     #[test]
     fn every_guess_has_a_method() {
-        for support in GUESSES {
-            assert!(
-                METHODS.iter().any(|method| method.config().guess.support().name == support.name),
-                "{}",
-                support.name
-            );
+        for guess in GUESSES {
+            let name = guess.name();
+            assert!(METHODS.iter().any(|method| method.config().guess.to_string() == name), "{name}");
         }
     }
 }

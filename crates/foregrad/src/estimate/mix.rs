@@ -75,15 +75,20 @@ pub fn mixed(scalars: &[Vec<f64>], slots: &[MixedSlot], tangents: usize) -> Vec<
 impl EstimatorState {
     /// The baseline of a slot, 0 before its first scalar.
     pub fn baseline(&self, slot: &str) -> f64 {
-        self.baselines.get(slot).copied().unwrap_or(0.0)
+        self.numbers.get(&baseline_path(slot)).copied().unwrap_or(0.0)
     }
 
     /// Moves a slot's baseline towards the mean of its new scalars.
     pub fn observe(&mut self, slot: &str, scalars: &[f64]) {
         let mean = scalars.iter().sum::<f64>() / scalars.len().max(1) as f64;
-        let past = self.baselines.entry(slot.to_string()).or_insert(mean);
+        let past = self.numbers.entry(baseline_path(slot)).or_insert(mean);
         *past = DECAY * *past + (1.0 - DECAY) * mean;
     }
+}
+
+/// The place of a slot's baseline in the state.
+fn baseline_path(slot: &str) -> String {
+    format!("mix.{slot}")
 }
 
 #[cfg(test)]

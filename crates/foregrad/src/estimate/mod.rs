@@ -18,19 +18,20 @@ mod oracle;
 mod plan;
 mod prepared;
 mod stage;
+mod state;
 mod sweep;
 mod target;
 mod view;
 
 pub use choices::{Combination, Granularity, LastBlock, Memory, Mode, Space, StatisticsTangent, TrainHeads};
 pub use config::EstimatorConfig;
-pub use guess::{GUESSES, Guess, GuessSettings, NtkConfig, Origin};
+pub use guess::{AnyGuess, Context, Directions, GUESSES, Gradients, Guess, GuessSettings, HeadUse, NtkConfig, Support};
 pub use methods::{METHODS, Method};
-pub use plan::Plan;
+pub use plan::{Course, Plan};
+pub use state::EstimatorState;
 pub use target::{HORIZONS, Horizon};
 pub use view::{Block, View};
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::tensor::Tensor;
@@ -40,6 +41,7 @@ use crate::models::{Evaluation, Network};
 use crate::vector::ParamVector;
 use crate::{Error, Result};
 use engine::Engine;
+use guess::Measured;
 use oracle::Oracle;
 use sweep::Sweep;
 
@@ -107,13 +109,6 @@ impl<'a> StepInput<'a> {
     }
 }
 
-/// What an estimator carries from step to step: mixing's baselines.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct EstimatorState {
-    /// The running mean of each slot's scalar, by the slot's name (`blocks.3`, `conv1.weight`).
-    pub baselines: BTreeMap<String, f64>,
-}
-
 /// The scalars of one slot.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scalars {
@@ -128,7 +123,7 @@ pub struct Scalars {
 pub struct StepOutput {
     /// The gradient estimate by global path: trunk, classifier and trained heads. Without weight decay.
     pub update: ParamVector,
-    /// Each head's loss and metric, where it ran; the network's last.
+    /// Each head's loss and metric by block, where there is one and it ran; the network's last.
     pub evaluations: Vec<Option<Evaluation>>,
     /// The batch statistics of every batch norm that ran, by global path.
     pub statistics: ParamVector,
@@ -176,14 +171,16 @@ pub fn step_on(
 ) -> Result<StepOutput> {
     view.validate()?;
     input.labels.validate(input.images.dims()[0])?;
-    view.losses.iter().try_for_each(|loss| loss.validate(input.labels))?;
-    config.validate(view.depth())?;
+    view.losses.iter().flatten().try_for_each(|loss| loss.validate(input.labels))?;
+    config.validate(view.losses.iter().flatten().count())?;
     config.validate_losses(view)?;
     given::validate(config, view, input)?;
-    let mut engine = Engine::new(config, view, input);
-    engine.output.state = state.clone();
-    match config.mode {
+    let engine = Engine::new(config, view, input, state);
+    let mut output = match config.mode {
         Mode::Forward => Sweep::run(engine),
         Mode::Oracle | Mode::Checkpointed => Oracle::run(engine),
-    }
+    }?;
+    let measured = Measured { step: input.step, update: &output.update, scalars: &output.scalars };
+    config.guess.learn(&measured, &mut output.state);
+    Ok(output)
 }

@@ -7,9 +7,9 @@ use std::rc::Rc;
 
 use burn::tensor::Tensor;
 
-use super::engine::{Directions, Engine};
+use super::engine::Engine;
 use super::finish::Kept;
-use super::guess::Origin;
+use super::guess::Directions;
 use super::merged::{Merged, finish_mixture, finish_network};
 use super::mix::{self, MixedSlot};
 use super::prepared::Prepared;
@@ -23,6 +23,7 @@ use crate::vector::ParamVector;
 /// A step by reverse mode.
 pub struct Oracle<'a> {
     engine: Engine<'a>,
+    output: StepOutput,
     window: Window<'a>,
     /// Blocks whose scalars are combined at the end (network granularity, mixing).
     kept: BTreeMap<usize, Kept>,
@@ -44,8 +45,10 @@ impl<'a> Oracle<'a> {
     /// # Errors
     /// [`Error::Stopped`](crate::Error::Stopped).
     pub fn run(engine: Engine<'a>) -> Result<StepOutput> {
+        let output = engine.output();
         let mut oracle = Self {
             engine,
+            output,
             window: Window::default(),
             kept: BTreeMap::new(),
             network: Vec::new(),
@@ -54,7 +57,7 @@ impl<'a> Oracle<'a> {
         let mut x = oracle.engine.input.images.clone();
         for block in 0..oracle.engine.plan.depth {
             oracle.engine.input.check_stop()?;
-            let (mut stage, y) = oracle.engine.stage(block, x, true);
+            let (mut stage, y) = oracle.engine.stage(&mut oracle.output, block, x, true)?;
             // The last block's way back begins at once.
             if oracle.is_checkpointed() && block + 1 < oracle.engine.plan.depth {
                 stage.saved = Rc::default();
@@ -68,7 +71,7 @@ impl<'a> Oracle<'a> {
             oracle.classifier();
         }
         oracle.end();
-        Ok(oracle.engine.output)
+        Ok(oracle.output)
     }
 
     /// The gradient of one loss, back to every block whose target it is.
@@ -121,7 +124,7 @@ impl<'a> Oracle<'a> {
     }
 
     fn is_exact(&self) -> bool {
-        matches!(self.engine.config.guess.origin(), Origin::Target)
+        self.engine.config.guess.support().is_target
     }
 
     fn classifier(&mut self) {
@@ -138,11 +141,11 @@ impl<'a> Oracle<'a> {
         }
         if self.is_exact() {
             let norm = target.theta_bar.norm();
-            self.engine.record(&format!("blocks.{block}"), vec![vec![norm]]);
+            self.output.record(&format!("blocks.{block}"), vec![vec![norm]]);
             let update = self.engine.view.globalised(block, target.theta_bar);
-            return self.engine.output.update.extend(update);
+            return self.output.update.extend(update);
         }
-        let prepared = self.engine.prepare(&mut self.window, block);
+        let prepared = self.engine.prepare(&mut self.output, &mut self.window, block);
         let products = self.products(&prepared, &target);
         let signs = self.engine.config.mix.is_some().then(|| self.engine.mixed_slots(&prepared));
         let kept = self.engine.keep(prepared, self.window.get(block));
@@ -151,7 +154,7 @@ impl<'a> Oracle<'a> {
             self.mixed.insert(block, signs.into_iter().zip(scalars).collect());
             self.kept.insert(block, kept);
         } else if self.engine.config.granularity() == Granularity::Network {
-            self.network.resize(self.engine.config.directions, 0.0);
+            self.network.resize(self.engine.config.directions(), 0.0);
             self.network.iter_mut().zip(&products[0]).for_each(|(sum, b)| *sum += b[0]);
             self.kept.insert(block, kept);
         } else {
@@ -161,11 +164,11 @@ impl<'a> Oracle<'a> {
 
     fn finish(&mut self, kept: &Kept, mut products: Vec<Vec<Vec<f64>>>) {
         match self.engine.config.space {
-            Space::Activity => self.engine.finish_activity(kept, &self.window, products.remove(0)),
+            Space::Activity => self.engine.finish_activity(&mut self.output, kept, &self.window, products.remove(0)),
             Space::Weight => {
                 for (slot, b) in products.iter().enumerate() {
                     let b: Vec<f64> = b.iter().map(|b| b[0]).collect();
-                    self.engine.finish_weight(kept, slot, &b);
+                    self.engine.finish_weight(&mut self.output, kept, slot, &b);
                 }
             }
         }
@@ -195,9 +198,9 @@ impl<'a> Oracle<'a> {
 
     fn collect_target(&mut self, block: usize, target: &Target) {
         let view = self.engine.view;
-        self.engine.output.targets.extend(view.globalised(block, target.theta_bar.clone()));
+        self.output.targets.extend(view.globalised(block, target.theta_bar.clone()));
         if let (Space::Activity, Some(y_bar)) = (self.engine.config.space, &target.y_bar) {
-            self.engine.output.targets.insert(format!("blocks.{block}"), y_bar.clone());
+            self.output.targets.insert(format!("blocks.{block}"), y_bar.clone());
         }
     }
 
@@ -206,7 +209,7 @@ impl<'a> Oracle<'a> {
             return self.end_mixture();
         }
         if Merged::new(self.engine.config).is_some() && !self.is_exact() {
-            finish_network(&mut self.engine, &self.kept, &self.network);
+            finish_network(&self.engine, &mut self.output, &self.kept, &self.network);
         }
     }
 
@@ -219,6 +222,6 @@ impl<'a> Oracle<'a> {
             .iter()
             .map(|(block, slots)| (*block, slots.iter().map(|(signs, _)| signs.clone()).collect()))
             .collect();
-        finish_mixture(&mut self.engine, &self.window, &self.kept, &slots, &derivatives);
+        finish_mixture(&self.engine, &mut self.output, &self.window, &self.kept, &slots, &derivatives);
     }
 }

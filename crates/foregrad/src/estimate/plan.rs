@@ -1,8 +1,31 @@
 //! What a step does where: which blocks are estimated, whose loss each is measured by, which heads run and learn.
 
-use super::guess::{HeadSource, Origin};
 use super::{EstimatorConfig, Granularity, LastBlock, TrainHeads, View};
 use crate::{Error, Result};
+
+/// What a guess is told of a step before it begins: how deep the network is, and where its losses stand.
+#[derive(Debug, Clone, Copy)]
+pub struct Course<'a> {
+    config: &'a EstimatorConfig,
+    has_loss: &'a [bool],
+}
+
+impl Course<'_> {
+    /// The number of blocks.
+    pub fn depth(&self) -> usize {
+        self.has_loss.len()
+    }
+
+    /// The block whose loss a block's target is the gradient of.
+    pub fn target_loss(&self, block: usize) -> usize {
+        self.config.target.loss_of(block, self.has_loss)
+    }
+
+    /// The block whose loss stands as far on as the guess horizon says.
+    pub fn guess_loss(&self, block: usize) -> usize {
+        self.config.guess_horizon.loss_of(block, self.has_loss)
+    }
+}
 
 /// The course of a step through a network of a given depth.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +36,8 @@ pub struct Plan {
     pub estimated: usize,
     /// The loss whose gradient each block's target is.
     pub target_loss: Vec<usize>,
+    /// The loss whose gradient each block's guess is made of, if it is made of any.
+    pub guess_loss: Vec<Option<usize>>,
     /// The block at which each block's guess becomes known.
     pub ready: Vec<usize>,
     /// How many blocks' saved values are alive behind the current one.
@@ -28,51 +53,52 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan of an estimator for a network of `depth` blocks.
+    /// The plan of an estimator for a network; `has_loss` says which of its blocks have a head, and of the last that it has the
+    /// classifier.
     ///
     /// # Panics
-    /// If `depth` is 0.
-    pub fn new(config: &EstimatorConfig, depth: usize) -> Self {
+    /// If `has_loss` is empty.
+    pub fn new(config: &EstimatorConfig, has_loss: &[bool]) -> Self {
+        let depth = has_loss.len();
+        let course = Course { config, has_loss };
         let estimated = if config.last_block == LastBlock::Estimated { depth + 1 } else { depth - 1 };
-        let blocks = estimated.min(depth);
-        let origin = config.guess.origin();
-        let target_loss: Vec<_> = (0..estimated).map(|block| config.target.loss_of(block, depth)).collect();
-        let ready: Vec<_> = (0..estimated)
-            .map(|block| match origin {
-                Origin::Head(_) | Origin::BatchSpan => config.guess_horizon.loss_of(block, depth),
-                Origin::NextBlock => (block + 1).min(depth - 1),
-                _ => block.min(depth - 1),
-            })
-            .collect();
+        let all = 0..estimated;
+        let target_loss: Vec<_> = all.clone().map(|block| course.target_loss(block)).collect();
+        let guess_loss: Vec<_> = all.clone().map(|block| config.guess.loss(block, &course)).collect();
+        let ready: Vec<_> = all.map(|block| config.guess.ready(block, &course)).collect();
         let lag = ready.iter().enumerate().map(|(block, ready)| ready.saturating_sub(block)).max().unwrap_or(0);
-        let mut guesses_from = vec![false; depth];
-        if config.guess.head_source().is_some() {
-            ready[..blocks].iter().for_each(|loss| guesses_from[*loss] = true);
-        }
-        if matches!(origin, Origin::Target) {
-            target_loss.iter().for_each(|loss| guesses_from[*loss] = true);
-        }
-        let mut measures = vec![false; depth];
-        target_loss.iter().for_each(|loss| measures[*loss] = true);
-        let used: Vec<_> =
+        let marked = |losses: &mut dyn Iterator<Item = usize>| {
+            let mut marked = vec![false; depth];
+            losses.for_each(|loss| marked[loss] = true);
+            marked
+        };
+        let measures = marked(&mut target_loss.iter().copied());
+        let guesses_from = marked(&mut guess_loss.iter().copied().flatten());
+        let mut runs: Vec<_> =
             guesses_from.iter().zip(&measures).map(|(guessed, measures)| *guessed || *measures).collect();
-        let fresh = matches!(origin, Origin::Head(HeadSource::Redrawn | HeadSource::Fixed));
+        let untrained = config.guess.heads(config.directions()).untrained;
         let trains: Vec<_> = (0..depth - 1)
             .map(|block| match config.train_heads {
-                TrainHeads::Auto => used[block] && !fresh,
-                TrainHeads::Yes => true,
+                TrainHeads::Auto => runs[block] && !untrained,
+                TrainHeads::Yes => has_loss[block],
                 TrainHeads::No => false,
             })
             .collect();
-        let mut runs = used;
         runs[depth - 1] = true;
-        Self { depth, estimated, target_loss, ready, lag, runs, measures, trains, guesses_from }
+        Self { depth, estimated, target_loss, guess_loss, ready, lag, runs, measures, trains, guesses_from }
     }
 
     /// The estimated blocks whose guess becomes known at a block.
     pub fn ready_at(&self, block: usize) -> impl Iterator<Item = usize> + '_ {
         // The classifier's own slot (number `depth`) is handled where the classifier is.
         (0..self.estimated.min(self.depth)).filter(move |guessed| self.ready[*guessed] == block)
+    }
+
+    /// Whether a block's guess is the last that is made of the gradients of its loss, in the order in which guesses become known.
+    pub fn is_last_of_its_loss(&self, block: usize) -> bool {
+        let order = |block: usize| (self.ready[block], block);
+        let shares = |other: &usize| self.guess_loss[*other] == self.guess_loss[block];
+        !(0..self.estimated).filter(shares).any(|other| order(other) > order(block))
     }
 
     /// Whether the classifier is estimated too.
@@ -88,12 +114,11 @@ impl EstimatorConfig {
     /// # Errors
     /// [`Error::Meaningless`].
     pub fn validate_losses(&self, view: &View<'_>) -> Result<()> {
-        let exact = matches!(self.guess.origin(), Origin::Target);
-        if self.granularity() != Granularity::Sample || exact {
+        if self.granularity() != Granularity::Sample || self.guess.support().is_target {
             return Ok(());
         }
-        let plan = Plan::new(self, view.depth());
-        let has_scalars = |(block, loss): (usize, &usize)| block == *loss || view.losses[*loss].is_separable();
+        let plan = Plan::new(self, &view.has_loss());
+        let has_scalars = |(block, loss): (usize, &usize)| block == *loss || view.loss(*loss).is_separable();
         if plan.target_loss.iter().enumerate().all(has_scalars) {
             return Ok(());
         }

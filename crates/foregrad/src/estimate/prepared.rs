@@ -6,11 +6,11 @@
 use burn::tensor::Tensor;
 
 use super::combine::{self, Gram};
-use super::engine::{Directions, Engine};
-use super::guess::Origin;
+use super::engine::Engine;
+use super::guess::Directions;
 use super::mix::{self, MixedSlot};
 use super::stage::Window;
-use super::{Combination, Granularity};
+use super::{Combination, Granularity, StepOutput};
 use crate::ops;
 use crate::vector::ParamVector;
 
@@ -48,22 +48,22 @@ pub struct Prepared {
 
 impl<'a> Engine<'a> {
     /// A block's guesses, made ready; notes them in the output as far as they were asked for, and counts zero ones.
-    pub fn prepare(&mut self, window: &mut Window<'a>, block: usize) -> Prepared {
+    pub fn prepare(&self, output: &mut StepOutput, window: &mut Window<'a>, block: usize) -> Prepared {
         let raw = self.guesses(window, block);
-        self.collect(block, &raw);
+        self.collect(output, block, &raw);
         let slots = self.slots(block);
-        let directions = if self.scales() { self.scaled(raw, &slots) } else { raw };
+        let directions = if self.scales() { self.scaled(raw, &slots, &mut output.zero_guesses) } else { raw };
         let grams = if self.needs_grams() { self.grams(&directions, &slots) } else { Vec::new() };
         Prepared { block, slots, directions, grams }
     }
 
     /// Whether guesses are divided by their norms as they are made.
     fn scales(&self) -> bool {
-        !self.config.guess.is_random() && self.config.granularity() != Granularity::Network
+        !self.config.guess.support().is_random && self.config.granularity() != Granularity::Network
     }
 
     fn needs_grams(&self) -> bool {
-        let merged = self.config.granularity() == Granularity::Network && !self.config.guess.is_random();
+        let merged = self.config.granularity() == Granularity::Network && !self.config.guess.support().is_random;
         self.config.combination() == Combination::Projection || merged
     }
 
@@ -85,11 +85,11 @@ impl<'a> Engine<'a> {
         }
     }
 
-    fn collect(&mut self, block: usize, directions: &Directions) {
+    fn collect(&self, output: &mut StepOutput, block: usize, directions: &Directions) {
         let view = self.view;
-        let kept = self.input.collect.directions(self.config.directions);
+        let kept = self.input.collect.directions(self.config.directions());
         let mut add = |direction: usize, vector: ParamVector| {
-            self.output.guesses.extend(vector.prefixed(&direction.to_string()));
+            output.guesses.extend(vector.prefixed(&direction.to_string()));
         };
         match directions {
             Directions::Weight(vectors) => vectors
@@ -105,9 +105,8 @@ impl<'a> Engine<'a> {
         }
     }
 
-    fn scaled(&mut self, raw: Directions, slots: &[Slot]) -> Directions {
+    fn scaled(&self, raw: Directions, slots: &[Slot], zeros: &mut usize) -> Directions {
         let granularity = self.config.granularity();
-        let zeros = &mut self.output.zero_guesses;
         match raw {
             Directions::Weight(vectors) => Directions::Weight(
                 vectors
@@ -142,8 +141,7 @@ impl<'a> Engine<'a> {
                 vec![Gram::new(tensors.len(), |d, e| ops::dot(&tensors[d], &tensors[e]))]
             }
             Directions::Activity(tensors) => {
-                // The directions of a span differ by a sign from sample to sample, which no inner product sees.
-                let is_shared = matches!(self.config.guess.origin(), Origin::BatchSpan) && self.input.given.is_none();
+                let is_shared = self.config.guess.support().shares_products && self.input.given.is_none();
                 let samples = if is_shared { 1 } else { tensors[0].dims()[0] };
                 let rows: Vec<_> = tensors.iter().map(|tensor| tensor.clone().narrow(0, 0, samples)).collect();
                 let below = |d: usize| rows[..=d].iter().map(|other| ops::row_dots(&rows[d], other)).collect();

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use burn::tensor::Tensor;
 
+use super::guess::Gradients;
 use super::view::View;
 use crate::layers::{AnySaved, Wanted};
 use crate::models::{AnyHead, LossHead};
@@ -43,8 +44,8 @@ pub struct Stage<'a> {
     pub loss: Option<(LossRef<'a>, AnySaved)>,
     /// The gradient of that loss at the output, where it was wanted.
     pub loss_bar: Option<Tensor<4>>,
-    /// The gradients at the output that guesses are made of, one a direction.
-    pub guess_bars: Vec<Tensor<4>>,
+    /// The gradients at the output that guesses are made of.
+    pub gradients: Gradients,
 }
 
 impl Stage<'_> {
@@ -57,7 +58,7 @@ impl Stage<'_> {
             shape: y.dims(),
             loss: None,
             loss_bar: None,
-            guess_bars: Vec::new(),
+            gradients: Gradients::default(),
         }
     }
 
@@ -97,10 +98,10 @@ impl<'a> Window<'a> {
     }
 
     /// The gradients at a block's output that guesses are made of; they are dropped here if this is their last guess.
-    pub fn guess_bars(&mut self, block: usize, last: bool) -> Vec<Tensor<4>> {
+    pub fn gradients(&mut self, block: usize, last: bool) -> Gradients {
         let place = block.checked_sub(self.first).and_then(|place| self.stages.get_mut(place));
-        let bars = &mut place.unwrap_or_else(|| panic!("block {block} is no longer in the window")).guess_bars;
-        if last { std::mem::take(bars) } else { bars.clone() }
+        let gradients = &mut place.unwrap_or_else(|| panic!("block {block} is no longer in the window")).gradients;
+        if last { std::mem::take(gradients) } else { gradients.clone() }
     }
 
     /// The stage of a block, if it is still there.

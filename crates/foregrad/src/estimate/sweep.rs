@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
 
-use super::engine::{Directions, Engine};
+use super::engine::Engine;
 use super::finish::{Kept, totals};
-use super::guess::Origin;
+use super::guess::Directions;
 use super::merged::Merged;
 use super::prepared::Prepared;
 use super::stage::{Stage, Window, through};
@@ -31,6 +31,7 @@ struct Flight {
 /// A forward sweep.
 pub struct Sweep<'a> {
     engine: Engine<'a>,
+    output: StepOutput,
     window: Window<'a>,
     flights: Vec<Flight>,
     merged: Option<Merged>,
@@ -44,47 +45,48 @@ impl<'a> Sweep<'a> {
     /// [`Error::Stopped`](crate::Error::Stopped).
     pub fn run(engine: Engine<'a>) -> Result<StepOutput> {
         let merged = Merged::new(engine.config);
-        let mut sweep = Self { engine, window: Window::default(), flights: Vec::new(), merged, kept: BTreeMap::new() };
+        let (output, window) = (engine.output(), Window::default());
+        let mut sweep = Self { engine, output, window, flights: Vec::new(), merged, kept: BTreeMap::new() };
         let mut x = sweep.engine.input.images.clone();
         for block in 0..sweep.engine.plan.depth {
             sweep.engine.input.check_stop()?;
             x = match sweep.merged.take_if(|_| Merged::carries(&sweep.engine, block)) {
                 Some(merged) => sweep.carry(merged, block, x),
                 None => sweep.visit(block, x),
-            };
+            }?;
             sweep.window.keep_last(sweep.engine.plan.lag);
         }
-        Ok(sweep.engine.output)
+        Ok(sweep.output)
     }
 
     /// A block's forward map, its losses, and everything that becomes known there.
-    fn visit(&mut self, block: usize, x: Tensor<4>) -> Tensor<4> {
-        let (stage, y) = self.engine.stage(block, x, false);
+    fn visit(&mut self, block: usize, x: Tensor<4>) -> Result<Tensor<4>> {
+        let (stage, y) = self.engine.stage(&mut self.output, block, x, false)?;
         self.window.push(stage);
         self.advance(block);
-        y
+        Ok(y)
     }
 
     /// Value and merged tangents through a block at once.
-    fn carry(&mut self, mut merged: Merged, block: usize, x: Tensor<4>) -> Tensor<4> {
-        let (stage, y, prepared) = merged.carry(&mut self.engine, block, x);
+    fn carry(&mut self, mut merged: Merged, block: usize, x: Tensor<4>) -> Result<Tensor<4>> {
+        let (stage, y, prepared) = merged.carry(&self.engine, &mut self.output, block, x)?;
         self.merged = Some(merged);
         self.window.push(stage);
         self.enter(block, prepared);
         if block + 1 == self.engine.plan.depth {
             self.end(block);
         }
-        y
+        Ok(y)
     }
 
     /// Everything that happens at a block once its forward map has run.
     fn advance(&mut self, block: usize) {
         let ready: Vec<usize> = self.engine.plan.ready_at(block).collect();
-        if matches!(self.engine.config.guess.origin(), Origin::Target) {
+        if self.engine.config.guess.support().is_target {
             return ready.into_iter().for_each(|guessed| self.take_exactly(guessed));
         }
         let prepared: Vec<Prepared> =
-            ready.into_iter().map(|guessed| self.engine.prepare(&mut self.window, guessed)).collect();
+            ready.into_iter().map(|guessed| self.engine.prepare(&mut self.output, &mut self.window, guessed)).collect();
         self.pass_flights(block);
         if let Some(merged) = &mut self.merged {
             merged.pass(&self.engine, &self.window, block, &prepared);
@@ -100,10 +102,10 @@ impl<'a> Sweep<'a> {
 
     /// The local target's own gradient: no projection, no tangent.
     fn take_exactly(&mut self, block: usize) {
-        let stage = self.window.stage(block);
-        let y_bar = stage.guess_bars[0].clone();
-        let theta_bar = self.engine.view.blocks[block].cotangent(&stage.saved, y_bar, Wanted::PARAMETERS).theta_bar;
-        self.engine.output.update.extend(self.engine.view.globalised(block, theta_bar));
+        let y_bar = self.engine.gradients(&mut self.window, block).own.expect("the gradient of the target's loss");
+        let saved = &self.window.stage(block).saved;
+        let theta_bar = self.engine.view.blocks[block].cotangent(saved, y_bar, Wanted::PARAMETERS).theta_bar;
+        self.output.update.extend(self.engine.view.globalised(block, theta_bar));
     }
 
     /// All tangents in flight through a block, stacked as far as `tangents_at_once` allows.
@@ -174,10 +176,10 @@ impl<'a> Sweep<'a> {
             let derivatives = self.measure(self.window.stage(block), &flight);
             let kept = &self.kept[&flight.block];
             match self.engine.config.space {
-                Space::Weight => self.engine.finish_weight(kept, flight.slot, &totals(&derivatives)),
+                Space::Weight => self.engine.finish_weight(&mut self.output, kept, flight.slot, &totals(&derivatives)),
                 Space::Activity => {
                     let per_unit = self.units(derivatives);
-                    self.engine.finish_activity(kept, &self.window, per_unit);
+                    self.engine.finish_activity(&mut self.output, kept, &self.window, per_unit);
                 }
             }
         }
@@ -189,7 +191,7 @@ impl<'a> Sweep<'a> {
 
     /// The derivatives of a flight's loss along its tangents.
     fn measure(&self, stage: &Stage, flight: &Flight) -> Vec<Vec<f64>> {
-        let count = self.engine.config.directions;
+        let count = self.engine.config.directions();
         let samples = stage.shape[0];
         let Some(y_dot) = &flight.y_dot else { return vec![vec![0.0; samples]; count] };
         let (loss, saved) = stage.loss.as_ref().expect("a target's loss was evaluated");
@@ -213,7 +215,7 @@ impl<'a> Sweep<'a> {
     fn end(&mut self, last: usize) {
         let classifier = self.engine.plan.estimates_classifier().then(|| {
             let depth = self.engine.plan.depth;
-            self.engine.prepare(&mut self.window, depth)
+            self.engine.prepare(&mut self.output, &mut self.window, depth)
         });
         if let Some(merged) = self.merged.take() {
             return self.end_merged(merged, last, classifier);
@@ -229,7 +231,7 @@ impl<'a> Sweep<'a> {
             .collect();
         let kept = self.engine.keep(prepared, None);
         for (slot, b) in measured.iter().enumerate() {
-            self.engine.finish_weight(&kept, slot, b);
+            self.engine.finish_weight(&mut self.output, &kept, slot, b);
         }
     }
 
@@ -243,7 +245,7 @@ impl<'a> Sweep<'a> {
             let kept = self.engine.keep(prepared, None);
             self.kept.insert(self.engine.plan.depth, kept);
         }
-        merged.finish(&mut self.engine, &self.window, &self.kept, derivatives);
+        merged.finish(&self.engine, &mut self.output, &self.window, &self.kept, derivatives);
     }
 }
 

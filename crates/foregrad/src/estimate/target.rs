@@ -7,13 +7,15 @@ use std::str::FromStr;
 
 use crate::{Error, as_text};
 
-/// How many blocks further on a loss stands: `local` is 0, `intermediate` 1, `global` the end.
+/// How many losses further on a loss stands: `local` is 0, the next at or after the block, `intermediate` 1, `global` the end. With a head
+/// behind every block these are blocks.
 ///
 /// ```
 /// use foregrad::estimate::Horizon;
 /// let horizon: Horizon = "intermediate".parse()?;
-/// assert_eq!(horizon.loss_of(3, 8), 4);                 // block 3 of 8: the loss of head 4
-/// assert_eq!(Horizon::GLOBAL.loss_of(3, 8), 7);         // the classifier's
+/// assert_eq!(horizon.loss_of(3, &[true; 8]), 4);              // block 3 of 8: the loss of head 4
+/// assert_eq!(Horizon::GLOBAL.loss_of(3, &[true; 8]), 7);      // the classifier's
+/// assert_eq!(horizon.loss_of(0, &[false, true, false, true]), 3);
 /// # Ok::<(), foregrad::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,19 +34,20 @@ impl Horizon {
     /// The network's final loss.
     pub const GLOBAL: Self = Self(usize::MAX);
 
-    /// A loss a given number of blocks further on.
+    /// A loss a given number of losses further on: of blocks, where every block has one.
     pub fn blocks(blocks: usize) -> Self {
         Self(blocks)
     }
 
-    /// The index of the loss for a block of a network of `depth` blocks, at least 1: a head's, or `depth - 1`, the classifier's.
-    pub fn loss_of(self, block: usize, depth: usize) -> usize {
-        block.saturating_add(self.0).min(depth - 1)
+    /// The block whose loss it is for a block, where `has_loss` says which blocks have one: a head's, or the last, the classifier's.
+    pub fn loss_of(self, block: usize, has_loss: &[bool]) -> usize {
+        let ahead = (block..has_loss.len()).filter(|block| has_loss[*block]);
+        ahead.skip(self.0).next().unwrap_or(has_loss.len().saturating_sub(1))
     }
 
-    /// Whether it reaches the end of a network of `depth` blocks, at least 1, from the first block.
-    pub fn is_global(self, depth: usize) -> bool {
-        self.0 >= depth - 1
+    /// Whether it reaches the end of a network of a number of losses, at least 1, from the first block.
+    pub fn is_global(self, losses: usize) -> bool {
+        self.0 >= losses - 1
     }
 }
 

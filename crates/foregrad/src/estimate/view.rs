@@ -14,8 +14,8 @@ pub type Block<'a> = dyn Layer<Saved = Vec<AnySaved>> + 'a;
 pub struct View<'a> {
     /// The trunk's blocks, in order.
     pub blocks: Vec<&'a Block<'a>>,
-    /// The heads of all blocks but the last, then the classifier.
-    pub losses: Vec<&'a dyn LossHead>,
+    /// The heads of the blocks that have one, then the classifier, which is always there.
+    pub losses: Vec<Option<&'a dyn LossHead>>,
     /// What stands before the paths of each block's parameters.
     pub prefixes: Vec<&'a str>,
 }
@@ -23,10 +23,10 @@ pub struct View<'a> {
 impl<'a> View<'a> {
     /// A network as it is.
     pub fn new(network: &'a Network) -> Self {
-        let heads = network.heads.iter().map(|head| &**head);
+        let heads = network.heads.iter().map(|head| head.as_deref());
         Self {
             blocks: network.blocks.iter().map(|block| block as &Block).collect(),
-            losses: heads.chain([&*network.classifier]).collect(),
+            losses: heads.chain([Some(&*network.classifier)]).collect(),
             prefixes: (0..network.depth()).map(|block| network.prefix(block)).collect(),
         }
     }
@@ -38,16 +38,18 @@ impl<'a> View<'a> {
     /// [`Error::Meaningless`].
     pub fn validate(&self) -> Result<()> {
         let depth = self.depth();
+        let wanted = "one loss or none a block, of the last the classifier's, and one prefix a block";
         if depth < 1 || self.losses.len() != depth || self.prefixes.len() > depth {
             let (losses, prefixes) = (self.losses.len(), self.prefixes.len());
             let reason = format!("a view has {depth} blocks, {losses} losses and {prefixes} prefixes");
-            return Err(Error::meaningless(
-                reason,
-                "one loss a block, the last the classifier's, and one prefix a block",
-            ));
+            return Err(Error::meaningless(reason, wanted));
+        }
+        if self.losses[depth - 1].is_none() {
+            return Err(Error::meaningless("a view has no classifier, which is the loss of the last block", wanted));
         }
         let blocks = (0..=depth).map(|block| self.globalised(block, self.parameters(block)));
-        let heads = (0..depth - 1).map(|loss| self.globalised_loss(loss, self.losses[loss].parameters()));
+        let head = |loss: usize| Some(self.globalised_loss(loss, self.losses[loss]?.parameters()));
+        let heads = (0..depth - 1).filter_map(head);
         let mut taken = BTreeSet::new();
         for path in blocks.chain(heads).flat_map(|vector| vector.paths().map(str::to_string).collect::<Vec<_>>()) {
             if let Some(twice) = taken.replace(path) {
@@ -63,6 +65,19 @@ impl<'a> View<'a> {
         self.blocks.len()
     }
 
+    /// Which blocks have a loss.
+    pub fn has_loss(&self) -> Vec<bool> {
+        self.losses.iter().map(Option::is_some).collect()
+    }
+
+    /// The loss behind a block.
+    ///
+    /// # Panics
+    /// If it has none.
+    pub fn loss(&self, block: usize) -> &'a dyn LossHead {
+        self.losses[block].unwrap_or_else(|| panic!("block {block} has no head"))
+    }
+
     /// The parameters of a block, by its own paths; of the classifier for any number after the last block's.
     ///
     /// # Panics
@@ -70,8 +85,17 @@ impl<'a> View<'a> {
     pub fn parameters(&self, block: usize) -> ParamVector {
         match self.blocks.get(block) {
             Some(block) => block.parameters(),
-            None => self.losses[self.depth() - 1].parameters(),
+            None => self.loss(self.depth() - 1).parameters(),
         }
+    }
+
+    /// A block's part of a vector that has the network's paths: by the block's own, zero where the vector has nothing; none if it holds
+    /// none of them.
+    pub fn of_block(&self, block: usize, vector: &ParamVector) -> Option<ParamVector> {
+        let parameters = self.parameters(block);
+        let prefix = self.prefixes.get(block).copied().unwrap_or_default();
+        let mine = vector.scoped(prefix).filtered(|path| parameters.entry(path).is_some());
+        (!mine.is_empty()).then(|| parameters.zeros_like().axpy(1.0, &mine))
     }
 
     /// A vector with a block's paths under the network's paths.

@@ -19,6 +19,6 @@ pub use channels::{Affine, Side, add_outer, channel_affine, channel_combination,
 pub use conv2d::{ConvShape, conv2d, conv2d_input_cotangent, conv2d_tangent, conv2d_weight_cotangent};
 pub use matmul::matmul;
 pub use pool::{Bins, average_pool, average_pool_cotangent};
-pub(crate) use projection::host;
-pub use projection::{dot, largest_magnitude, row_dots, scale_rows};
+
+pub use projection::{dot, host, largest_magnitude, row_dots, scale_rows};
 pub use relu::{add_rectified, relu, relu_gate};

@@ -45,7 +45,7 @@ pub fn scale_rows(x: Tensor<4>, factors: &[f64]) -> Tensor<4> {
 }
 
 /// A tensor's elements as `f64`, row by row.
-pub(crate) fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
+pub fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
     tensor.into_data().iter::<f64>().collect()
 }
 

@@ -144,7 +144,7 @@ pub fn read_guesses(path: &Path, bytes: &[u8], placement: &Placement) -> Result<
                 guesses.insert_entry(format!("{direction}.{inner}"), entry.clone());
             }
             // What a step writes beside its guesses.
-            None if ["update/", "scalar/", "loss/"].iter().any(|beside| name.starts_with(beside)) => {}
+            None if ["update/", "scalar/", "loss/", "state/"].iter().any(|beside| name.starts_with(beside)) => {}
             None => return Err(Error::bad_file(path, "tensors named guess/D/PATH", format!("`{name}`"))),
         }
     }

@@ -3,7 +3,6 @@
 //! Source: Fournier et al. (2023), Tables 2 to 12.
 
 use crate::train::RunConfig;
-use foregrad::estimate::{Guess, Origin};
 
 /// One row a figure: table, dataset, blocks, width, target, guess, aux, space, mean and deviation in per cent.
 const TABLES: &str = include_str!("../../studies/paper.csv");
@@ -38,8 +37,8 @@ fn key(table: u32, config: &RunConfig) -> [String; 8] {
         "resnet18-16b" => "16",
         _ => "",
     };
-    let has_head = has_head(estimator.guess) || estimator.target.to_string() != "global";
-    let is_exact = matches!(estimator.guess.origin(), Origin::Target);
+    let has_head = estimator.guess.looks_ahead() || estimator.target.to_string() != "global";
+    let is_exact = estimator.guess.support().is_target;
     let head = if has_head { config.model.head.name() } else { "" };
     let space = if is_exact { String::new() } else { estimator.space.to_string() };
     [
@@ -52,10 +51,6 @@ fn key(table: u32, config: &RunConfig) -> [String; 8] {
         head.to_string(),
         space,
     ]
-}
-
-fn has_head(guess: Guess) -> bool {
-    guess.head_source().is_some()
 }
 
 #[cfg(test)]

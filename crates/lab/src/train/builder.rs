@@ -26,6 +26,7 @@ use super::{RunConfig, RunFolder, Tally, Trainer};
 use crate::data::{BatchOptions, Batches, Description, Order, Splits};
 use crate::{Error, Result};
 use foregrad::estimate::{EstimatorConfig, EstimatorState, Plan, View};
+use foregrad::layers::{Layer, Sequential};
 use foregrad::models::Network;
 use foregrad::optim::{Optimizer, OptimizerConfig, ScheduleConfig};
 use foregrad::rng::Placement;
@@ -167,7 +168,7 @@ impl TrainerBuilder {
         }
         weights::assign(&mut trainer.network, &checkpoint.state, from)?;
         trainer.optimizer.restore(&checkpoint.optimizer, &checkpoint.position.ages);
-        trainer.state = checkpoint.estimator_state();
+        trainer.state = checkpoint.estimator;
         trainer.position = checkpoint.position;
         let Position { epoch, step, .. } = trainer.position;
         trainer.folder = Some(RunFolder::resume(&folder, &trainer.config, epoch, step)?);
@@ -204,6 +205,14 @@ fn placement_of(network: &Network) -> Placement {
     first.unwrap_or(Placement { device: Default::default(), dtype: burn::tensor::DType::F32 })
 }
 
+/// Refuses inputs that a network does not take.
+fn check_inputs(data: &Splits, network: &Network) -> Result<()> {
+    let output = |shape, (number, block): (usize, &Sequential)| {
+        block.output(shape).map_err(|error| Error::within(format!("block {number}"), error))
+    };
+    network.blocks.iter().enumerate().try_fold(data.train.shape(), output).map(drop)
+}
+
 /// The course of a run's steps, for a network and data that go together.
 ///
 /// # Errors
@@ -214,11 +223,13 @@ pub(super) fn plan_for(config: &RunConfig, data: &Splits, network: &Network) -> 
         return Err(Error::out_of_range("batch", config.batch, expected));
     }
     config.estimator.validate(network.depth())?;
-    config.estimator.validate_losses(&View::new(network))?;
+    check_inputs(data, network)?;
+    let view = View::new(network);
+    config.estimator.validate_losses(&view)?;
     let first = BatchOptions { size: 1, order: Order::InOrder, augment: false, skip: 0 };
     for batch in Batches::new(data.train.clone(), first)?.take(1) {
         let labels = batch?.labels;
-        network.heads.iter().chain([&network.classifier]).try_for_each(|head| head.validate(&labels))?;
+        network.heads.iter().flatten().chain([&network.classifier]).try_for_each(|head| head.validate(&labels))?;
     }
-    Ok(Plan::new(&config.estimator, network.depth()))
+    Ok(Plan::new(&config.estimator, &view.has_loss()))
 }

@@ -48,11 +48,26 @@ pub struct Position {
     pub seconds: f64,
     /// The plateau schedule's state.
     pub plateau: Plateau,
-    /// Mixing's baselines.
-    #[serde(with = "foregrad::numbers::by_name")]
-    pub baselines: BTreeMap<String, f64>,
+    /// The numbers of the estimator's state, by path.
+    #[serde(default, with = "foregrad::numbers::by_name")]
+    pub numbers: BTreeMap<String, f64>,
+    /// Mixing's baselines, as older checkpoints hold them.
+    #[serde(default, skip_serializing, with = "foregrad::numbers::by_name")]
+    pub(super) baselines: BTreeMap<String, f64>,
     /// Steps that Adam's moments have seen.
     pub ages: BTreeMap<String, usize>,
+}
+
+impl Position {
+    /// The numbers of the estimator's state.
+    fn take_numbers(&mut self) -> BTreeMap<String, f64> {
+        let mut numbers = std::mem::take(&mut self.numbers);
+        // Older checkpoints call the slot of a block `block.J`.
+        let slot = |name: String| name.strip_prefix("block.").map_or(name.clone(), |block| format!("blocks.{block}"));
+        let older = std::mem::take(&mut self.baselines).into_iter();
+        numbers.extend(older.map(|(name, mean)| (format!("mix.{}", slot(name)), mean)));
+        numbers
+    }
 }
 
 /// A checkpoint in memory.
@@ -68,25 +83,25 @@ pub struct Checkpoint {
     pub state: ParamVector,
     /// The optimiser's tensors.
     pub optimizer: ParamVector,
+    /// What the estimator carries from step to step.
+    pub estimator: EstimatorState,
 }
 
-impl Checkpoint {
-    /// Mixing's state.
-    pub fn estimator_state(&self) -> EstimatorState {
-        // Older checkpoints call the slot of a block `block.J`.
-        let slot = |name: &String| name.strip_prefix("block.").map_or(name.clone(), |block| format!("blocks.{block}"));
-        let baselines = self.position.baselines.iter().map(|(name, mean)| (slot(name), *mean)).collect();
-        EstimatorState { baselines }
-    }
+/// What stands before the names of the optimiser's tensors, and of those of the estimator.
+const APART: [&str; 2] = ["optimizer", "estimator"];
 
+impl Checkpoint {
     /// Writes the checkpoint, whole or not at all.
     ///
     /// # Errors
     /// A file that cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
         let mut tensors = self.state.clone();
-        tensors.extend(self.optimizer.clone().prefixed("optimizer"));
-        let position = serde_json::to_string(&self.position).expect("a position is plain values");
+        for (name, apart) in APART.into_iter().zip([&self.optimizer, &self.estimator.tensors]) {
+            tensors.extend(apart.clone().prefixed(name));
+        }
+        let position = Position { numbers: self.estimator.numbers.clone(), ..self.position.clone() };
+        let position = serde_json::to_string(&position).expect("a position is plain values");
         let mut metadata = Metadata::from([
             (VERSION_KEY.to_string(), FORMAT_VERSION.to_string()),
             ("config".to_string(), self.config.to_toml()),
@@ -137,13 +152,14 @@ impl Checkpoint {
         }
         let damaged = |what: &str, error: String| Error::bad_file(path, what, error);
         let config = RunConfig::from_toml(text("config")?).map_err(|error| damaged("a run's settings", error))?;
-        let position =
+        let mut position: Position =
             serde_json::from_str(text("position")?).map_err(|error| damaged("a run's position", error.to_string()))?;
         let data = metadata.get("data").map(|text| serde_json::from_str(text)).transpose();
         let data = data.map_err(|error| damaged("the description of a run's data", error.to_string()))?;
-        let optimizer = tensors.scoped("optimizer");
-        let state = tensors.filtered(|name| !name.starts_with("optimizer."));
-        Ok(Self { config, data, position, state, optimizer })
+        let [optimizer, of_estimator] = APART.map(|name| tensors.scoped(name));
+        let state = tensors.filtered(|name| !name.split_once('.').is_some_and(|(first, _)| APART.contains(&first)));
+        let estimator = EstimatorState { tensors: of_estimator, numbers: position.take_numbers() };
+        Ok(Self { config, data, position, state, optimizer, estimator })
     }
 }
 
@@ -177,8 +193,8 @@ mod tests {
     fn a_position_that_is_not_finite_comes_back_as_it_was() {
         for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             let plateau = Plateau { best: Some(value), waited: 1, factor: value };
-            let baselines = BTreeMap::from([("block.0".to_string(), value)]);
-            let position = Position { seconds: value, plateau, baselines, ..Default::default() };
+            let numbers = BTreeMap::from([("mix.blocks.0".to_string(), value)]);
+            let position = Position { seconds: value, plateau, numbers, ..Default::default() };
             let text = serde_json::to_string(&position).expect("text");
             assert!(!text.contains("null"), "{text}");
             let read: Position = serde_json::from_str(&text).expect("a position");

@@ -1,12 +1,12 @@
 //! A run's settings: complete, so that a file of them reruns the run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
 
 use crate::data::{self, LoadOptions};
-use foregrad::estimate::{EstimatorConfig, Origin};
+use foregrad::estimate::EstimatorConfig;
 use foregrad::files;
 use foregrad::models::ModelConfig;
 use foregrad::optim::{OptimizerConfig, OptimizerKind, ScheduleConfig};
@@ -100,10 +100,12 @@ impl RunConfig {
     /// Reads a file of settings; what it leaves out has its default.
     ///
     /// # Errors
-    /// A file that cannot be read, or that holds anything else.
+    /// A file that cannot be read, or that holds anything else; the same of a network's file that it names.
     pub fn read(path: &Path) -> Result<Self> {
         let text = files::read_text(path)?;
-        Self::from_toml(&text).map_err(|found| Error::bad_file(path, "a run's settings", found))
+        let mut config = Self::from_toml(&text).map_err(|found| Error::bad_file(path, "a run's settings", found))?;
+        config.model.resolve()?;
+        Ok(config)
     }
 
     /// Settings from text.
@@ -150,8 +152,10 @@ impl RunConfig {
         self.optimizer.validate()?;
         self.schedule.validate()?;
         let has_buffer = self.optimizer.kind == OptimizerKind::Sgd && self.optimizer.momentum > 0.0;
-        if matches!(self.estimator.guess.origin(), Origin::Buffer) && !has_buffer {
-            let reason = "the guess `momentum` is the buffer of SGD with momentum, which this optimiser lacks";
+        if self.estimator.guess.support().needs_buffer && !has_buffer {
+            let guess = &self.estimator.guess;
+            let reason =
+                format!("the guess `{guess}` needs the buffer of SGD with momentum, which this optimiser lacks");
             return Err(Error::meaningless(reason, "`optimizer.kind = sgd` `optimizer.momentum = 0.9`"));
         }
         Ok(())
@@ -204,8 +208,13 @@ impl RunConfig {
     /// device.
     pub fn differences(&self, other: &Self) -> Vec<Difference> {
         let [own, other] = [self, other].map(Self::comparable);
-        let pairs = own.into_iter().zip(other.into_values()).filter(|((_, own), other)| own != other);
-        pairs.map(|((setting, own), other)| Difference { setting, own, other }).collect()
+        // Networks of their own have a setting a block, and need not have as many.
+        let settings: BTreeSet<&String> = own.keys().chain(other.keys()).collect();
+        let value =
+            |values: &BTreeMap<_, String>, setting| values.get(setting).map_or("none", String::as_str).to_string();
+        let pairs = settings.into_iter().map(|setting| (setting, value(&own, setting), value(&other, setting)));
+        let differing = pairs.filter(|(_, own, other)| own != other);
+        differing.map(|(setting, own, other)| Difference { setting: setting.clone(), own, other }).collect()
     }
 
     /// Settings by their place, as text, without those of the machine.

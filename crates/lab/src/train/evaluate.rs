@@ -43,8 +43,7 @@ pub fn evaluate_pausing(
             pause()?;
             x = maps.forward(x, Phase::Eval.into()).0;
             let loss: Option<&dyn LossHead> = match network.heads.get(block) {
-                Some(head) if heads.get(block).copied().unwrap_or(false) => Some(&**head),
-                Some(_) => None,
+                Some(head) => head.as_deref().filter(|_| heads.get(block).copied().unwrap_or(false)),
                 None => Some(&*network.classifier),
             };
             if let Some(loss) = loss {

@@ -34,13 +34,16 @@ impl Score {
         self.accuracy().unwrap_or(-self.loss)
     }
 
-    /// Its metrics as people read them: `accuracy 98.10 %`.
+    /// Its metric's name and value as people read them: `accuracy`, `98.10 %`.
+    pub fn metric(&self) -> Option<[String; 2]> {
+        let (name, value) = self.metrics.iter().next()?;
+        let text = if name == Accuracy::NAME { format!("{:.2} %", 100.0 * value) } else { format!("{value:.4}") };
+        Some([name.replace('-', " "), text])
+    }
+
+    /// Its metric in words: `accuracy 98.10 %`; nothing without one.
     pub fn judged(&self) -> String {
-        let text = |(name, value): (&String, &f64)| match name.as_str() {
-            Accuracy::NAME => format!("{name} {:.2} %", 100.0 * value),
-            _ => format!("{} {value:.4}", name.replace('-', " ")),
-        };
-        self.metrics.iter().map(text).collect::<Vec<_>>().join(", ")
+        self.metric().map_or(String::new(), |words| words.join(" "))
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Result;
 use foregrad::estimate::{
-    self, Collect, EstimatorConfig, EstimatorState, Guess, Mode, Origin, Space, StepInput, StepOutput,
+    self, AnyGuess, Collect, EstimatorConfig, EstimatorState, Mode, Space, StepInput, StepOutput,
 };
 use foregrad::models::Network;
 use foregrad::ops;
@@ -59,7 +59,7 @@ pub fn probe(
     input: &StepInput<'_>,
     state: &EstimatorState,
 ) -> Result<ProbeRecord> {
-    let exact_guess: Guess = "exact".parse().expect("exact is a guess");
+    let exact_guess: AnyGuess = "exact".parse().expect("exact is a guess");
     let run = |config: &EstimatorConfig, collect| {
         estimate::step(config, network, &StepInput { collect, ..input.clone() }, state)
     };
@@ -74,7 +74,7 @@ pub fn probe(
     let reverse = if config.mode == Mode::Checkpointed { Mode::Checkpointed } else { Mode::Oracle };
     let oracle = in_mode(reverse)?;
     // Forward mode has nothing to measure where the guess is the target itself.
-    let is_exact = matches!(config.guess.origin(), Origin::Target);
+    let is_exact = config.guess.support().is_target;
     let measured = if is_exact { None } else { Some(in_mode(Mode::Forward)?) };
     let forward = measured.as_ref().unwrap_or(&oracle);
     let exact_config = EstimatorConfig {

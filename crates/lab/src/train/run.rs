@@ -252,13 +252,13 @@ impl Trainer {
     /// Writes a checkpoint, if there is a folder for it.
     fn save(&self) -> Result<Option<PathBuf>> {
         let Some(folder) = &self.folder else { return Ok(None) };
-        let (baselines, ages) = (self.state.baselines.clone(), self.optimizer.ages());
         let path = folder.checkpoint(&Checkpoint {
             config: self.config.clone(),
             data: Some(self.description.clone()),
-            position: Position { baselines, ages, ..self.position.clone() },
+            position: Position { ages: self.optimizer.ages(), ..self.position.clone() },
             state: self.network.state(),
             optimizer: self.optimizer.tensors(),
+            estimator: self.state.clone(),
         })?;
         self.timetable.written(Instant::now());
         Ok(Some(path))

@@ -2,15 +2,42 @@
 //!
 //! Source: Fournier et al. (2023), Guesses.
 
-use super::{BOTH, HeadSource, Origin, Support};
+use std::ops::Range;
 
-pub(super) const SUPPORT: Support = Support {
-    name: "fixed-ntk",
-    about: "gradient of an auxiliary loss whose net is random and never trained",
-    origin: Origin::Head(HeadSource::Fixed),
-    spaces: BOTH,
-    several: false,
-    least_directions: 1,
-    projection_only: false,
-    forward_any_target: true,
-};
+use super::{Context, Directions, Gradients, Guess, HeadUse, Support};
+use crate::estimate::{EstimatorConfig, TrainHeads};
+use crate::{Error, Result};
+
+/// The guess `fixed-ntk`.
+#[derive(Debug)]
+pub(super) struct FixedNtk;
+
+impl Guess for FixedNtk {
+    fn name(&self) -> &str {
+        "fixed-ntk"
+    }
+
+    fn about(&self) -> &str {
+        "gradient of an auxiliary loss whose net is random and never trained"
+    }
+
+    fn support(&self) -> Support {
+        Support::SINGLE
+    }
+
+    fn heads(&self, _: Range<usize>) -> HeadUse {
+        HeadUse { untrained: true, ..HeadUse::own() }
+    }
+
+    fn directions(&self, context: &Context<'_, '_>, gradients: Gradients) -> Directions {
+        context.in_space(gradients.own)
+    }
+
+    fn validate(&self, config: &EstimatorConfig) -> Result<()> {
+        if config.train_heads == TrainHeads::Yes {
+            let reason = "the heads of `fixed-ntk` are never trained";
+            return Err(Error::meaningless(reason, "`estimator.train-heads = auto`, or `estimator.guess = local`"));
+        }
+        Ok(())
+    }
+}

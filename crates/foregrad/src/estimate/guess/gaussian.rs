@@ -2,21 +2,32 @@
 //!
 //! Source: Fournier et al. (2023), Guesses; Baydin et al. (2022).
 
-use super::{BOTH, Origin, Support};
+use super::{Context, Directions, Gradients, Guess, Support};
 use crate::rng::{Placement, Stream};
 use crate::vector::ParamTensor;
 
-pub(super) const SUPPORT: Support = Support {
-    name: "gaussian",
-    about: "independent standard normal numbers",
-    origin: Origin::Random(draw),
-    spaces: BOTH,
-    several: true,
-    least_directions: 1,
-    projection_only: false,
-    forward_any_target: true,
-};
+/// The guess `gaussian`.
+#[derive(Debug)]
+pub(super) struct Gaussian;
 
-pub(in crate::estimate) fn draw(stream: Stream, shape: &[usize], placement: &Placement) -> ParamTensor {
+impl Guess for Gaussian {
+    fn name(&self) -> &str {
+        "gaussian"
+    }
+
+    fn about(&self) -> &str {
+        "independent standard normal numbers"
+    }
+
+    fn support(&self) -> Support {
+        Support::RANDOM
+    }
+
+    fn directions(&self, context: &Context<'_, '_>, _: Gradients) -> Directions {
+        context.drawn(draw)
+    }
+}
+
+pub(super) fn draw(stream: Stream, shape: &[usize], placement: &Placement) -> ParamTensor {
     ParamTensor::shaped(stream.normal_tensor([shape.iter().product()], placement), shape)
 }

@@ -2,15 +2,32 @@
 //!
 //! Source: Fournier et al. (2023), Guesses; equations 4 and 5.
 
-use super::{BOTH, HeadSource, Origin, Support};
+use std::ops::Range;
 
-pub(super) const SUPPORT: Support = Support {
-    name: "local",
-    about: "gradient of the block's auxiliary loss",
-    origin: Origin::Head(HeadSource::Trained),
-    spaces: BOTH,
-    several: false,
-    least_directions: 1,
-    projection_only: false,
-    forward_any_target: true,
-};
+use super::{Context, Directions, Gradients, Guess, HeadUse, Support};
+
+/// The guess `local`.
+#[derive(Debug)]
+pub(super) struct Local;
+
+impl Guess for Local {
+    fn name(&self) -> &str {
+        "local"
+    }
+
+    fn about(&self) -> &str {
+        "gradient of the block's auxiliary loss"
+    }
+
+    fn support(&self) -> Support {
+        Support::SINGLE
+    }
+
+    fn heads(&self, _: Range<usize>) -> HeadUse {
+        HeadUse::own()
+    }
+
+    fn directions(&self, context: &Context<'_, '_>, gradients: Gradients) -> Directions {
+        context.in_space(gradients.own)
+    }
+}

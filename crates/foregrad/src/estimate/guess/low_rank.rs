@@ -5,21 +5,32 @@
 //!
 //! Source: the identity `x (a b^T) = (x a) b^T`; rank-1 perturbations as in evolution strategies.
 
-use super::{Origin, Support};
+use super::{Context, Directions, Gradients, Guess, Support};
 use crate::estimate::Space;
 use crate::rng::{Placement, Stream};
 use crate::vector::ParamTensor;
 
-pub(super) const SUPPORT: Support = Support {
-    name: "low-rank",
-    about: "rank-1 products of two normal vectors (weight space)",
-    origin: Origin::Random(draw),
-    spaces: &[Space::Weight],
-    several: true,
-    least_directions: 1,
-    projection_only: false,
-    forward_any_target: true,
-};
+/// The guess `low-rank`.
+#[derive(Debug)]
+pub(super) struct LowRank;
+
+impl Guess for LowRank {
+    fn name(&self) -> &str {
+        "low-rank"
+    }
+
+    fn about(&self) -> &str {
+        "rank-1 products of two normal vectors (weight space)"
+    }
+
+    fn support(&self) -> Support {
+        Support { spaces: &[Space::Weight], ..Support::RANDOM }
+    }
+
+    fn directions(&self, context: &Context<'_, '_>, _: Gradients) -> Directions {
+        context.drawn(draw)
+    }
+}
 
 pub(crate) fn draw(stream: Stream, shape: &[usize], placement: &Placement) -> ParamTensor {
     match shape {

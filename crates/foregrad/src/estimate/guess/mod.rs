@@ -1,65 +1,83 @@
-//! Guesses: the directions along which the target is measured. To add one: a file that says what it supports, a line here.
+//! Guesses: the directions along which the target is measured. To add one: a file that implements [`Guess`], a line here; or, from
+//! another crate, a type that implements it and [`AnyGuess::of`].
 
-use std::fmt;
-use std::str::FromStr;
+use std::any::Any;
+use std::fmt::Debug;
+use std::ops::Range;
 
 use super::choices::Space;
-use crate::rng::{Placement, Stream};
-use crate::vector::ParamTensor;
-use crate::{Error, as_text, settings};
+use super::plan::Course;
+use super::{EstimatorConfig, EstimatorState, Scalars};
+use crate::rng::Stream;
+use crate::vector::ParamVector;
+use crate::{Result, settings};
+
+pub use any::AnyGuess;
+pub use context::{Context, Directions, Draw, Gradients};
 pub use ntk::NtkConfig;
 
+mod any;
+mod context;
 mod exact;
 mod fixed_ntk;
-pub(super) mod gaussian;
+mod gaussian;
 mod local;
 pub(crate) mod low_rank;
 mod momentum;
 mod ntk;
 mod rademacher;
-pub(super) mod span;
+mod span;
 mod upstream;
 
-/// Draws a direction of a shape from a stream.
-pub type Draw = fn(Stream, &[usize], &Placement) -> ParamTensor;
+/// A guess: what it needs, when it is known, how its directions are made, and what it learns from step to step.
+///
+/// Whatever it draws comes from [`Context::stream`], so that a direction can be drawn again instead of being stored and another guess
+/// changes neither the order of the data nor the initial weights. Whatever it carries from step to step is in the state that
+/// [`Guess::learn`] writes, so that a resumed run goes on to the same bits.
+pub trait Guess: Any + Debug + Send + Sync {
+    /// The name users write: letters, digits and dashes.
+    fn name(&self) -> &str;
 
-/// Where a guess comes from; this is what the sweep and the oracle act on.
-#[derive(Debug, Clone, Copy)]
-pub enum Origin {
-    /// The target itself.
-    Target,
-    /// Drawn from a stream; unit covariance, never normalised, so that `E[<g, G> G] = g`.
-    Random(Draw),
-    /// The gradient of a head's loss.
-    Head(HeadSource),
-    /// Noise pulled back through the next block.
-    NextBlock,
-    /// The principal directions of the batch's local guesses.
-    BatchSpan,
-    /// The optimiser's buffer, and gaussian directions beside it.
-    Buffer,
-}
-
-/// Which head a head's guess is taken from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HeadSource {
-    /// The block's own, trained head.
-    Trained,
-    /// A head drawn afresh at every step, or after as many as the guess's settings say.
-    Redrawn,
-    /// The block's own head with its first weights, never trained.
-    Fixed,
-}
-
-/// What a guess supports: help, refusals and tests follow from it.
-#[derive(Debug)]
-pub struct Support {
-    /// The name users write.
-    pub name: &'static str,
     /// One line of help.
-    pub about: &'static str,
-    /// Where it comes from.
-    pub origin: Origin,
+    fn about(&self) -> &str;
+
+    /// What it supports: help, refusals and checks follow from it.
+    fn support(&self) -> Support;
+
+    /// The heads whose gradients it is made of, for directions at these places of a slot's.
+    fn heads(&self, _directions: Range<usize>) -> HeadUse {
+        HeadUse::default()
+    }
+
+    /// The loss whose gradient a block's guess is made of, if its heads are asked for: the one that the guess horizon says.
+    fn loss(&self, block: usize, course: &Course<'_>) -> usize {
+        course.guess_loss(block)
+    }
+
+    /// The block at which a block's guess becomes known: not before the loss of its gradient. Numbers beyond the last block are the last.
+    fn ready(&self, block: usize, _course: &Course<'_>) -> usize {
+        block
+    }
+
+    /// A block's directions, as many as [`Context::directions`] asks for, before any scaling; `gradients` are those of the heads that
+    /// were asked for, at the block's output.
+    fn directions(&self, context: &Context<'_, '_>, gradients: Gradients) -> Directions;
+
+    /// Moves what it carries to the next step, by what this one measured.
+    fn learn(&self, _measured: &Measured<'_>, _state: &mut EstimatorState) {}
+
+    /// Refuses what this guess alone has no meaning with.
+    ///
+    /// # Errors
+    /// [`Error::Meaningless`](crate::Error::Meaningless), [`Error::OutOfRange`](crate::Error::OutOfRange).
+    fn validate(&self, _config: &EstimatorConfig) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// What a guess supports, and what those who use it have to know of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Support {
     /// The spaces it exists in.
     pub spaces: &'static [Space],
     /// Whether several directions a slot make sense.
@@ -70,24 +88,92 @@ pub struct Support {
     pub projection_only: bool,
     /// Whether forward mode can produce it for any target; if not, only for the local one.
     pub forward_any_target: bool,
+    /// Whether it is drawn from the context's streams alone, with unit covariance: never normalised, so that `E[<g, G> G] = g`, and
+    /// drawn again instead of kept.
+    pub is_random: bool,
+    /// Whether it is the target itself: nothing is measured.
+    pub is_target: bool,
+    /// Whether it needs the momentum buffer of the optimiser.
+    pub needs_buffer: bool,
+    /// Whether the inner products between its directions are the same for every sample (activity space).
+    pub shares_products: bool,
 }
 
-/// A guess: one of [`GUESSES`].
-#[derive(Clone, Copy)]
-pub struct Guess(&'static Support);
+impl Support {
+    /// One direction or several in both spaces, divided by its norm, known to forward mode.
+    pub const USUAL: Self = Self {
+        spaces: &[Space::Weight, Space::Activity],
+        several: true,
+        least_directions: 1,
+        projection_only: false,
+        forward_any_target: true,
+        is_random: false,
+        is_target: false,
+        needs_buffer: false,
+        shares_products: false,
+    };
+    /// A single direction.
+    pub const SINGLE: Self = Self { several: false, ..Self::USUAL };
+    /// Drawn with unit covariance.
+    pub const RANDOM: Self = Self { is_random: true, ..Self::USUAL };
+}
 
-/// All guesses.
-pub const GUESSES: &[&Support] = &[
-    &exact::SUPPORT,
-    &local::SUPPORT,
-    &ntk::SUPPORT,
-    &fixed_ntk::SUPPORT,
-    &gaussian::SUPPORT,
-    &rademacher::SUPPORT,
-    &low_rank::SUPPORT,
-    &momentum::SUPPORT,
-    &upstream::SUPPORT,
-    &span::SUPPORT,
+/// The heads whose gradients a guess is made of.
+#[derive(Debug, Clone, Default)]
+pub struct HeadUse {
+    /// The network's own head.
+    pub own: bool,
+    /// Heads drawn for the step, one a direction.
+    pub drawn: Vec<DrawnHead>,
+    /// Whether it wants them untrained: then no head learns unless the settings say so.
+    pub untrained: bool,
+}
+
+impl HeadUse {
+    /// The network's own head, trained.
+    pub fn own() -> Self {
+        Self { own: true, ..Self::default() }
+    }
+
+    /// Whether it asks for any head.
+    pub fn is_any(&self) -> bool {
+        self.own || !self.drawn.is_empty()
+    }
+}
+
+/// A head that is drawn for a step.
+#[derive(Debug, Clone, Copy)]
+pub struct DrawnHead {
+    /// The place of its direction among a slot's: part of its stream.
+    pub direction: usize,
+    /// The stream of a step's heads, of a seed and a step.
+    pub stream: fn(&EstimatorConfig, u64, u64) -> Stream,
+}
+
+/// What a step has measured.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Measured<'a> {
+    /// The optimiser step, from 0.
+    pub step: u64,
+    /// The step's update by global path: trunk, classifier and trained heads.
+    pub update: &'a ParamVector,
+    /// Every scalar.
+    pub scalars: &'a [Scalars],
+}
+
+/// All guesses of this library.
+pub const GUESSES: &[&dyn Guess] = &[
+    &exact::Exact,
+    &local::Local,
+    &ntk::Ntk,
+    &fixed_ntk::FixedNtk,
+    &gaussian::Gaussian,
+    &rademacher::Rademacher,
+    &low_rank::LowRank,
+    &momentum::Momentum,
+    &upstream::Upstream,
+    &span::Span,
 ];
 
 settings! {
@@ -97,67 +183,3 @@ settings! {
         ntk: NtkConfig = NtkConfig::default() => table,
     }
 }
-
-impl Guess {
-    /// The gradient of the block's own head.
-    pub const LOCAL: Self = Self(&local::SUPPORT);
-
-    /// What it supports.
-    pub fn support(self) -> &'static Support {
-        self.0
-    }
-
-    /// Where it comes from.
-    pub fn origin(self) -> Origin {
-        self.0.origin
-    }
-
-    /// Whether it has unit covariance and is therefore never normalised.
-    pub fn is_random(self) -> bool {
-        matches!(self.0.origin, Origin::Random(_))
-    }
-
-    /// Whether it is the gradient of a head's loss.
-    pub fn head_source(self) -> Option<HeadSource> {
-        match self.0.origin {
-            Origin::Head(source) => Some(source),
-            Origin::BatchSpan => Some(HeadSource::Trained),
-            _ => None,
-        }
-    }
-}
-
-impl PartialEq for Guess {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.name == other.0.name
-    }
-}
-
-impl Eq for Guess {}
-
-impl fmt::Debug for Guess {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.name)
-    }
-}
-
-impl fmt::Display for Guess {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.name)
-    }
-}
-
-impl FromStr for Guess {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        let found = GUESSES.iter().find(|support| support.name == text);
-        let names: Vec<_> = GUESSES.iter().map(|support| support.name).collect();
-        found.map(|support| Guess(support)).ok_or_else(|| Error::unknown_name("guess", text, &names))
-    }
-}
-
-as_text!(Guess, GUESSES.iter().map(|support| (support.name, support.about.into())).collect());
-
-/// Both spaces.
-const BOTH: &[Space] = &[Space::Weight, Space::Activity];

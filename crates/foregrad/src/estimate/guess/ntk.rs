@@ -3,20 +3,44 @@
 //!
 //! Source: Fournier et al. (2023), Guesses.
 
-use super::{BOTH, HeadSource, Origin, Support};
+use std::ops::Range;
+
+use super::{Context, Directions, DrawnHead, Gradients, Guess, HeadUse, Support};
+use crate::estimate::EstimatorConfig;
 use crate::rng::Stream;
 use crate::{Error, Result, settings};
 
-pub(super) const SUPPORT: Support = Support {
-    name: "ntk",
-    about: "gradient of an auxiliary loss whose net is drawn afresh every step, or every few",
-    origin: Origin::Head(HeadSource::Redrawn),
-    spaces: BOTH,
-    several: true,
-    least_directions: 1,
-    projection_only: false,
-    forward_any_target: true,
-};
+/// The guess `ntk`.
+#[derive(Debug)]
+pub(super) struct Ntk;
+
+impl Guess for Ntk {
+    fn name(&self) -> &str {
+        "ntk"
+    }
+
+    fn about(&self) -> &str {
+        "gradient of an auxiliary loss whose net is drawn afresh every step, or every few"
+    }
+
+    fn support(&self) -> Support {
+        Support::USUAL
+    }
+
+    fn heads(&self, directions: Range<usize>) -> HeadUse {
+        let drawn = directions.map(|direction| DrawnHead { direction, stream });
+        HeadUse { own: false, drawn: drawn.collect(), untrained: true }
+    }
+
+    fn directions(&self, context: &Context<'_, '_>, gradients: Gradients) -> Directions {
+        context.in_space(gradients.drawn)
+    }
+}
+
+/// The stream of the heads of a step.
+fn stream(config: &EstimatorConfig, seed: u64, step: u64) -> Stream {
+    Stream::new(seed, "ntk").at(step / config.guesses.ntk.redraw_every)
+}
 
 settings! {
     /// Settings of the guess `ntk`.
@@ -27,12 +51,7 @@ settings! {
 }
 
 impl NtkConfig {
-    /// The stream of a block's heads at a step.
-    pub(in crate::estimate) fn stream(&self, seed: u64, step: u64, block: usize) -> Stream {
-        Stream::new(seed, "ntk").at(step / self.redraw_every).at(block as u64)
-    }
-
-    /// Refuses settings outside their ranges.
+    /// Refuses settings outside their ranges, whichever guess is chosen.
     pub(in crate::estimate) fn validate(&self) -> Result<()> {
         if self.redraw_every == 0 {
             return Err(Error::out_of_range("estimator.guesses.ntk.redraw-every", 0, "at least 1 step"));

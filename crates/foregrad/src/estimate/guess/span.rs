@@ -6,35 +6,63 @@
 //!
 //! Source: Fournier et al. (2023), Guesses; Table 6.
 
+use std::ops::Range;
+
 use burn::tensor::Tensor;
 use nalgebra::{DMatrix, Dyn, SymmetricEigen};
 
-use super::{Origin, Support};
-use crate::estimate::Space;
+use super::{Context, Directions, Gradients, Guess, HeadUse, Support};
 use crate::estimate::combine::eigen;
+use crate::estimate::{EstimatorConfig, Granularity, Space};
 use crate::ops;
 use crate::rng::{Placement, Stream};
+use crate::{Error, Result};
 
 /// Singular values below this part of the largest are rounding noise.
 const RANK_TOLERANCE: f64 = 1e-6;
 
-pub(super) const SUPPORT: Support = Support {
-    name: "span",
-    about: "span of the batch's local guesses (activity space; k principal directions)",
-    origin: Origin::BatchSpan,
-    spaces: &[Space::Activity],
-    several: true,
-    least_directions: 1,
-    projection_only: true,
-    forward_any_target: true,
-};
+/// The guess `span`.
+#[derive(Debug)]
+pub(super) struct Span;
+
+impl Guess for Span {
+    fn name(&self) -> &str {
+        "span"
+    }
+
+    fn about(&self) -> &str {
+        "span of the batch's local guesses (activity space; k principal directions)"
+    }
+
+    fn support(&self) -> Support {
+        // Its directions differ by a sign from sample to sample, which no inner product between them sees.
+        Support { spaces: &[Space::Activity], projection_only: true, shares_products: true, ..Support::USUAL }
+    }
+
+    fn heads(&self, _: Range<usize>) -> HeadUse {
+        HeadUse::own()
+    }
+
+    fn directions(&self, context: &Context<'_, '_>, gradients: Gradients) -> Directions {
+        let guesses = gradients.own.expect("the gradient of the block's own head was asked for");
+        Directions::Activity(principal(guesses, context.directions().len(), context.stream().named("span")))
+    }
+
+    fn validate(&self, config: &EstimatorConfig) -> Result<()> {
+        if config.granularity() == Granularity::Batch {
+            let reason = "the span's coefficients are per sample";
+            return Err(Error::meaningless(reason, "`estimator.guess = span` `estimator.granularity = sample`"));
+        }
+        Ok(())
+    }
+}
 
 /// The first `count` principal directions of a batch of guesses `[n, c, h, w]`, each once a sample with the sample's sign, so that
 /// all samples have the same inner products between directions.
 ///
 /// With `A` the row-normalised guesses and `A A^T = U S^2 U^T`, the right singular vectors are `V^T = S^-1 U^T A`. Directions
 /// beyond the rank are zero; of guesses that are not finite they are no numbers either.
-pub(in crate::estimate) fn directions(guesses: Tensor<4>, count: usize, stream: Stream) -> Vec<Tensor<4>> {
+fn principal(guesses: Tensor<4>, count: usize, stream: Stream) -> Vec<Tensor<4>> {
     let shape @ [samples, channels, height, width] = guesses.dims();
     let features = channels * height * width;
     let inverse_norm = |square: f64| if square > 0.0 { square.sqrt().recip() } else { 0.0 };
@@ -43,7 +71,7 @@ pub(in crate::estimate) fn directions(guesses: Tensor<4>, count: usize, stream: 
     let gram = ops::host(rows.clone().matmul(rows.clone().transpose()));
     let placement = Placement::of(&rows);
     let weights = match eigen(DMatrix::from_row_slice(samples, samples, &gram)) {
-        Some(eigen) => principal(&eigen, count),
+        Some(eigen) => weights_of(&eigen, count),
         None => vec![f64::NAN; count * samples],
     };
     let v = ops::matmul(placement.tensor(weights, [count, samples]), rows);
@@ -52,7 +80,7 @@ pub(in crate::estimate) fn directions(guesses: Tensor<4>, count: usize, stream: 
 }
 
 /// The first `count` rows of `S^-1 U^T`, one after another; 0 beyond the rank.
-fn principal(SymmetricEigen { eigenvectors, eigenvalues }: &SymmetricEigen<f64, Dyn>, count: usize) -> Vec<f64> {
+fn weights_of(SymmetricEigen { eigenvectors, eigenvalues }: &SymmetricEigen<f64, Dyn>, count: usize) -> Vec<f64> {
     let samples = eigenvalues.len();
     let mut order: Vec<usize> = (0..samples).collect();
     order.sort_by(|a, b| eigenvalues[*b].total_cmp(&eigenvalues[*a]));

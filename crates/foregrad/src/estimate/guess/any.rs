@@ -1,0 +1,339 @@
+//! A guess by its name, or several of them joined: what settings hold and what a step asks.
+
+use std::any::Any;
+use std::fmt;
+use std::ops::Range;
+use std::str::FromStr;
+use std::sync::{PoisonError, RwLock};
+
+use super::{Context, Directions, GUESSES, Gradients, Guess, HeadUse, Measured, Support};
+use crate::estimate::choices::Space;
+use crate::estimate::engine::Engine;
+use crate::estimate::plan::Course;
+use crate::estimate::stage::Window;
+use crate::estimate::{EstimatorConfig, EstimatorState};
+use crate::{Error, Result, as_text};
+
+/// The guesses of other crates whose names are known to this process: those that [`AnyGuess::of`] has seen.
+static FOREIGN: RwLock<Vec<&'static dyn Guess>> = RwLock::new(Vec::new());
+
+/// A guess, or several with their directions in one orthogonal projection per slot: `local+gaussian:4`.
+///
+/// ```
+/// use foregrad::estimate::AnyGuess;
+/// let guess: AnyGuess = "local+gaussian:4".parse()?;
+/// assert_eq!(guess.directions(), Some(5));
+/// assert_eq!(guess.to_string(), "local+gaussian:4");
+/// # Ok::<(), foregrad::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct AnyGuess {
+    /// One, whose number of directions is a setting of its own, or several.
+    parts: Vec<Part>,
+}
+
+/// A guess among those of an estimator.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    guess: &'static dyn Guess,
+    /// Its directions, of a composite guess.
+    directions: usize,
+}
+
+impl AnyGuess {
+    /// A guess of any crate. From now on its name can be read by this process, in settings and in files. It stays in memory for good; one
+    /// that was seen before is taken again.
+    ///
+    /// # Errors
+    /// A name that is no name; one that another guess has.
+    pub fn of(guess: impl Guess) -> Result<Self> {
+        let name = guess.name();
+        let is_plain = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
+        if name.is_empty() || !name.chars().all(is_plain) {
+            return Err(Error::out_of_range("the name of a guess", format!("`{name}`"), "letters, digits and dashes"));
+        }
+        let mut foreign = FOREIGN.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(known) = GUESSES.iter().chain(foreign.iter()).copied().find(|known| known.name() == name) else {
+            let guess: &'static dyn Guess = Box::leak(Box::new(guess));
+            foreign.push(guess);
+            return Ok(Self::single(guess));
+        };
+        if (known as &dyn Any).type_id() == guess.type_id() && format!("{known:?}") == format!("{guess:?}") {
+            return Ok(Self::single(known));
+        }
+        let found = format!("`{name}`, the name of another guess, {known:?}");
+        Err(Error::out_of_range("the name of a guess", found, "a name of its own"))
+    }
+
+    fn single(guess: &'static dyn Guess) -> Self {
+        Self { parts: vec![Part { guess, directions: 1 }] }
+    }
+
+    /// The number of directions of a composite guess; of any other the settings say it.
+    pub fn directions(&self) -> Option<usize> {
+        self.is_composite().then(|| self.parts.iter().map(|part| part.directions).sum())
+    }
+
+    /// Whether it is of several guesses.
+    pub fn is_composite(&self) -> bool {
+        self.parts.len() > 1
+    }
+
+    /// What it supports; of a composite guess what all of its parts do together.
+    pub fn support(&self) -> Support {
+        let supports = || self.parts.iter().map(|part| part.guess.support());
+        let [single] = self.parts.as_slice() else {
+            return Support {
+                spaces: common(supports().map(|support| support.spaces)),
+                least_directions: self.parts.len(),
+                projection_only: true,
+                forward_any_target: supports().all(|support| support.forward_any_target),
+                is_random: supports().all(|support| support.is_random),
+                is_target: supports().any(|support| support.is_target),
+                needs_buffer: supports().any(|support| support.needs_buffer),
+                ..Support::USUAL
+            };
+        };
+        single.guess.support()
+    }
+
+    /// The heads it is made of, for a number of directions.
+    pub(in crate::estimate) fn heads(&self, directions: usize) -> HeadUse {
+        let all: Vec<HeadUse> = self.placed(directions).map(|(guess, places)| guess.heads(places)).collect();
+        let mut asking = all.iter().filter(|heads| heads.is_any()).peekable();
+        HeadUse {
+            own: all.iter().any(|heads| heads.own),
+            untrained: asking.peek().is_some() && asking.all(|heads| heads.untrained),
+            drawn: all.into_iter().flat_map(|heads| heads.drawn).collect(),
+        }
+    }
+
+    /// Whether it is, or has in it, the gradient of a head's loss, so that a guess horizon says of which.
+    pub fn looks_ahead(&self) -> bool {
+        self.parts.iter().any(|part| part.looks_ahead())
+    }
+
+    /// The loss whose gradient a block's guess is made of, if it is made of any.
+    pub(in crate::estimate) fn loss(&self, block: usize, course: &Course<'_>) -> Option<usize> {
+        self.parts.iter().find(|part| part.uses_heads()).map(|part| part.guess.loss(block, course))
+    }
+
+    /// The block at which the last of a block's directions becomes known.
+    pub(in crate::estimate) fn ready(&self, block: usize, course: &Course<'_>) -> usize {
+        let known = self.parts.iter().map(|part| part.guess.ready(block, course));
+        known.chain(self.loss(block, course)).fold(block, usize::max).min(course.depth() - 1)
+    }
+
+    /// All directions of a block whose output has a shape.
+    pub(in crate::estimate) fn make<'a>(
+        &self,
+        engine: &Engine<'a>,
+        window: &Window<'a>,
+        (block, shape): (usize, Option<[usize; 4]>),
+        mut gradients: Gradients,
+    ) -> Directions {
+        let mut all: Option<Directions> = None;
+        for (guess, places) in self.placed(engine.config.directions()) {
+            let heads = guess.heads(places.clone());
+            let own = if self.is_composite() { gradients.own.clone() } else { gradients.own.take() };
+            let drawn = gradients.drawn.drain(..heads.drawn.len()).collect();
+            let own = Gradients { own: own.filter(|_| heads.own), drawn };
+            let context = Context::new(engine, window, (block, shape), (guess, places.clone()));
+            let made = guess.directions(&context, own);
+            let (space, wanted) = (engine.config.space, places.len());
+            assert!(
+                (made.len(), made.space()) == (wanted, space),
+                "the guess `{}` gave {} directions in {} space instead of {wanted} in {space} space",
+                guess.name(),
+                made.len(),
+                made.space(),
+            );
+            match &mut all {
+                Some(all) => all.extend(made),
+                None => all = Some(made),
+            }
+        }
+        all.expect("at least one guess")
+    }
+
+    /// Lets each guess learn from what a step has measured, in its own part of the state.
+    pub(in crate::estimate) fn learn(&self, measured: &Measured<'_>, state: &mut EstimatorState) {
+        for Part { guess, .. } in &self.parts {
+            let mut own = state.of_guess(guess.name());
+            guess.learn(measured, &mut own);
+            state.set_guess(guess.name(), own);
+        }
+    }
+
+    /// The guesses with the places of their directions.
+    fn placed(&self, directions: usize) -> impl Iterator<Item = (&'static dyn Guess, Range<usize>)> + '_ {
+        let mut end = 0;
+        self.parts.iter().map(move |part| {
+            let start = end;
+            end += if self.is_composite() { part.directions } else { directions };
+            (part.guess, start..end)
+        })
+    }
+
+    /// Refuses what one of the guesses has no meaning with.
+    pub(in crate::estimate) fn validate(&self, config: &EstimatorConfig) -> Result<()> {
+        for (guess, places) in self.placed(config.directions()) {
+            validate_part(guess, places.len(), config)?;
+            guess.validate(config)?;
+        }
+        if self.is_composite() {
+            self.validate_together(config)?;
+        }
+        Ok(())
+    }
+
+    fn validate_together(&self, config: &EstimatorConfig) -> Result<()> {
+        let total = config.directions();
+        if config.directions != 1 && config.directions != total {
+            let reason = format!("the guess `{self}` has {total} directions, not {}", config.directions);
+            let nearest = format!("`estimator.guess = {self}` `estimator.directions = {total}`");
+            return Err(Error::meaningless(reason, nearest));
+        }
+        if let Some(part) = self.parts.iter().find(|part| part.guess.support().is_target) {
+            let name = part.guess.name();
+            let reason = format!("the guess `{name}` is the target itself, to which other directions add nothing");
+            return Err(Error::meaningless(reason, format!("`estimator.guess = {name}`")));
+        }
+        let of_own: Vec<_> = self.parts.iter().filter(|part| part.guess.heads(0..1).own).collect();
+        let untrained = |part: &&&Part| part.guess.heads(0..1).untrained;
+        if let (Some(kept), Some(learns)) = (of_own.iter().find(untrained), of_own.iter().find(|part| !untrained(part)))
+        {
+            let (kept, learns) = (kept.guess.name(), learns.guess.name());
+            let reason = format!("the heads of `{kept}` keep their first weights, those of `{learns}` learn");
+            let nearest = format!("`estimator.guess = {learns}+ntk`, or either of the two");
+            return Err(Error::meaningless(reason, nearest));
+        }
+        Ok(())
+    }
+}
+
+impl Part {
+    fn uses_heads(&self) -> bool {
+        self.guess.heads(0..1).is_any()
+    }
+
+    fn looks_ahead(&self) -> bool {
+        self.uses_heads() && !self.guess.support().is_target
+    }
+}
+
+/// Refuses a space or a number of directions that a guess does not have.
+fn validate_part(guess: &dyn Guess, directions: usize, config: &EstimatorConfig) -> Result<()> {
+    let (name, support) = (guess.name(), guess.support());
+    let whole = &config.guess;
+    if !support.spaces.contains(&config.space) {
+        let reason = format!("the guess `{name}` does not exist in {} space", config.space);
+        let nearest =
+            support.spaces.iter().map(|space| format!("`estimator.guess = {name}` `estimator.space = {space}`"));
+        return Err(Error::meaningless(reason, nearest.collect::<Vec<_>>().join(", or ")));
+    }
+    let asked = |directions: usize| match whole.is_composite() {
+        true => format!("`estimator.guess = {}`", whole.with_directions(guess, directions)),
+        false => format!("`estimator.guess = {name}` `estimator.directions = {directions}`"),
+    };
+    if directions > 1 && !support.several {
+        let reason = format!("the guess `{name}` has one direction a slot, not {directions}");
+        return Err(Error::meaningless(reason, format!("{}, or `estimator.guess = ntk`", asked(1))));
+    }
+    if directions < support.least_directions {
+        let reason = format!("the guess `{name}` needs at least {} directions", support.least_directions);
+        return Err(Error::meaningless(reason, asked(support.least_directions)));
+    }
+    Ok(())
+}
+
+impl AnyGuess {
+    /// The same with another number of directions of one of its guesses.
+    fn with_directions(&self, guess: &dyn Guess, directions: usize) -> Self {
+        let changed = |part: &Part| match part.guess.name() == guess.name() {
+            true => Part { directions, ..*part },
+            false => *part,
+        };
+        Self { parts: self.parts.iter().map(changed).collect() }
+    }
+}
+
+/// The spaces that all of some lists hold.
+fn common(mut lists: impl Iterator<Item = &'static [Space]>) -> &'static [Space] {
+    let first = lists.next().unwrap_or_default();
+    lists.fold(first, |common, list| match common.iter().position(|space| list.contains(space)) {
+        None => &[],
+        Some(_) if common.iter().all(|space| list.contains(space)) => common,
+        Some(place) => &common[place..=place],
+    })
+}
+
+impl Default for AnyGuess {
+    fn default() -> Self {
+        Self::single(&super::local::Local)
+    }
+}
+
+impl PartialEq for AnyGuess {
+    fn eq(&self, other: &Self) -> bool {
+        self.to_string() == other.to_string()
+    }
+}
+
+impl fmt::Debug for AnyGuess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl fmt::Display for AnyGuess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, Part { guess, directions }) in self.parts.iter().enumerate() {
+            let joint = if number > 0 { "+" } else { "" };
+            write!(f, "{joint}{}", guess.name())?;
+            if *directions > 1 {
+                write!(f, ":{directions}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for AnyGuess {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let parts: Vec<Part> = text.split('+').map(part).collect::<Result<_>>()?;
+        let wrong = |expected: &str| Err(Error::out_of_range("estimator.guess", text, expected));
+        if parts.len() == 1 && text.contains(':') {
+            return wrong("a name alone; the number of its directions is `estimator.directions`");
+        }
+        let names: std::collections::BTreeSet<&str> = parts.iter().map(|part| part.guess.name()).collect();
+        if names.len() < parts.len() {
+            return wrong("guesses that differ; several directions of one are `NAME:K`");
+        }
+        Ok(Self { parts })
+    }
+}
+
+/// `NAME` or `NAME:K`.
+fn part(text: &str) -> Result<Part> {
+    let (name, count) = text.split_once(':').unwrap_or((text, "1"));
+    let foreign = FOREIGN.read().unwrap_or_else(PoisonError::into_inner);
+    let known: Vec<&'static dyn Guess> = GUESSES.iter().chain(foreign.iter()).copied().collect();
+    let Some(guess) = known.iter().copied().find(|guess| guess.name() == name) else {
+        let names: Vec<&str> = known.iter().map(|guess| guess.name()).collect();
+        return Err(Error::unknown_name("guess", name, &names));
+    };
+    match count.parse() {
+        Ok(directions) if (1..=EstimatorConfig::MOST_DIRECTIONS).contains(&directions) => {
+            Ok(Part { guess, directions })
+        }
+        _ => {
+            let expected = format!("a number of directions from 1 to {}", EstimatorConfig::MOST_DIRECTIONS);
+            Err(Error::out_of_range(format!("`:{count}` of the guess `{name}`"), count, expected))
+        }
+    }
+}
+
+as_text!(AnyGuess, GUESSES.iter().map(|guess| (guess.name(), guess.about().into())).collect());

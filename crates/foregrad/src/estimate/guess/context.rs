@@ -1,0 +1,191 @@
+//! What a guess is made from: the network with the blocks that have been passed, and the step's streams. Nothing of it can be changed.
+
+use std::ops::Range;
+
+use burn::tensor::Tensor;
+
+use super::Guess;
+use crate::estimate::engine::Engine;
+use crate::estimate::stage::Window;
+use crate::estimate::{EstimatorConfig, EstimatorState, Space};
+use crate::layers::Wanted;
+use crate::rng::{Placement, Stream};
+use crate::vector::{ParamTensor, ParamVector};
+
+/// Draws a direction of a shape from a stream.
+pub type Draw = fn(Stream, &[usize], &Placement) -> ParamTensor;
+
+/// The directions of one block: one vector, or one tensor at its output, a direction.
+#[derive(Debug, Clone)]
+pub enum Directions {
+    /// In the block's parameters, by its own paths.
+    Weight(Vec<ParamVector>),
+    /// At the block's output, `[n, c, h, w]`.
+    Activity(Vec<Tensor<4>>),
+}
+
+impl Directions {
+    /// How many there are.
+    pub(in crate::estimate) fn len(&self) -> usize {
+        match self {
+            Directions::Weight(vectors) => vectors.len(),
+            Directions::Activity(tensors) => tensors.len(),
+        }
+    }
+
+    /// The space that they are in.
+    pub(in crate::estimate) fn space(&self) -> Space {
+        match self {
+            Directions::Weight(_) => Space::Weight,
+            Directions::Activity(_) => Space::Activity,
+        }
+    }
+
+    /// Adds directions of the same space.
+    pub(super) fn extend(&mut self, more: Directions) {
+        match (self, more) {
+            (Directions::Weight(all), Directions::Weight(more)) => all.extend(more),
+            (Directions::Activity(all), Directions::Activity(more)) => all.extend(more),
+            _ => unreachable!("each guess was seen to be in the estimate's space"),
+        }
+    }
+}
+
+/// The gradients of a loss that a guess is made of, `[n, c, h, w]`.
+#[derive(Debug, Clone, Default)]
+pub struct Gradients {
+    /// Of the network's own head.
+    pub own: Option<Tensor<4>>,
+    /// Of the heads drawn for the step, in the order in which they were asked for. The classifier is never drawn: its own gradient
+    /// stands for each.
+    pub drawn: Vec<Tensor<4>>,
+}
+
+impl Gradients {
+    /// Each with `f` applied.
+    pub(in crate::estimate) fn map(self, f: impl Fn(Tensor<4>) -> Tensor<4>) -> Self {
+        Self { own: self.own.map(&f), drawn: self.drawn.into_iter().map(f).collect() }
+    }
+}
+
+/// What a block's guess is made from.
+#[derive(Clone)]
+pub struct Context<'c, 'a> {
+    engine: &'c Engine<'a>,
+    window: &'c Window<'a>,
+    block: usize,
+    /// Of the block's output, also where its stage is no longer in the window.
+    shape: Option<[usize; 4]>,
+    /// The guess, whose own part of the state is seen.
+    guess: &'c dyn Guess,
+    directions: Range<usize>,
+}
+
+impl<'c, 'a> Context<'c, 'a> {
+    pub(in crate::estimate) fn new(
+        engine: &'c Engine<'a>,
+        window: &'c Window<'a>,
+        (block, shape): (usize, Option<[usize; 4]>),
+        (guess, directions): (&'c dyn Guess, Range<usize>),
+    ) -> Self {
+        Self { engine, window, block, shape, guess, directions }
+    }
+
+    /// The block, from 0; the number after the last stands for the classifier (only random guesses are asked for it).
+    pub fn block(&self) -> usize {
+        self.block
+    }
+
+    /// The places of the wanted directions among all of the slot's: the index of a random direction's stream.
+    pub fn directions(&self) -> Range<usize> {
+        self.directions.clone()
+    }
+
+    /// The estimator.
+    pub fn config(&self) -> &'a EstimatorConfig {
+        self.engine.config
+    }
+
+    /// What [`Guess::learn`] has left, by the guess's own paths.
+    pub fn state(&self) -> EstimatorState {
+        self.engine.state.of_guess(self.guess.name())
+    }
+
+    /// The stream of this step's and block's guesses.
+    pub fn stream(&self) -> Stream {
+        self.engine.stream(self.block)
+    }
+
+    /// Where the step's tensors are.
+    pub fn placement(&self) -> Placement {
+        self.engine.placement()
+    }
+
+    /// The block's parameters, by its own paths.
+    pub fn parameters(&self) -> ParamVector {
+        self.engine.view.parameters(self.block)
+    }
+
+    /// The block's part of a vector that has the network's paths: by the block's own paths, zero where the vector has nothing; none if
+    /// it holds none of them.
+    pub fn of_block(&self, vector: &ParamVector) -> Option<ParamVector> {
+        self.engine.view.of_block(self.block, vector)
+    }
+
+    /// The block's part of the optimiser's momentum buffer.
+    pub fn buffer(&self) -> Option<ParamVector> {
+        self.of_block(self.engine.input.momentum?)
+    }
+
+    /// The shape of the output of a block that has been passed.
+    ///
+    /// # Panics
+    /// If it has not been passed, or no longer is in memory: see [`Guess::ready`].
+    pub fn output_shape(&self, block: usize) -> [usize; 4] {
+        match self.shape {
+            Some(shape) if block == self.block => shape,
+            _ => self.window.stage(block).shape,
+        }
+    }
+
+    /// Directions drawn from this block's stream, in the space of the estimate.
+    pub fn drawn(&self, draw: Draw) -> Directions {
+        match self.config().space {
+            Space::Weight => {
+                Directions::Weight(self.directions().map(|direction| self.drawn_weights(direction, draw)).collect())
+            }
+            Space::Activity => {
+                let (shape, stream) = (self.output_shape(self.block), self.stream().named("activity"));
+                let tensor = |direction| draw(stream.at(direction as u64), &shape, &self.placement()).tensor();
+                Directions::Activity(self.directions().map(tensor).collect())
+            }
+        }
+    }
+
+    /// One direction in the block's parameters, drawn from its stream.
+    pub fn drawn_weights(&self, direction: usize, draw: Draw) -> ParamVector {
+        let stream = self.stream();
+        self.parameters()
+            .drawn_like(|path, shape, placement| draw(stream.named(path).at(direction as u64), shape, placement))
+    }
+
+    /// A cotangent at the output of block `from`, pulled back to this block's output.
+    ///
+    /// # Panics
+    /// If block `from` has not been passed: see [`Guess::ready`].
+    pub fn pulled_back(&self, y_bar: Tensor<4>, from: usize) -> Tensor<4> {
+        self.window.pull_back(self.engine.view, y_bar, from, self.block)
+    }
+
+    /// Cotangents at the block's output, as directions in the space of the estimate: in weight space `J_theta^T y_bar`.
+    pub fn in_space(&self, y_bars: impl IntoIterator<Item = Tensor<4>>) -> Directions {
+        match self.config().space {
+            Space::Activity => Directions::Activity(y_bars.into_iter().collect()),
+            Space::Weight => {
+                let (maps, saved) = (self.engine.view.blocks[self.block], &self.window.stage(self.block).saved);
+                let theta_bar = |y_bar| maps.cotangent(saved, y_bar, Wanted::PARAMETERS).theta_bar;
+                Directions::Weight(y_bars.into_iter().map(theta_bar).collect())
+            }
+        }
+    }
+}
