@@ -147,7 +147,7 @@ impl RunConfig {
             return Err(Error::meaningless(reason, "`optimizer.kind = sgd` `optimizer.momentum = 0.9`"));
         }
         self.model.validate()?;
-        self.estimator.validate(self.model.depth()?)?;
+        self.estimator.validate(self.model.has_loss()?.into_iter().filter(|has| *has).count())?;
         self.data.load_options(self.seed).validate(&self.data.dataset)
     }
 

@@ -337,7 +337,6 @@ pub fn network_for(config: &RunConfig, splits: &Splits, placement: &Placement) -
     }
     let classes = splits.train.classes.len();
     let network = config.model.init(splits.train.shape, classes, config.seed, placement)?;
-    config.estimator.validate(network.depth())?;
     let view = View::new(&network);
     config.estimator.validate_losses(&view)?;
     let plan = Plan::new(&config.estimator, &view.has_loss());
