@@ -1,55 +1,58 @@
-//! A guess of one's own: what it needs, its directions, and what it carries from step to step.
-//!
-//! `cargo run --release --package foregrad --example own_guess`
+//! A guess of one's own, checked and trained with: `cargo run --release --package foregrad --example own_guess`.
 #![allow(clippy::print_stdout, reason = "an example prints what it finds")]
 
-use std::ops::Range;
-
 use foregrad::check;
-use foregrad::estimate::guess::{HeadUse, Measured};
-use foregrad::estimate::{AnyGuess, Context, Directions, EstimatorState, Gradients, Guess, Space, Support};
+use foregrad::estimate::*;
+use foregrad::losses::Labels;
+use foregrad::models::ModelConfig;
+use foregrad::optim::{Optimizer, OptimizerConfig};
+use foregrad::rng::Stream;
 
-/// The running mean of past updates; before there is one, the gradient of the block's own head.
+/// Normal numbers in the biases, zero elsewhere.
 #[derive(Debug)]
-struct Trend {
-    decay: f64,
-}
+struct Biases;
 
-impl Guess for Trend {
+impl Guess for Biases {
     fn name(&self) -> &str {
-        "trend"
+        "biases"
     }
 
     fn about(&self) -> &str {
-        "the running mean of past updates"
+        "normal numbers in the biases alone"
     }
 
     fn support(&self) -> Support {
-        Support { spaces: &[Space::Weight], ..Support::SINGLE }
+        Support { spaces: &[Space::Weight], ..Support::USUAL }
     }
 
-    fn heads(&self, _directions: Range<usize>) -> HeadUse {
-        HeadUse::own()
-    }
-
-    fn directions(&self, context: &Context<'_, '_>, gradients: Gradients) -> Directions {
-        match context.of_block(&context.state().tensors) {
-            Some(mean) => Directions::Weight(vec![mean]),
-            None => context.in_space(gradients.own),
-        }
-    }
-
-    fn learn(&self, measured: &Measured<'_>, state: &mut EstimatorState) {
-        let past = std::mem::take(&mut state.tensors).scaled(self.decay);
-        state.tensors = past.axpy(1.0 - self.decay, measured.update);
+    fn directions(&self, context: &Context<'_, '_>, _: Gradients) -> Directions {
+        let direction = |place: usize| {
+            let stream = context.stream().at(place as u64);
+            context.parameters().filled_like(|path, shape| match path.ends_with("bias") {
+                true => stream.named(path).normal(shape.iter().product()),
+                false => vec![0.0; shape.iter().product()],
+            })
+        };
+        Directions::Weight(context.directions().map(direction).collect())
     }
 }
 
 fn main() -> foregrad::Result<()> {
-    let guess = AnyGuess::of(Trend { decay: 0.9 })?;
+    let guess = AnyGuess::of(Biases)?;
     check::guess(&guess).into_result()?;
-    // From now on its name is known, alone and beside others.
-    println!("{} directions in one projection", "trend+gaussian:4".parse::<AnyGuess>()?.directions().unwrap_or(1));
+    // From now on its name can be read: in settings, in files of runs, and joined with others.
+    let config = EstimatorConfig { guess: "local+biases:2".parse()?, ..Default::default() };
+    let placement = check::placement();
+    let mut network = ModelConfig { width: 0.1, ..Default::default() }.init([1, 8, 8], 2, 0, &placement)?;
+    let images = Stream::new(0, "images").normal_tensor([16, 1, 8, 8], &placement);
+    let labels = Labels::classes((0..16).map(|image| image % 2).collect(), 2);
+    let (mut optimizer, mut state) = (Optimizer::new(&OptimizerConfig::default()), EstimatorState::default());
+    for number in 0..20 {
+        let output = step(&config, &network, &StepInput::new(images.clone(), &labels, 0, number), &state)?;
+        network.assign(&optimizer.step(0.05, &network.parameters(), &output.update));
+        println!("step {number}: {:?}", output.evaluations.last());
+        state = output.state;
+    }
     Ok(())
 }
 
