@@ -70,7 +70,7 @@ fn one_line_edited_trains_and_the_run_needs_the_file_no_more() {
     let scores = succeeds(dir.path(), "eval --weights run/checkpoint-00000008.safetensors");
     assert!(scores.contains("network"), "{scores}");
     // Another network is told by the block that differs.
-    show(dir.path(), "small-net", "mine.toml");
+    fs::write(dir.path().join("mine.toml"), text.replace("small-net", "mine")).expect("a file");
     let (code, _, said) = run(dir.path(), "train --resume --model mine.toml --width 0.05 --quiet --out run");
     assert!(code == Some(2) && said.contains("model.network.blocks.0"), "{said}");
     let (code, _, said) = run(dir.path(), "train --resume --model small-net --width 0.05 --quiet --out run");
@@ -101,5 +101,38 @@ fn a_study_crosses_networks_from_files() {
                  [base.model]\nwidth = 0.05\n[[axis]]\nname = 'model'\nkey = 'model.name'\nvalues = ['mlp', 'mine.toml']\n";
     fs::write(dir.path().join("study.toml"), study).expect("a file");
     succeeds(dir.path(), "study study.toml --out results --jobs 1");
-    assert_eq!(results(dir.path(), "results/mlp-seed0"), results(dir.path(), "results/mine.toml-seed0"));
+    assert_eq!(results(dir.path(), "results/runs/mlp-seed0"), results(dir.path(), "results/runs/mine.toml-seed0"));
+}
+
+const FORMAT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/files.md");
+
+/// A layer's row in the documentation, as its settings are now.
+fn row(layer: &serde_json::Value) -> String {
+    let text = |value: &serde_json::Value| value.as_str().expect("text").to_string();
+    let list = |key: &str| layer[key].as_array().expect("a list").clone();
+    let setting = |setting: &serde_json::Value| match (setting["default"].as_str(), setting["needed"] == true) {
+        (Some(default), _) => format!("`{} = {default}`", text(&setting["name"])),
+        (None, true) => format!("**`{}`**", text(&setting["name"])),
+        (None, false) => format!("`{}`", text(&setting["name"])),
+    };
+    let lists = list("lists").iter().map(|name| format!("`{}`", text(name))).collect::<Vec<_>>();
+    let parts = [lists, list("settings").iter().map(setting).collect()].concat().join(", ");
+    let parts = if parts.is_empty() { "none".to_string() } else { parts };
+    format!("| `{}` | {} | {parts} |", text(&layer["name"]), text(&layer["about"]))
+}
+
+#[test]
+fn the_documented_format_is_the_one_that_is_read() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let document = fs::read_to_string(FORMAT).expect("the documentation");
+    let layers: Vec<serde_json::Value> =
+        serde_json::from_str(&succeeds(dir.path(), "model layers --json")).expect("a list");
+    for row in layers.iter().map(row) {
+        assert!(document.lines().any(|line| line == row), "docs/files.md lacks\n{row}");
+    }
+    let examples = document.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let example = examples.into_iter().find(|text| text.contains("[[blocks]]")).expect("an example of a network");
+    fs::write(dir.path().join("example.toml"), example).expect("a file");
+    succeeds(dir.path(), "model show example.toml");
+    succeeds(dir.path(), &format!("train --model example.toml --dataset glyphs-colour {TINY} --epochs 1 --out run"));
 }
