@@ -6,10 +6,12 @@ use std::path::Path;
 use burn::tensor::{DType, Device};
 use serde::de::DeserializeOwned;
 
+use crate::Result;
 pub use crate::data::parsers::Format;
 use crate::data::parsers::PARSERS;
 use crate::study::{Holder, Row, Study};
 use crate::train::{Checkpoint, EpochRecord, ProbeRecord, RunConfig};
+use foregrad::models::{ModelConfig, NetworkSpec, PlannedNetwork, Registry};
 use foregrad::rng::Placement;
 use foregrad::weights::{read_batch, read_guesses};
 
@@ -22,6 +24,7 @@ const OWN: &[Format] = &[
     Format { name: "batch", parse: |bytes| drop(read_batch(Path::new(NAME), bytes, 10, &placement())) },
     Format { name: "guesses", parse: |bytes| drop(read_guesses(Path::new(NAME), bytes, &placement())) },
     Format { name: "run", parse: |bytes| text(bytes, |text| drop(RunConfig::from_toml(text))) },
+    Format { name: "network", parse: |bytes| text(bytes, |text| drop(planned(text))) },
     Format { name: "study", parse: |bytes| text(bytes, |text| drop(Study::from_toml(text, Path::new(NAME)))) },
     Format { name: "epochs", parse: lines::<EpochRecord> },
     Format { name: "probes", parse: lines::<ProbeRecord> },
@@ -43,6 +46,13 @@ fn text(bytes: &[u8], parse: fn(&str)) {
     if let Ok(text) = std::str::from_utf8(bytes) {
         parse(text);
     }
+}
+
+/// A network's file, and all that is found out about it before anything is made.
+fn planned(text: &str) -> Result<PlannedNetwork> {
+    let spec = NetworkSpec::from_toml(text)?;
+    let model = ModelConfig { name: spec.name.clone(), network: Some(spec), ..Default::default() };
+    model.plan([3, 8, 8], 10, &Registry::default())
 }
 
 /// Records, one a line.

@@ -97,28 +97,30 @@ struct Layer {
 struct LayerSetting {
     name: String,
     about: String,
-    /// None where a value must be given.
+    needed: bool,
+    /// None where it is needed, or may be left out.
     default: Option<String>,
 }
 
 impl Layer {
     fn of(kind: &Kind) -> Self {
         let setting = |Setting { place, about, default, choices, .. }: Setting| {
-            let default = (!kind.needs.contains(&place.as_str())).then_some(default);
-            LayerSetting { name: place, about, default: default.map(|text| in_files(&text, !choices.is_empty())) }
+            let needed = kind.needs.contains(&place.as_str());
+            let default = if needed { None } else { in_files(default, !choices.is_empty()) };
+            LayerSetting { name: place, about, needed, default }
         };
         let named = Named { name: kind.name, about: kind.about };
         Self { named, lists: kind.chains, settings: kind.settings().into_iter().map(setting).collect() }
     }
 }
 
-/// A default as files have it: truth values, and nothing at all where a setting may be left out.
-fn in_files(default: &str, is_switch: bool) -> String {
-    match (default, is_switch) {
-        ("on", true) => "true".into(),
-        ("off", true) => "false".into(),
-        ("off", false) => "left out".into(),
-        (other, _) => other.into(),
+/// A default as files have it: truth values, and nothing where a setting may be left out.
+fn in_files(default: String, is_switch: bool) -> Option<String> {
+    match (default.as_str(), is_switch) {
+        ("on", true) => Some("true".into()),
+        ("off", true) => Some("false".into()),
+        ("off", false) => None,
+        _ => Some(default),
     }
 }
 
@@ -130,9 +132,10 @@ fn layers(json: bool) -> Result<()> {
     for Layer { named: Named { name, about }, lists, settings } in &all {
         output::line(format_args!("{name:<20}{about}"))?;
         lists.iter().try_for_each(|list| output::line(format_args!("    {list:<16}a list of layers")))?;
-        for LayerSetting { name, about, default } in settings {
-            let default = default.as_ref().map_or("needed".to_string(), |default| format!("default: {default}"));
-            output::line(format_args!("    {name:<16}{about} [{default}]"))?;
+        for LayerSetting { name, about, needed, default } in settings {
+            let default = default.as_ref().map_or(String::new(), |default| format!(" [default: {default}]"));
+            let need = if *needed { " [needed]" } else { "" };
+            output::line(format_args!("    {name:<16}{about}{need}{default}"))?;
         }
     }
     Ok(())

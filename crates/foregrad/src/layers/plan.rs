@@ -16,6 +16,9 @@ pub const MOST_WEIGHTS: u64 = 1 << 33;
 /// Values of one image after any layer at most: 4 GiB.
 pub const MOST_VALUES: u64 = 1 << 30;
 
+/// Layers of one chain.
+const MOST_LAYERS: usize = 4096;
+
 /// Layers within layers.
 const DEEPEST: usize = 16;
 
@@ -185,6 +188,9 @@ impl PlannedChain {
     }
 
     fn plan(layers: &[LayerSpec], input: [usize; 3], setting: &Surroundings, place: Place) -> Result<Self> {
+        if layers.len() > MOST_LAYERS {
+            return Err(Error::out_of_range("the number of layers", layers.len(), format!("at most {MOST_LAYERS}")));
+        }
         let mut chain = Self { input, layers: Vec::with_capacity(layers.len()) };
         for (number, spec) in layers.iter().enumerate() {
             let name = spec.name.clone().unwrap_or_else(|| format!("{}{number}", place.before));
