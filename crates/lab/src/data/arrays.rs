@@ -51,10 +51,10 @@ pub(super) fn parse(path: &Path, bytes: &[u8], options: &LoadOptions) -> Result<
         }
         (None, part) => split(&file, &train, part.unwrap_or(TEST_PART), options.seed)?,
     };
-    Ok(match train.inputs {
-        Inputs::Bytes(_) => built::<u8>([Some(train), validation, Some(test)], &classes, options),
-        Inputs::Numbers(_) => built::<f32>([Some(train), validation, Some(test)], &classes, options),
-    })
+    match train.inputs {
+        Inputs::Bytes(_) => built::<u8>(train, validation, test, &classes, options),
+        Inputs::Numbers(_) => built::<f32>(train, validation, test, &classes, options),
+    }
 }
 
 /// A part that goes with the training samples; none if the file has none of its name.
@@ -81,51 +81,72 @@ fn split(file: &Arrays, all: &Part, part: f64, seed: u64) -> Result<(Part, Part)
     Ok((all.chosen(&kept), all.chosen(&held)))
 }
 
-/// Sources of the parts, which are normalised as the training samples are, or as a run has begun.
-fn built<P: OfInputs>(parts: [Option<Part>; 3], classes: &[String], options: &LoadOptions) -> Parts {
-    let limits = [options.train_limit, None, options.test_limit];
-    let mut normalisation = options.normalisation.clone();
-    let mut build = |part: Part, limit: Option<usize>| -> Arc<dyn Source> {
-        let Part { inputs, shape, labels } = part;
-        let pixels = P::of(inputs);
-        let known = normalisation.get_or_insert_with(|| Normalisation::of(&pixels, shape));
-        let Normalisation { mean, deviation } = known.clone();
-        let (count, augmentation) = (labels.len(), Augmentation::Shift);
-        let of_classes = |labels: Vec<u16>, classes: Vec<String>| {
-            Dataset { pixels, labels, shape, classes, mean, deviation, augmentation }.truncated(limit)
-        };
-        match labels {
-            Labels::Classes { indices, .. } => {
-                Arc::new(of_classes(indices.into_iter().map(|class| class as u16).collect(), classes.to_vec()))
-            }
-            Labels::Values { mut rows, width } => {
-                let inputs = of_classes(vec![0; count], Vec::new());
-                rows.truncate(inputs.len() * width);
-                Arc::new(Valued::new(inputs, rows, width))
-            }
-        }
+/// Sources of the parts, all normalised as the training samples are, or as a run has begun.
+fn built<P: OfInputs>(
+    train: Part,
+    validation: Option<Part>,
+    test: Part,
+    classes: &[String],
+    options: &LoadOptions,
+) -> Result<Parts> {
+    let (shape, inputs) = (train.shape, P::seen(&train.inputs));
+    let normalisation = options.normalisation_of(shape[0], || Normalisation::of(inputs, shape))?;
+    let source = |part, limit| source::<P>(part, classes, &normalisation, limit);
+    Ok(Parts {
+        validation: validation.map(|part| source(part, None)),
+        test: source(test, options.test_limit),
+        train: source(train, options.train_limit),
+    })
+}
+
+/// At most `limit` samples of a part.
+fn source<P: OfInputs>(
+    part: Part,
+    classes: &[String],
+    normalisation: &Normalisation,
+    limit: Option<usize>,
+) -> Arc<dyn Source> {
+    let Part { inputs, shape, labels } = part;
+    let Normalisation { mean, deviation } = normalisation.clone();
+    let (count, pixels, augmentation) = (labels.len(), P::of(inputs), Augmentation::Shift);
+    let dataset = |labels: Vec<u16>| {
+        let classes = classes.to_vec();
+        Dataset { pixels, labels, shape, classes, mean, deviation, augmentation }.truncated(limit)
     };
-    let [train, validation, test] = parts;
-    let train = build(train.expect("it was read"), limits[0]);
-    let validation = validation.map(|part| build(part, limits[1]));
-    let test = build(test.expect("it was read"), limits[2]);
-    Parts { train, validation, test }
+    match labels {
+        Labels::Classes { indices, .. } => Arc::new(dataset(indices.into_iter().map(|class| class as u16).collect())),
+        Labels::Values { mut rows, width } => {
+            let inputs = dataset(vec![0; count]);
+            rows.truncate(inputs.len() * width);
+            Arc::new(Valued::new(inputs, rows, width))
+        }
+    }
 }
 
 /// Numbers out of inputs that are of their type.
 trait OfInputs: Pixel {
     fn of(inputs: Inputs) -> Vec<Self>;
+
+    fn seen(inputs: &Inputs) -> &[Self];
 }
 
 impl OfInputs for u8 {
     fn of(inputs: Inputs) -> Vec<u8> {
         if let Inputs::Bytes(bytes) = inputs { bytes } else { Vec::new() }
     }
+
+    fn seen(inputs: &Inputs) -> &[u8] {
+        if let Inputs::Bytes(bytes) = inputs { bytes } else { &[] }
+    }
 }
 
 impl OfInputs for f32 {
     fn of(inputs: Inputs) -> Vec<f32> {
         if let Inputs::Numbers(numbers) = inputs { numbers } else { Vec::new() }
+    }
+
+    fn seen(inputs: &Inputs) -> &[f32] {
+        if let Inputs::Numbers(numbers) = inputs { numbers } else { &[] }
     }
 }
 

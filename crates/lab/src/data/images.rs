@@ -57,7 +57,7 @@ pub(super) fn load(_: &Entry, options: &LoadOptions) -> Result<Parts> {
         part.map(|(pixels, labels, _)| (if channels == 1 { first_planes(&pixels, shape) } else { pixels }, labels))
     });
     let (train, test) = (train.expect("it was read"), test.expect("it was read"));
-    let normalisation = options.normalisation.clone().unwrap_or_else(|| Normalisation::of(&train.0, shape));
+    let normalisation = options.normalisation_of(channels, || Normalisation::of(&train.0, shape))?;
     let dataset = |(pixels, labels)| -> Arc<dyn Source> {
         Arc::new(Dataset {
             pixels,
@@ -83,8 +83,8 @@ fn channels(colourful: Option<PathBuf>, kept: Option<&Normalisation>) -> Result<
         (Some(1), Some(path)) => {
             Err(Error::bad_file(path, "a grey picture, as all were that the run began with", "colour"))
         }
-        (Some(channels), _) => Ok(channels),
-        (None, colourful) => Ok(if colourful.is_some() { 3 } else { 1 }),
+        (Some(3), None) => Ok(3),
+        (_, colourful) => Ok(if colourful.is_some() { 3 } else { 1 }),
     }
 }
 

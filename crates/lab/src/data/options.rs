@@ -115,6 +115,22 @@ impl LoadOptions {
         Self { dir: place.or_else(|| self.dir.clone()), ..self.clone() }
     }
 
+    /// The normalisation of inputs of so many channels: that which a run began with, or one that is made now.
+    pub(super) fn normalisation_of(
+        &self,
+        channels: usize,
+        make: impl FnOnce() -> Normalisation,
+    ) -> Result<Normalisation> {
+        match &self.normalisation {
+            Some(kept) if kept.mean.len() == channels && kept.deviation.len() == channels => Ok(kept.clone()),
+            Some(kept) => {
+                let expected = format!("{}, as the run began with", kept.mean.len());
+                Err(Error::out_of_range("the number of channels", channels, expected))
+            }
+            None => Ok(make()),
+        }
+    }
+
     /// The place of one's own data.
     pub(super) fn own_dir(&self) -> Result<PathBuf> {
         let dir = self.dir.clone().unwrap_or_default();

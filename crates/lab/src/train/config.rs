@@ -10,7 +10,7 @@ use foregrad::estimate::EstimatorConfig;
 use foregrad::files;
 use foregrad::models::ModelConfig;
 use foregrad::optim::{OptimizerConfig, OptimizerKind, ScheduleConfig};
-use foregrad::settings::{Choices, Settings};
+use foregrad::settings::{Choices, Settings, Value};
 use foregrad::{Error, Result, settings};
 
 /// The names of [`data::DATASETS`] for a setting.
@@ -220,6 +220,9 @@ impl RunConfig {
     /// Settings by their place, as text, without those of the machine.
     fn comparable(&self) -> BTreeMap<String, String> {
         let mut values = self.values();
+        // Its text does not tell what is not said from what is switched off.
+        let augment = self.data.augment.map_or("as the data set says".into(), |augment| augment.text());
+        values.insert("data.augment".into(), augment);
         values.retain(|place, _| !OF_THE_MACHINE.contains(&place.as_str()));
         values
     }
@@ -281,6 +284,9 @@ mod tests {
         let expected = [["epochs", "4", "9"], ["estimator.mix", "off", "2"], ["optimizer.rate", "0.05", "0.25"]];
         assert_eq!(named, expected.map(|row| row.map(String::from)));
         assert_eq!(saved.differences(&saved), []);
+        let mut still = saved.clone();
+        still.data.augment = Some(false);
+        assert_eq!(saved.differences(&still)[0].setting, "data.augment", "switched off is not the same as not said");
     }
 
     #[cfg(unix)]

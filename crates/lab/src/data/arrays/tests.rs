@@ -88,6 +88,12 @@ fn parts_of_both_kinds_of_file_are_read_and_normalised_as_the_training_images() 
     let limits = LoadOptions { train_limit: Some(4), test_limit: Some(1), ..Default::default() };
     let few = loaded(&npz(&parts()), &limits).expect("a data set");
     assert_eq!([few.train.len(), few.test.len()], [4, 1]);
+    let kept = |channels| Some(Normalisation { mean: vec![0.5; channels], deviation: vec![0.25; channels] });
+    let known = loaded(&npz(&parts()), &LoadOptions { normalisation: kept(1), ..Default::default() }).expect("a set");
+    assert_eq!([&known.train, &known.test].map(|set| set.normalisation()), [kept(1), kept(1)]);
+    let error =
+        loaded(&npz(&parts()), &LoadOptions { normalisation: kept(3), ..Default::default() }).expect_err("three");
+    assert!(error.to_string().contains("the number of channels is 1; expected 3, as the run began with"), "{error}");
     let validated = [parts(), vec![bytes("val_images", &[1, 1, 2], [5, 6]), bytes("val_labels", &[1], [1])]].concat();
     assert_eq!(plain(&validated).validation.len(), 1);
 }

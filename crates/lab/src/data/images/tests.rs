@@ -152,6 +152,9 @@ fn numbers_that_a_run_began_with_are_kept() {
     pictures.colour("train/b/red.png", [6, 4], [200, 10, 10]);
     let error = pictures.refused(&options);
     assert!(error.contains("red.png") && error.contains("a grey picture"), "{error}");
+    let features = Normalisation { mean: vec![0.25; 7], deviation: vec![0.5; 7] };
+    let error = pictures.refused(&LoadOptions { normalisation: Some(features), ..Default::default() });
+    assert!(error.contains("the number of channels is 3; expected 7"), "{error}");
     let colour = Normalisation { mean: vec![0.25; 3], deviation: vec![0.5; 3] };
     std::fs::remove_file(pictures.path("train/b/red.png")).expect("removed");
     let options = LoadOptions { normalisation: Some(colour), ..Default::default() };
