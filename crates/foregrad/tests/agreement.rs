@@ -6,7 +6,7 @@ mod common;
 use common::{Case, largest_deviation, relative};
 use foregrad::baseline;
 use foregrad::estimate::{
-    self, Combination, EstimatorConfig, EstimatorState, Granularity, Horizon, Memory, Mode, Space, StepInput, View,
+    self, AnyCombination, EstimatorConfig, EstimatorState, Granularity, Horizon, Memory, Mode, Space, StepInput, View,
 };
 use foregrad::models::{HeadKind, Norm};
 use foregrad::vector::ParamVector;
@@ -190,7 +190,7 @@ fn projection_and_chunks_change_nothing_about_agreement() {
         guess: guess("gaussian"),
         granularity: Some(Granularity::Block),
         directions: 3,
-        combination: Combination::Projection,
+        combination: AnyCombination::PROJECTION,
         ..Default::default()
     };
     assert_agree(&case, &reference);

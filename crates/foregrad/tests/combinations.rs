@@ -6,7 +6,7 @@ mod common;
 use common::Case;
 use foregrad::Error;
 use foregrad::estimate::{
-    self, Combination, EstimatorConfig, EstimatorState, GUESSES, Granularity, Horizon, Mode, Space, View,
+    self, AnyCombination, EstimatorConfig, EstimatorState, GUESSES, Granularity, Horizon, Mode, Space, View,
 };
 use foregrad::models::{HeadKind, Norm};
 use foregrad::settings::Settings;
@@ -39,7 +39,7 @@ fn grid() -> Vec<EstimatorConfig> {
     all = widen(all, &|c| [None, Some(1)].map(|mix| EstimatorConfig { mix, ..c.clone() }).into());
     let horizons = [Horizon::LOCAL, Horizon::blocks(1)];
     all = widen(all, &|c| horizons.map(|guess_horizon| EstimatorConfig { guess_horizon, ..c.clone() }).into());
-    let combinations = [Combination::Mean, Combination::Projection];
+    let combinations = [AnyCombination::MEAN, AnyCombination::PROJECTION];
     widen(all, &|c| combinations.map(|combination| EstimatorConfig { combination, ..c.clone() }).into())
 }
 

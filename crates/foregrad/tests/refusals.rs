@@ -238,7 +238,7 @@ fn a_batch_that_is_not_finite_gives_an_update_that_is_not_and_ends() {
                 guess: guess.parse().expect("a guess"),
                 space: Space::Activity,
                 directions,
-                combination: estimate::Combination::Projection,
+                combination: estimate::AnyCombination::PROJECTION,
                 mode,
                 ..Default::default()
             };

@@ -6,7 +6,7 @@ mod common;
 use burn::tensor::Tensor;
 use common::{Case, double, relative};
 use foregrad::estimate::{
-    self, Combination, EstimatorConfig, EstimatorState, Granularity, Space, StepInput, StepOutput,
+    self, AnyCombination, EstimatorConfig, EstimatorState, Granularity, Space, StepInput, StepOutput,
 };
 use foregrad::layers::{Conv2dConfig, Flatten, GroupNorm, Linear, Sequential};
 use foregrad::losses::{CrossEntropy, Labels};
@@ -154,7 +154,7 @@ fn as_many_projected_directions_as_dimensions_give_the_gradient() {
     ] {
         let config = EstimatorConfig {
             directions,
-            combination: Combination::Projection,
+            combination: AnyCombination::PROJECTION,
             ..config("gaussian", space, granularity)
         };
         let update = first(tiny.step(&config, None, &state).update);

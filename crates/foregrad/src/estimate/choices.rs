@@ -44,16 +44,6 @@ names! {
 }
 
 names! {
-    /// How several directions are combined.
-    "combination" pub enum Combination {
-        /// The mean of the single estimates.
-        Mean = "mean",
-        /// The orthogonal projection on their span.
-        Projection = "projection",
-    }
-}
-
-names! {
     /// Where activity space takes a block's saved values from, once the scalars are known.
     "memory" pub enum Memory {
         /// Computed again from the block's input.

@@ -1,6 +1,7 @@
 //! What an estimator is made of, and which combinations have a meaning.
 
-use super::choices::{Combination, Granularity, LastBlock, Memory, Mode, Space, StatisticsTangent, TrainHeads};
+use super::choices::{Granularity, LastBlock, Memory, Mode, Space, StatisticsTangent, TrainHeads};
+use super::combination::AnyCombination;
 use super::guess::{AnyGuess, GuessSettings};
 use super::target::Horizon;
 use crate::layers::Phase;
@@ -30,7 +31,7 @@ settings! {
         /// Directions a slot; a composite guess says them itself.
         directions: usize = 1 => flag("directions", "K"),
         /// How several directions are combined.
-        combination: Combination = Combination::Mean => flag("combination", "NAME"),
+        combination: AnyCombination = AnyCombination::MEAN => flag("combination", "NAME"),
         /// How scalars are measured.
         mode: Mode = Mode::Forward => flag("mode", "NAME"),
         /// Tangents that go through a block in one call (0: all).
@@ -71,8 +72,8 @@ impl EstimatorConfig {
     }
 
     /// How directions are combined: as chosen, but always projected where the guess knows nothing else.
-    pub fn combination(&self) -> Combination {
-        if self.guess.support().projection_only { Combination::Projection } else { self.combination }
+    pub fn combination(&self) -> AnyCombination {
+        if self.guess.support().projection_only { AnyCombination::PROJECTION } else { self.combination }
     }
 
     /// The phase in which blocks and heads run.

@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use burn::tensor::Tensor;
 
-use super::combine::Gram;
 use super::engine::Engine;
+use super::gram::Gram;
 use super::guess::Directions;
 use super::prepared::{Prepared, Slot};
 use super::stage::{Stage, Window};

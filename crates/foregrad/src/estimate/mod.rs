@@ -5,12 +5,14 @@
 //! reverse mode. Everything else - guesses, scaling, combination of directions, mixing - is shared.
 
 mod choices;
-mod combine;
+pub mod combination;
 mod config;
 mod engine;
 mod finish;
 mod given;
+mod gram;
 pub mod guess;
+mod known;
 mod merged;
 mod methods;
 mod mix;
@@ -23,8 +25,10 @@ mod sweep;
 mod target;
 mod view;
 
-pub use choices::{Combination, Granularity, LastBlock, Memory, Mode, Space, StatisticsTangent, TrainHeads};
+pub use choices::{Granularity, LastBlock, Memory, Mode, Space, StatisticsTangent, TrainHeads};
+pub use combination::{AnyCombination, COMBINATIONS, Combination};
 pub use config::EstimatorConfig;
+pub use gram::Gram;
 pub use guess::{AnyGuess, Context, Directions, GUESSES, Gradients, Guess, GuessSettings, HeadUse, NtkConfig, Support};
 pub use methods::{METHODS, Method};
 pub use plan::{Course, Plan};

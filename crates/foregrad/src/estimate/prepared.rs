@@ -5,12 +5,12 @@
 
 use burn::tensor::Tensor;
 
-use super::combine::{self, Gram};
 use super::engine::Engine;
+use super::gram::Gram;
 use super::guess::Directions;
 use super::mix::{self, MixedSlot};
 use super::stage::Window;
-use super::{Combination, Granularity, StepOutput};
+use super::{Granularity, StepOutput};
 use crate::ops;
 use crate::vector::ParamVector;
 
@@ -64,7 +64,7 @@ impl<'a> Engine<'a> {
 
     fn needs_grams(&self) -> bool {
         let merged = self.config.granularity() == Granularity::Network && !self.config.guess.support().is_random;
-        self.config.combination() == Combination::Projection || merged
+        self.config.combination().needs_products() || merged
     }
 
     /// The slots of a block.
@@ -153,17 +153,7 @@ impl<'a> Engine<'a> {
 
     /// The coefficients of a slot's directions (or of one sample's), from their inner products with the target.
     pub fn coefficients(&self, b: &[f64], gram: Option<&Gram>) -> Vec<f64> {
-        match (self.config.combination(), gram) {
-            (Combination::Projection, Some(gram)) => gram.project(b),
-            (_, Some(gram)) => {
-                let unscaled = b.iter().enumerate().map(|(direction, b)| {
-                    let square = gram.square_norm(direction);
-                    if square == 0.0 { 0.0 } else { b / square }
-                });
-                combine::mean(&unscaled.collect::<Vec<_>>())
-            }
-            (_, None) => combine::mean(b),
-        }
+        self.config.combination().coefficients(b, gram)
     }
 
     /// The slots' signs in a mixture.

@@ -1,18 +1,26 @@
 //! Guesses by name: which names there are, and the text of one guess or of several.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::{PoisonError, RwLock};
 
 use super::any::Part;
 use super::{AnyGuess, GUESSES, Guess};
 use crate::estimate::EstimatorConfig;
+use crate::estimate::known::Known;
 use crate::{Error, Result, as_text};
 
-/// The guesses of other crates whose names are known to this process: those that [`AnyGuess::of`] has seen.
-static FOREIGN: RwLock<Vec<&'static dyn Guess>> = RwLock::new(Vec::new());
+/// The guesses whose names are known to this process: ours, and those that [`AnyGuess::of`] has seen.
+static KNOWN: Known<dyn Guess> = Known::new("guess", GUESSES, name, id);
+
+fn name(guess: &dyn Guess) -> &str {
+    guess.name()
+}
+
+fn id(guess: &dyn Guess) -> TypeId {
+    (guess as &dyn Any).type_id()
+}
 
 impl AnyGuess {
     /// A guess of any crate. From now on its name can be read by this process, in settings and in files. It stays in memory for good; one
@@ -21,26 +29,11 @@ impl AnyGuess {
     /// # Errors
     /// A name that is no name; one that another guess has; a random guess that is made of heads.
     pub fn of(guess: impl Guess) -> Result<Self> {
-        let name = guess.name();
-        let is_plain = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
-        if name.is_empty() || !name.chars().all(is_plain) {
-            return Err(Error::out_of_range("the name of a guess", format!("`{name}`"), "letters, digits and dashes"));
-        }
         if guess.support().is_random && guess.heads(0..1).is_any() {
-            let found = format!("random, though `{name}` is made of heads");
+            let found = format!("random, though `{}` is made of heads", guess.name());
             return Err(Error::out_of_range("a guess", found, "a random guess to be made of its streams alone"));
         }
-        let mut foreign = FOREIGN.write().unwrap_or_else(PoisonError::into_inner);
-        let Some(known) = GUESSES.iter().chain(foreign.iter()).copied().find(|known| known.name() == name) else {
-            let guess: &'static dyn Guess = Box::leak(Box::new(guess));
-            foreign.push(guess);
-            return Ok(Self::single(guess));
-        };
-        if (known as &dyn Any).type_id() == guess.type_id() && format!("{known:?}") == format!("{guess:?}") {
-            return Ok(Self::single(known));
-        }
-        let found = format!("`{name}`, the name of another guess, {known:?}");
-        Err(Error::out_of_range("the name of a guess", found, "a name of its own"))
+        KNOWN.of(Box::new(guess)).map(Self::single)
     }
 }
 
@@ -80,12 +73,7 @@ impl FromStr for AnyGuess {
 /// The part `NAME` or `NAME:K` of a whole text.
 fn part(own: &str, whole: &str) -> Result<Part> {
     let (name, count) = own.split_once(':').unwrap_or((own, "1"));
-    let foreign = FOREIGN.read().unwrap_or_else(PoisonError::into_inner);
-    let known: Vec<&'static dyn Guess> = GUESSES.iter().chain(foreign.iter()).copied().collect();
-    let Some(guess) = known.iter().copied().find(|guess| guess.name() == name) else {
-        let names: Vec<&str> = known.iter().map(|guess| guess.name()).collect();
-        return Err(Error::unknown_name("guess", name, &names));
-    };
+    let guess = KNOWN.find(name)?;
     let most = EstimatorConfig::MOST_DIRECTIONS;
     let directions = count.parse().ok().filter(|directions| (1..=most).contains(directions));
     directions.map(|directions| Part { guess, directions }).ok_or_else(|| {

@@ -12,7 +12,7 @@ use burn::tensor::Tensor;
 use nalgebra::{DMatrix, Dyn, SymmetricEigen};
 
 use super::{Context, Directions, Gradients, Guess, HeadUse, Support};
-use crate::estimate::combine::eigen;
+use crate::estimate::gram::eigen;
 use crate::estimate::{EstimatorConfig, Granularity, Space};
 use crate::ops;
 use crate::rng::{Placement, Stream};

@@ -1,11 +1,4 @@
-//! From inner products to coefficients: the mean over directions, or the orthogonal projection on their span.
-//!
-//! With directions `G_1 .. G_k` and `b_d = <target, G_d>` the estimate is `sum_d c_d G_d`:
-//! ```text
-//! mean        c = b / k                  unit covariance, or |G_d| = 1
-//! projection  c = (B^T B)^+ b            B = [G_1 .. G_k]
-//! ```
-//! Source: Fluegel et al. (2024); Fournier et al. (2023), equations 4 and 5, for one direction.
+//! The inner products of directions, and the orthogonal projection on their span.
 
 use std::cell::OnceCell;
 
@@ -36,7 +29,7 @@ pub struct Gram {
 
 impl Gram {
     /// The matrix of all inner products `product(d, e)`.
-    pub fn new(directions: usize, product: impl Fn(usize, usize) -> f64) -> Self {
+    pub(super) fn new(directions: usize, product: impl Fn(usize, usize) -> f64) -> Self {
         let mut gram = DMatrix::zeros(directions, directions);
         for d in 0..directions {
             for e in 0..=d {
@@ -49,7 +42,7 @@ impl Gram {
     }
 
     /// Adds the products of another part of the same vectors.
-    pub fn add(&mut self, other: &Gram) {
+    pub(super) fn add(&mut self, other: &Gram) {
         self.products += &other.products;
         self.eigen = OnceCell::new();
     }
@@ -77,12 +70,6 @@ impl Gram {
         let solution = eigenvectors * along;
         solution.iter().zip(&inverse_norm).map(|(c, inverse_norm)| c * inverse_norm).collect()
     }
-}
-
-/// The coefficients of the mean, `c = b / k`.
-pub fn mean(b: &[f64]) -> Vec<f64> {
-    let count = b.len() as f64;
-    b.iter().map(|b| b / count).collect()
 }
 
 #[cfg(test)]
@@ -126,11 +113,5 @@ mod tests {
                 assert!(coefficients.iter().all(|c| c.is_nan()), "{wrong} at {place}: {coefficients:?}");
             }
         }
-    }
-
-    #[test]
-    fn the_mean_of_one_direction_is_its_product() {
-        assert_eq!(mean(&[3.0]), [3.0]);
-        assert_eq!(mean(&[3.0, 1.0]), [1.5, 0.5]);
     }
 }
