@@ -10,6 +10,7 @@ use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use foregrad::rng::Placement;
 use foregrad::settings::{Given, Setting, Settings};
+use foregrad_lab::data;
 use foregrad_lab::train::RunConfig;
 
 use crate::device;
@@ -92,6 +93,7 @@ impl<G: Group> Flags<G> {
         config.model.resolve()?;
         if G::holds("data.dir") {
             config.data.dir = data_folder(config.data.dir.take());
+            config.data.dataset = data::absolute(std::mem::take(&mut config.data.dataset));
         }
         Ok(())
     }

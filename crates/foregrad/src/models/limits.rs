@@ -69,7 +69,7 @@ impl ModelConfig {
         if !is_image || !(fewest..=MOST_OUTPUTS).contains(&labels.outputs()) {
             let found = format!("{} with {labels}", size_text(image));
             let expected =
-                format!("at least a pixel, at most {MOST_VALUES} values, and from {fewest} to {MOST_OUTPUTS} outputs");
+                format!("at least a pixel, at most {MOST_VALUES} values, and from {fewest} to {MOST_OUTPUTS}");
             return Err(Error::out_of_range("the image", found, expected));
         }
         Ok(())
@@ -135,7 +135,7 @@ mod tests {
                 "block 0: layer 1 (linear): the number of weights is 38400000000",
             ),
             (config("mlp", 1.0), [3, usize::MAX, usize::MAX], 10, "the image"),
-            (config("small-net", 1.0), [3, 32, 32], 70_000, "65536 outputs"),
+            (config("small-net", 1.0), [3, 32, 32], 70_000, "to 65536"),
         ] {
             let error = wrong.validate_for(image, classes).expect_err(words).to_string();
             assert!(error.contains(words), "{error}");
