@@ -41,8 +41,8 @@ impl Horizon {
 
     /// The block whose loss it is for a block, where `has_loss` says which blocks have one: a head's, or the last, the classifier's.
     pub fn loss_of(self, block: usize, has_loss: &[bool]) -> usize {
-        let ahead = (block..has_loss.len()).filter(|block| has_loss[*block]);
-        ahead.skip(self.0).next().unwrap_or(has_loss.len().saturating_sub(1))
+        let mut ahead = (block..has_loss.len()).filter(|block| has_loss[*block]);
+        ahead.nth(self.0).unwrap_or(has_loss.len().saturating_sub(1))
     }
 
     /// Whether it reaches the end of a network of a number of losses, at least 1, from the first block.

@@ -51,6 +51,9 @@ impl HeadScope {
     }
 }
 
+/// Makes a head with weights drawn from a stream.
+type Make = dyn Fn(Stream, &Placement) -> AnyHead + Send + Sync;
+
 /// A head that is not made yet.
 #[derive(Clone)]
 pub struct PlannedHead {
@@ -58,7 +61,7 @@ pub struct PlannedHead {
     pub weights: u64,
     /// Multiplications and additions of its products for one sample, forward.
     pub flop: u64,
-    make: Arc<dyn Fn(Stream, &Placement) -> AnyHead + Send + Sync>,
+    make: Arc<Make>,
 }
 
 impl fmt::Debug for PlannedHead {

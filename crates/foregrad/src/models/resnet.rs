@@ -56,7 +56,7 @@ fn residual([input, output]: [usize; 2], stride: usize) -> LayerSpec {
 /// Sixteen blocks of one 3x3 convolution, norm and ReLU (the first holds two), without skips. The paper halves the heads.
 pub(super) fn sixteen_blocks(_config: &ModelConfig) -> NetworkSpec {
     let block = |block: usize| {
-        let stride = if block > 0 && block % 4 == 0 { 2 } else { 1 };
+        let stride = if block > 0 && block.is_multiple_of(4) { 2 } else { 1 };
         let unit = [conv3(64 << (block / 4), stride), norm(), relu()];
         BlockSpec::of(std::iter::repeat_n(unit, if block == 0 { 2 } else { 1 }).flatten().collect())
     };
