@@ -212,6 +212,30 @@ fn a_step_gives_names_that_another_implementation_can_compare() {
     assert!(fails(dir.path(), other, 2).contains("of shape"));
 }
 
+/// Mixing's running means move on from those of the checkpoint whose weights a step takes.
+#[test]
+fn a_step_goes_on_with_the_state_of_a_checkpoint() {
+    let dir = dir();
+    succeeds(dir.path(), &format!("train {TINY} --mix 1 --out run"));
+    write_batch(&dir.path().join("b.safetensors"), &[0, 2]);
+    let checkpoint = "run/checkpoint-00000004.safetensors";
+    succeeds(dir.path(), &format!("step --weights {checkpoint} --batch b.safetensors --dtype f64 --out u.safetensors"));
+    let read = |name: &str| std::fs::read(dir.path().join(name)).expect("a file");
+    let (kept, stepped) = (read(checkpoint), read("u.safetensors"));
+    let (_, header) = safetensors::SafeTensors::read_metadata(&kept).expect("a header");
+    let position = header.metadata().as_ref().expect("texts")["position"].clone();
+    let position: serde_json::Value = serde_json::from_str(&position).expect("json");
+    let before = position["numbers"]["mix.blocks.0"].as_f64().expect("a running mean");
+    let file = safetensors::SafeTensors::deserialize(&stepped).expect("safetensors");
+    let [scalar, after] = ["scalar/blocks.0", "state/mix.blocks.0"]
+        .map(|name| f64::from_le_bytes(file.tensor(name).expect(name).data().try_into().expect("one number")));
+    let expected = 0.95 * before + 0.05 * scalar;
+    assert!((after - expected).abs() < 1e-12 && (after - scalar).abs() > 1e-9, "{before}, {scalar}: {after}");
+    // A whole output is a file of guesses too.
+    let again = "--guess-file u.safetensors --out v.safetensors";
+    succeeds(dir.path(), &format!("step --weights {checkpoint} --batch b.safetensors --dtype f64 {again}"));
+}
+
 /// Ctrl-C, as a terminal sends it: a checkpoint, exit code 130, and a run that goes on to its end.
 #[cfg(unix)]
 #[test]

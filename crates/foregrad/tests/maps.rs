@@ -35,8 +35,6 @@ impl Layer for ForwardOnly<'_> {
     fn parameters(&self) -> ParamVector {
         Layer::parameters(self.0)
     }
-
-    fn assign(&mut self, _: &ParamVector) {}
 }
 
 /// A head that may not be used at all, or a classifier without a cotangent.

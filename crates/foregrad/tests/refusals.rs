@@ -108,10 +108,10 @@ fn what_a_composite_guess_cannot_be_names_the_part() {
     for (guess, named) in [
         ("local+", "unknown guess ``"),
         ("local+gausian", "did you mean `gaussian`?"),
-        ("local+gaussian:0", "the guess `gaussian` is 0; expected a number of directions from 1 to"),
-        ("local+gaussian:many", "the guess `gaussian` is many; expected a number of directions"),
+        ("local+gaussian:0", "guess is local+gaussian:0; expected a number of directions of `gaussian` from 1 to"),
+        ("local+gaussian:many", "guess is local+gaussian:many; expected a number of directions"),
         ("local+gaussian:99999999999999999999", "expected a number of directions"),
-        ("gaussian:4", "estimator.guess is gaussian:4; expected a name alone"),
+        ("gaussian:4", "nearest combination that has a meaning: `guess = gaussian` `directions = 4`"),
         ("gaussian:2+gaussian:2", "expected guesses that differ"),
     ] {
         let error = guess.parse::<AnyGuess>().expect_err(guess).to_string();

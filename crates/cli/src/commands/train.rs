@@ -170,7 +170,8 @@ fn default_folder(config: &RunConfig) -> PathBuf {
     let data = data::short_name(&config.data.dataset);
     let parts = [&data, &config.model.name, &estimator.guess.to_string(), &estimator.space.to_string()];
     let name = format!("{}-{}-{}-{}-{}", parts[0], parts[1], parts[2], parts[3], config.seed);
-    PathBuf::from("runs").join(name)
+    // Not every file system takes the `:` of a composite guess.
+    PathBuf::from("runs").join(name.replace(':', "-"))
 }
 
 /// A score's metric, less its name.

@@ -83,12 +83,6 @@ impl Layer for AdaptiveAvgPool {
         at_least_one("bins", self.bins)?;
         Ok([input[0], self.bins, self.bins])
     }
-
-    fn parameters(&self) -> ParamVector {
-        ParamVector::default()
-    }
-
-    fn assign(&mut self, _values: &ParamVector) {}
 }
 
 #[cfg(test)]

@@ -87,10 +87,4 @@ impl Layer for AvgPool {
         let [height, width] = windows(input, self.kernel, self.stride, 0)?;
         Ok([input[0], height, width])
     }
-
-    fn parameters(&self) -> ParamVector {
-        ParamVector::default()
-    }
-
-    fn assign(&mut self, _values: &ParamVector) {}
 }

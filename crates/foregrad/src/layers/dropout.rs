@@ -109,12 +109,6 @@ impl Layer for Dropout {
     fn output(&self, input: [usize; 3]) -> Result<[usize; 3]> {
         Ok(input)
     }
-
-    fn parameters(&self) -> ParamVector {
-        ParamVector::default()
-    }
-
-    fn assign(&mut self, _values: &ParamVector) {}
 }
 
 #[cfg(test)]

@@ -44,12 +44,6 @@ impl Layer for Flatten {
         let features = usize::try_from(product(input)).unwrap_or(usize::MAX);
         Ok([features, 1, 1])
     }
-
-    fn parameters(&self) -> ParamVector {
-        ParamVector::default()
-    }
-
-    fn assign(&mut self, _values: &ParamVector) {}
 }
 
 fn flat(x: Tensor<4>) -> Tensor<4> {

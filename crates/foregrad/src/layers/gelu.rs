@@ -49,10 +49,4 @@ impl Layer for Gelu {
     fn output(&self, input: [usize; 3]) -> Result<[usize; 3]> {
         Ok(input)
     }
-
-    fn parameters(&self) -> ParamVector {
-        ParamVector::default()
-    }
-
-    fn assign(&mut self, _values: &ParamVector) {}
 }

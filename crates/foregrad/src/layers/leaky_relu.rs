@@ -69,10 +69,4 @@ impl Layer for LeakyRelu {
     fn output(&self, input: [usize; 3]) -> Result<[usize; 3]> {
         Ok(input)
     }
-
-    fn parameters(&self) -> ParamVector {
-        ParamVector::default()
-    }
-
-    fn assign(&mut self, _values: &ParamVector) {}
 }

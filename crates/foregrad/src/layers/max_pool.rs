@@ -101,10 +101,4 @@ impl Layer for MaxPool {
         let [height, width] = windows(input, self.kernel, self.stride, self.padding)?;
         Ok([input[0], height, width])
     }
-
-    fn parameters(&self) -> ParamVector {
-        ParamVector::default()
-    }
-
-    fn assign(&mut self, _values: &ParamVector) {}
 }

@@ -161,7 +161,9 @@ pub trait Layer: Debug + Send + Sync {
     fn cotangent(&self, saved: &Self::Saved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent;
 
     /// The trainable parameters, by path.
-    fn parameters(&self) -> ParamVector;
+    fn parameters(&self) -> ParamVector {
+        ParamVector::default()
+    }
 
     /// The moving averages, by path (`running_mean`, `running_var`).
     fn averages(&self) -> ParamVector {
@@ -204,7 +206,7 @@ pub trait Layer: Debug + Send + Sync {
     ///
     /// # Panics
     /// On a value of another rank.
-    fn assign(&mut self, values: &ParamVector);
+    fn assign(&mut self, _values: &ParamVector) {}
 }
 
 /// The parameters of a leaf module (all its `Param` fields), by field name.

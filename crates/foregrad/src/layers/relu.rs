@@ -48,13 +48,7 @@ impl Layer for Relu {
         Ok(input)
     }
 
-    fn parameters(&self) -> ParamVector {
-        ParamVector::default()
-    }
-
     fn is_rectifier(&self) -> bool {
         true
     }
-
-    fn assign(&mut self, _values: &ParamVector) {}
 }

@@ -62,12 +62,6 @@ impl Layer for SpatialDeviation {
     fn output(&self, input: [usize; 3]) -> Result<[usize; 3]> {
         Ok([input[0], 1, 1])
     }
-
-    fn parameters(&self) -> ParamVector {
-        ParamVector::default()
-    }
-
-    fn assign(&mut self, _values: &ParamVector) {}
 }
 
 fn pixel_sum(x: Tensor<4>) -> Tensor<4> {

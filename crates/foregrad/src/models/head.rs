@@ -74,13 +74,15 @@ pub trait LossHead: std::fmt::Debug + Send + Sync {
     fn cotangent(&self, saved: &AnySaved, wanted: Wanted) -> Cotangent;
 
     /// The trainable parameters, by path.
-    fn parameters(&self) -> ParamVector;
+    fn parameters(&self) -> ParamVector {
+        ParamVector::default()
+    }
 
     /// Replaces the parameters and averages whose paths `values` holds.
     ///
     /// # Panics
     /// On a value of another rank.
-    fn assign(&mut self, values: &ParamVector);
+    fn assign(&mut self, _values: &ParamVector) {}
 
     /// Whether the loss is a mean over samples.
     fn is_separable(&self) -> bool {

@@ -222,9 +222,9 @@ pub(super) fn plan_for(config: &RunConfig, data: &Splits, network: &Network) -> 
         let expected = format!("at most the {} training images", data.train.len());
         return Err(Error::out_of_range("batch", config.batch, expected));
     }
-    config.estimator.validate(network.depth())?;
-    check_inputs(data, network)?;
     let view = View::new(network);
+    config.estimator.validate(view.losses.iter().flatten().count())?;
+    check_inputs(data, network)?;
     config.estimator.validate_losses(&view)?;
     let first = BatchOptions { size: 1, order: Order::InOrder, augment: false, skip: 0 };
     for batch in Batches::new(data.train.clone(), first)?.take(1) {

@@ -201,4 +201,22 @@ mod tests {
             assert_eq!(serde_json::to_string(&read).expect("text"), text);
         }
     }
+
+    #[test]
+    fn the_baselines_of_older_checkpoints_are_read_on() {
+        let mut older = serde_json::to_value(Position::default()).expect("a position");
+        let fields = older.as_object_mut().expect("an object");
+        fields.remove("numbers").expect("today's place");
+        fields
+            .insert("baselines".into(), serde_json::json!({ "block.3": 0.5, "blocks.4": 2.0, "conv1.weight": "NaN" }));
+        let mut read: Position = serde_json::from_value(older).expect("a position");
+        let numbers = read.take_numbers();
+        let paths: Vec<_> = numbers.keys().map(String::as_str).collect();
+        assert_eq!(paths, ["mix.blocks.3", "mix.blocks.4", "mix.conv1.weight"]);
+        assert!(numbers["mix.blocks.3"] == 0.5 && numbers["mix.conv1.weight"].is_nan());
+        assert_eq!(
+            serde_json::to_value(&read).expect("text"),
+            serde_json::to_value(Position::default()).expect("text")
+        );
+    }
 }

@@ -1,21 +1,15 @@
-//! A guess by its name, or several of them joined: what settings hold and what a step asks.
+//! One guess or several joined: what settings hold and what a step asks.
 
-use std::any::Any;
 use std::fmt;
 use std::ops::Range;
-use std::str::FromStr;
-use std::sync::{PoisonError, RwLock};
 
-use super::{Context, Directions, GUESSES, Gradients, Guess, HeadUse, Measured, Support};
+use super::{Context, Directions, Gradients, Guess, HeadUse, Measured, Support};
 use crate::estimate::choices::Space;
 use crate::estimate::engine::Engine;
 use crate::estimate::plan::Course;
 use crate::estimate::stage::Window;
 use crate::estimate::{EstimatorConfig, EstimatorState};
-use crate::{Error, Result, as_text};
-
-/// The guesses of other crates whose names are known to this process: those that [`AnyGuess::of`] has seen.
-static FOREIGN: RwLock<Vec<&'static dyn Guess>> = RwLock::new(Vec::new());
+use crate::{Error, Result};
 
 /// A guess, or several with their directions in one orthogonal projection per slot: `local+gaussian:4`.
 ///
@@ -29,43 +23,20 @@ static FOREIGN: RwLock<Vec<&'static dyn Guess>> = RwLock::new(Vec::new());
 #[derive(Clone)]
 pub struct AnyGuess {
     /// One, whose number of directions is a setting of its own, or several.
-    parts: Vec<Part>,
+    pub(super) parts: Vec<Part>,
 }
 
 /// A guess among those of an estimator.
 #[derive(Debug, Clone, Copy)]
-struct Part {
-    guess: &'static dyn Guess,
+pub(super) struct Part {
+    pub guess: &'static dyn Guess,
     /// Its directions, of a composite guess.
-    directions: usize,
+    pub directions: usize,
 }
 
 impl AnyGuess {
-    /// A guess of any crate. From now on its name can be read by this process, in settings and in files. It stays in memory for good; one
-    /// that was seen before is taken again.
-    ///
-    /// # Errors
-    /// A name that is no name; one that another guess has.
-    pub fn of(guess: impl Guess) -> Result<Self> {
-        let name = guess.name();
-        let is_plain = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
-        if name.is_empty() || !name.chars().all(is_plain) {
-            return Err(Error::out_of_range("the name of a guess", format!("`{name}`"), "letters, digits and dashes"));
-        }
-        let mut foreign = FOREIGN.write().unwrap_or_else(PoisonError::into_inner);
-        let Some(known) = GUESSES.iter().chain(foreign.iter()).copied().find(|known| known.name() == name) else {
-            let guess: &'static dyn Guess = Box::leak(Box::new(guess));
-            foreign.push(guess);
-            return Ok(Self::single(guess));
-        };
-        if (known as &dyn Any).type_id() == guess.type_id() && format!("{known:?}") == format!("{guess:?}") {
-            return Ok(Self::single(known));
-        }
-        let found = format!("`{name}`, the name of another guess, {known:?}");
-        Err(Error::out_of_range("the name of a guess", found, "a name of its own"))
-    }
-
-    fn single(guess: &'static dyn Guess) -> Self {
+    /// One guess.
+    pub(super) fn single(guess: &'static dyn Guess) -> Self {
         Self { parts: vec![Part { guess, directions: 1 }] }
     }
 
@@ -175,6 +146,15 @@ impl AnyGuess {
         })
     }
 
+    /// The same with another number of directions of one of its guesses.
+    fn with_directions(&self, guess: &dyn Guess, directions: usize) -> Self {
+        let changed = |part: &Part| match part.guess.name() == guess.name() {
+            true => Part { directions, ..*part },
+            false => *part,
+        };
+        Self { parts: self.parts.iter().map(changed).collect() }
+    }
+
     /// Refuses what one of the guesses has no meaning with.
     pub(in crate::estimate) fn validate(&self, config: &EstimatorConfig) -> Result<()> {
         for (guess, places) in self.placed(config.directions()) {
@@ -247,17 +227,6 @@ fn validate_part(guess: &dyn Guess, directions: usize, config: &EstimatorConfig)
     Ok(())
 }
 
-impl AnyGuess {
-    /// The same with another number of directions of one of its guesses.
-    fn with_directions(&self, guess: &dyn Guess, directions: usize) -> Self {
-        let changed = |part: &Part| match part.guess.name() == guess.name() {
-            true => Part { directions, ..*part },
-            false => *part,
-        };
-        Self { parts: self.parts.iter().map(changed).collect() }
-    }
-}
-
 /// The spaces that all of some lists hold.
 fn common(mut lists: impl Iterator<Item = &'static [Space]>) -> &'static [Space] {
     let first = lists.next().unwrap_or_default();
@@ -285,55 +254,3 @@ impl fmt::Debug for AnyGuess {
         write!(f, "{self}")
     }
 }
-
-impl fmt::Display for AnyGuess {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, Part { guess, directions }) in self.parts.iter().enumerate() {
-            let joint = if number > 0 { "+" } else { "" };
-            write!(f, "{joint}{}", guess.name())?;
-            if *directions > 1 {
-                write!(f, ":{directions}")?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl FromStr for AnyGuess {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let parts: Vec<Part> = text.split('+').map(part).collect::<Result<_>>()?;
-        let wrong = |expected: &str| Err(Error::out_of_range("estimator.guess", text, expected));
-        if parts.len() == 1 && text.contains(':') {
-            return wrong("a name alone; the number of its directions is `estimator.directions`");
-        }
-        let names: std::collections::BTreeSet<&str> = parts.iter().map(|part| part.guess.name()).collect();
-        if names.len() < parts.len() {
-            return wrong("guesses that differ; several directions of one are `NAME:K`");
-        }
-        Ok(Self { parts })
-    }
-}
-
-/// `NAME` or `NAME:K`.
-fn part(text: &str) -> Result<Part> {
-    let (name, count) = text.split_once(':').unwrap_or((text, "1"));
-    let foreign = FOREIGN.read().unwrap_or_else(PoisonError::into_inner);
-    let known: Vec<&'static dyn Guess> = GUESSES.iter().chain(foreign.iter()).copied().collect();
-    let Some(guess) = known.iter().copied().find(|guess| guess.name() == name) else {
-        let names: Vec<&str> = known.iter().map(|guess| guess.name()).collect();
-        return Err(Error::unknown_name("guess", name, &names));
-    };
-    match count.parse() {
-        Ok(directions) if (1..=EstimatorConfig::MOST_DIRECTIONS).contains(&directions) => {
-            Ok(Part { guess, directions })
-        }
-        _ => {
-            let expected = format!("a number of directions from 1 to {}", EstimatorConfig::MOST_DIRECTIONS);
-            Err(Error::out_of_range(format!("`:{count}` of the guess `{name}`"), count, expected))
-        }
-    }
-}
-
-as_text!(AnyGuess, GUESSES.iter().map(|guess| (guess.name(), guess.about().into())).collect());

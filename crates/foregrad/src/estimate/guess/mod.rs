@@ -24,6 +24,7 @@ mod gaussian;
 mod local;
 pub(crate) mod low_rank;
 mod momentum;
+mod named;
 mod ntk;
 mod rademacher;
 mod span;
