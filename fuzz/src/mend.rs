@@ -9,7 +9,9 @@ pub fn mended(format: &str, bytes: &[u8]) -> Vec<u8> {
         "gzip" => gzip(bytes),
         "tar" => gzip(&tar(bytes)),
         "matlab" => matlab(bytes),
-        "npz" | "imagenet32" => npz(bytes),
+        "npz" | "imagenet32" => npz(bytes, &["data.npy", "labels.npy"]),
+        "arrays" if bytes.starts_with(b"PK") => npz(bytes, &["images.npy", "values.npy"]),
+        "arrays" => safetensors(bytes),
         "photo" => png(bytes),
         _ => bytes.to_vec(),
     }
@@ -51,14 +53,14 @@ fn matlab(bytes: &[u8]) -> Vec<u8> {
     [header, &15u32.to_le_bytes(), &(packed.len() as u32).to_le_bytes(), &packed].concat()
 }
 
-/// The first numpy array of the bytes as both members of an archive.
-fn npz(bytes: &[u8]) -> Vec<u8> {
+/// The first numpy array of the bytes as every member of an archive.
+fn npz(bytes: &[u8], members: &[&str]) -> Vec<u8> {
     let mark = b"\x93NUMPY";
     let Some(start) = bytes.windows(mark.len()).position(|window| window == mark) else { return bytes.to_vec() };
     let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
-    for name in ["data.npy", "labels.npy"] {
+    for name in members {
         let options = zip::write::SimpleFileOptions::default();
-        if archive.start_file(name, options).is_err() || archive.write_all(&bytes[start..]).is_err() {
+        if archive.start_file(*name, options).is_err() || archive.write_all(&bytes[start..]).is_err() {
             return bytes.to_vec();
         }
     }

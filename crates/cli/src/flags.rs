@@ -10,6 +10,7 @@ use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use foregrad::rng::Placement;
 use foregrad::settings::{Given, Setting, Settings};
+use foregrad_lab::data;
 use foregrad_lab::train::RunConfig;
 
 use crate::device;
@@ -46,6 +47,8 @@ groups! {
     Data "Data": |place| place.starts_with("data."),
     /// Which network.
     Model "Network": |place| place.starts_with("model."),
+    /// What a network is built with, less which.
+    Building "Network": |place| place.starts_with("model.") && place != "model.name",
     /// How the gradient is estimated.
     Estimator "Gradient estimate": |place| place.starts_with("estimator."),
     /// How parameters are moved.
@@ -79,15 +82,18 @@ impl<G: Group> Flags<G> {
     /// Changes a run's settings.
     ///
     /// # Errors
-    /// None that reading the flags has not found already.
+    /// A network's file that cannot be read; all else was found when the flags were read.
     pub fn apply(&self, config: &mut RunConfig) -> foregrad::Result<()> {
         // Only the network nobody asked for is narrow.
         if self.text("model.name").is_some() {
             config.model.width = 1.0;
+            config.model.network = None;
         }
         self.given.iter().try_for_each(|(place, text)| config.set(place, text))?;
+        config.model.resolve()?;
         if G::holds("data.dir") {
             config.data.dir = data_folder(config.data.dir.take());
+            config.data.dataset = data::absolute(std::mem::take(&mut config.data.dataset));
         }
         Ok(())
     }

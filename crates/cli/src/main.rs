@@ -55,6 +55,8 @@ enum Command {
     Bench(Box<commands::bench::Arguments>),
     /// List the methods that have a name, with their flags
     Methods(Box<commands::methods::Arguments>),
+    /// List the networks that have a name, or show what one or a file is made of
+    Model(Box<commands::model::Arguments>),
     /// Check the derivative identities of every layer, head, model and estimator
     Check(Box<commands::check::Arguments>),
     /// Score a checkpoint or file of weights on a data set
@@ -113,6 +115,7 @@ fn main() -> ExitCode {
         Command::Report(arguments) => commands::report::run(*arguments),
         Command::Bench(arguments) => commands::bench::run(*arguments),
         Command::Methods(arguments) => commands::methods::run(*arguments),
+        Command::Model(arguments) => commands::model::run(*arguments),
         Command::Check(arguments) => commands::check::run(*arguments),
         Command::Eval(arguments) => commands::eval::run(*arguments),
         Command::Step(arguments) => commands::step::run(*arguments),

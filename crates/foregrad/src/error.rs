@@ -39,6 +39,14 @@ pub enum Error {
         /// The values that are possible.
         expected: String,
     },
+    /// What is wrong with a part of a network.
+    #[error("{place}: {error}")]
+    Within {
+        /// The part: `block 2`.
+        place: String,
+        /// What is wrong there.
+        error: Box<Error>,
+    },
     /// A file whose content is not what it should be.
     #[error("{}: expected {expected}, found {found}", path.display())]
     BadFile {
@@ -108,6 +116,11 @@ impl Error {
         Error::BadFile { path: path.into(), expected: expected.into(), found: found.into() }
     }
 
+    /// The error of a part, with the part's name before it.
+    pub fn within(place: impl Into<String>, error: Error) -> Self {
+        Error::Within { place: place.into(), error: Box::new(error) }
+    }
+
     /// Wraps an input-output error: `.map_err(Error::io("read", &path))`.
     pub fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
@@ -153,6 +166,7 @@ impl Error {
         match self {
             Error::NotFinite { .. } | Error::Broken(_) | Error::Worker(_) | Error::Stopped => false,
             Error::Io { action, .. } => *action == "read",
+            Error::Within { error, .. } => error.is_usage(),
             _ => true,
         }
     }

@@ -87,7 +87,7 @@ fn weight_space_agrees_with_guesses_that_look_further() {
 
 #[test]
 fn every_model_agrees() {
-    for (name, _) in foregrad::models::MODELS {
+    for foregrad::models::Model { name, .. } in foregrad::models::MODELS {
         let case = Case::new(name, Norm::Batch, Norm::Batch, HeadKind::Cnn);
         for granularity in [Granularity::Block, Granularity::Network] {
             assert_agree(&case, &EstimatorConfig { granularity: Some(granularity), ..Default::default() });

@@ -35,8 +35,6 @@ impl Layer for ForwardOnly<'_> {
     fn parameters(&self) -> ParamVector {
         Layer::parameters(self.0)
     }
-
-    fn assign(&mut self, _: &ParamVector) {}
 }
 
 /// A head that may not be used at all, or a classifier without a cotangent.
@@ -89,7 +87,8 @@ fn case() -> Case {
 fn one_random_tangent_trains_everything_without_any_cotangent_or_head() {
     let case = case();
     let blocks: Vec<_> = case.network.blocks.iter().map(ForwardOnly).collect();
-    let heads: Vec<_> = case.network.heads.iter().map(|head| Forbidden { head: &**head, entirely: true }).collect();
+    let heads: Vec<_> =
+        case.network.heads.iter().flatten().map(|head| Forbidden { head: &**head, entirely: true }).collect();
     let classifier = Forbidden { head: &*case.network.classifier, entirely: false };
     let view = estimate::View {
         blocks: blocks.iter().map(|block| block as &estimate::Block).collect(),

@@ -78,12 +78,6 @@ impl LossHead for MeanPixel {
         let y_bar = check::placement().ones(*shape) / count as f64;
         Cotangent { x_bar: wanted.input.then_some(y_bar), theta_bar: ParamVector::default() }
     }
-
-    fn parameters(&self) -> ParamVector {
-        ParamVector::default()
-    }
-
-    fn assign(&mut self, _values: &ParamVector) {}
 }
 
 #[test]

@@ -109,7 +109,7 @@ fn a_checkpoint_that_is_asked_for_is_written_and_the_run_goes_on() {
     let config = RunConfig { checkpoint_every: 0, ..tiny() };
     let mut trainer = Trainer::start(&config, cpu(), dir.path(), false).expect("a run");
     let outcome = trainer.run(&control, &mut SaveThenStop(3, &control)).expect("a part");
-    let Outcome::Stopped(checkpoint) = outcome else { panic!("{outcome:?}") };
+    let Outcome::Stopped(Some(checkpoint)) = outcome else { panic!("{outcome:?}") };
     // Asked for after step 3 and written there; the stop that came then ended the run within step 4, which is dropped.
     assert!(checkpoint.ends_with("checkpoint-00000003.safetensors"), "{checkpoint:?}");
 }
@@ -119,13 +119,12 @@ fn a_step_and_an_evaluation_end_at_the_block_at_which_they_are_asked_to() {
     let config = tiny();
     let splits = foregrad_lab::data::load("glyphs", &config.data.load_options(0)).expect("glyphs");
     let (network, plan) = foregrad_lab::train::network_for(&config, &splits, &cpu()).expect("a network");
-    let test = std::sync::Arc::new(splits.test);
     let mut blocks = 0;
     let mut pause = || {
         blocks += 1;
         if blocks == 3 { Err(Error::Stopped) } else { Ok(()) }
     };
-    let scored = foregrad_lab::train::evaluate_pausing(&network, &test, &plan.trains, &cpu(), &mut pause);
+    let scored = foregrad_lab::train::evaluate_pausing(&network, &splits.test, &plan.trains, &cpu(), &mut pause);
     assert!(matches!(scored, Err(Error::Stopped)) && blocks == 3, "{blocks} blocks");
     let stop = std::sync::atomic::AtomicBool::new(true);
     let labels = foregrad::losses::Labels::classes(vec![1, 2], 10);
@@ -164,7 +163,7 @@ fn an_evaluation_that_is_stopped_does_not_count_and_is_done_again() {
     let mut trainer = Trainer::start(&tiny(), cpu(), &parts, false).expect("a run");
     let outcome = trainer.run(&control, &mut StopInEvaluation(5, 0, &control)).expect("a part");
     assert!(
-        matches!(&outcome, Outcome::Stopped(path) if path.ends_with("checkpoint-00000005.safetensors")),
+        matches!(&outcome, Outcome::Stopped(Some(path)) if path.ends_with("checkpoint-00000005.safetensors")),
         "{outcome:?}"
     );
     assert!(records(&parts, "metrics.jsonl").is_empty(), "the evaluation went on to its end");

@@ -3,9 +3,12 @@
 
 mod runs;
 
+use std::sync::Arc;
+
 use foregrad::Error;
 use foregrad::estimate::{AnyGuess, EstimatorConfig, GUESSES, Mode, Space};
 use foregrad::weights;
+use foregrad_lab::data::{Dataset, Source};
 use foregrad_lab::train::{Changes, Control, Outcome, RunConfig, RunFolder, Score, Silent, Trainer, of_network};
 use runs::{checkpoints, cpu, run, tensors, tiny};
 #[test]
@@ -134,9 +137,11 @@ fn an_evaluation_that_lacks_images_is_none() {
     let config = tiny();
     let splits = foregrad_lab::data::load("glyphs", &config.data.load_options(0)).expect("glyphs");
     let (network, plan) = foregrad_lab::train::network_for(&config, &splits, &cpu()).expect("a network");
-    let mut broken = splits.test;
-    broken.pixels.truncate(10 * 28 * 28);
-    let scored = foregrad_lab::train::evaluate(&network, &std::sync::Arc::new(broken), &plan.trains, &cpu());
+    let (pixels, labels) = (vec![0u8; 10 * 28 * 28], vec![0; 20]);
+    let (shape, classes) = (splits.test.shape(), splits.test.classes());
+    let (mean, deviation, augmentation) = (vec![0.5], vec![0.5], Default::default());
+    let broken: Arc<dyn Source> = Arc::new(Dataset { pixels, labels, shape, classes, mean, deviation, augmentation });
+    let scored = foregrad_lab::train::evaluate(&network, &broken, &plan.trains, &cpu());
     assert!(matches!(&scored, Err(Error::Worker(_))), "10 of 20 images were scored as if they were all: {scored:?}");
 }
 

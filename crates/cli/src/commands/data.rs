@@ -65,7 +65,7 @@ enum Command {
 
 #[derive(Args)]
 struct Source {
-    /// Data set
+    /// Data set, or your own data: images:DIR
     #[arg(long, value_name = "NAME")]
     dataset: String,
     /// Folder (or archive) of its files, or the one above it
@@ -74,11 +74,15 @@ struct Source {
     /// The seed of generated images
     #[arg(long, value_name = "S", default_value_t = 0)]
     seed: u64,
+    /// Side of the square that your own pictures are scaled and cut to
+    #[arg(long, value_name = "N")]
+    image_size: Option<usize>,
 }
 
 impl Source {
     fn options(&self) -> LoadOptions {
-        LoadOptions { dir: self.data_dir.clone(), seed: self.seed, ..Default::default() }
+        let Self { data_dir: dir, seed, image_size, .. } = self;
+        LoadOptions { dir: dir.clone(), seed: *seed, image_size: *image_size, ..Default::default() }
     }
 }
 
@@ -94,7 +98,7 @@ pub fn run(arguments: Arguments) -> Result<Exit> {
         Command::Preview { source, out, columns } => {
             place::for_file("--out", &out)?;
             let splits = data::load(&source.dataset, &source.options())?;
-            data::write_preview(&splits.train, usize::from(columns), &out)?;
+            data::write_preview(&*splits.train, usize::from(columns), &out)?;
             let (count, file) = (splits.train.len(), out.display());
             output::remark(format_args!("{count} training images; the first of each class are in {file}"));
         }

@@ -1,7 +1,6 @@
 //! `foregrad eval`.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use anyhow::Result;
 use burn::tensor::DType;
@@ -9,8 +8,7 @@ use clap::Args;
 use foregrad::estimate::{Plan, View};
 use foregrad::models::ModelConfig;
 use foregrad::weights;
-use foregrad_lab::data;
-use foregrad_lab::train::{Checkpoint, Loaded, RunConfig, Score, Tally, evaluate, of_network};
+use foregrad_lab::train::{Checkpoint, Loaded, RunConfig, Score, Tally, data_for, evaluate, of_network};
 
 use super::train::metric_of;
 use crate::flags::{Data, Flags, Machine, Model};
@@ -39,17 +37,19 @@ pub struct Arguments {
 /// Runs the command.
 pub fn run(arguments: Arguments) -> Result<Exit> {
     let placement = arguments.machine.prepared(DType::F32)?;
-    let (mut config, tensors, is_checkpoint) = match Checkpoint::load_or_weights(&arguments.weights, &placement)? {
-        Loaded::Checkpoint(checkpoint) => (checkpoint.config, checkpoint.state, true),
-        Loaded::Weights(tensors) => (RunConfig { model: ModelConfig::default(), ..Default::default() }, tensors, false),
-    };
+    let (mut config, trained_on, tensors, is_checkpoint) =
+        match Checkpoint::load_or_weights(&arguments.weights, &placement)? {
+            Loaded::Checkpoint(checkpoint) => (checkpoint.config, checkpoint.data, checkpoint.state, true),
+            Loaded::Weights(tensors) => {
+                (RunConfig { model: ModelConfig::default(), ..Default::default() }, None, tensors, false)
+            }
+        };
     arguments.data.apply(&mut config)?;
     arguments.model.apply(&mut config)?;
     arguments.machine.apply(&mut config)?;
     config.model.validate()?;
-    let splits = data::load(&config.data.dataset, &config.data.load_options(config.seed))?;
-    let test = Arc::new(splits.test);
-    let mut network = config.model.init(test.shape, test.classes.len(), config.seed, &placement)?;
+    let test = data_for(&config, trained_on.as_ref())?.test;
+    let mut network = config.model.init(test.shape(), test.kind(), config.seed, &placement)?;
     weights::assign(&mut network, &tensors, &arguments.weights)?;
     let has_head = |block: usize| tensors.paths().any(|path| path.starts_with(&format!("heads.{block}.")));
     // A checkpoint has the heads that its run did not train, too: their score would be that of their first weights.

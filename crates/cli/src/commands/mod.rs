@@ -6,6 +6,7 @@ pub mod data;
 pub mod eval;
 pub mod init;
 pub mod methods;
+pub mod model;
 pub mod report;
 pub mod shell;
 pub mod step;

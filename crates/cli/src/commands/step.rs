@@ -88,7 +88,8 @@ pub fn run(arguments: Arguments) -> Result<Exit> {
     arguments.model.apply(&mut config)?;
     arguments.estimator.apply(&mut config)?;
     arguments.machine.apply(&mut config)?;
-    let (images, labels) = read_batch(&arguments, &tensors, &placement)?;
+    let of_classifier = config.model.spec()?.labels_of(&tensors);
+    let (images, labels) = read_batch(&arguments, of_classifier, &placement)?;
     let [_, channels, height, width] = images.dims();
     let mut network = config.model.init([channels, height, width], labels.kind(), config.seed, &placement)?;
     weights::assign(&mut network, &tensors, &arguments.weights)?;
@@ -112,9 +113,12 @@ pub fn run(arguments: Arguments) -> Result<Exit> {
 }
 
 /// Images and labels; the classes are those of the flag, else of the classifier.
-fn read_batch(arguments: &Arguments, weights: &ParamVector, placement: &Placement) -> Result<(Tensor<4>, Labels)> {
+fn read_batch(
+    arguments: &Arguments,
+    of_classifier: Option<usize>,
+    placement: &Placement,
+) -> Result<(Tensor<4>, Labels)> {
     let path = &arguments.batch;
-    let of_classifier = weights.entry("fc.bias").and_then(|bias| bias.shape().first().copied());
     let classes = arguments.classes.map(|classes| classes as usize).or(of_classifier).unwrap_or(10);
     Ok(weights::read_batch(path, &files::read(path)?, classes, placement)?)
 }

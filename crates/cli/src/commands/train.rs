@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use burn::tensor::DType;
 use clap::Args;
 use foregrad::{Error, files};
+use foregrad_lab::data;
 use foregrad_lab::train::{
     Changes, Difference, EpochRecord, Outcome, RunConfig, RunFolder, Score, Trainer, of_network,
 };
@@ -93,7 +94,8 @@ pub fn run(arguments: Arguments) -> Result<Exit> {
     match outcome? {
         Outcome::Done(record) => done(&arguments, &out, &record),
         Outcome::Stopped(checkpoint) => {
-            let (out, checkpoint) = (files::pasted(&out), checkpoint.display());
+            let (out, checkpoint) = (files::pasted(&out), checkpoint.unwrap_or_default());
+            let checkpoint = checkpoint.display();
             output::remark(format_args!("stopped; go on with `--resume --out {out}` ({checkpoint})"));
             Ok(Exit::Interrupted)
         }
@@ -165,7 +167,8 @@ fn resume(arguments: &Arguments, out: &Path, whole: RunConfig) -> Result<Trainer
 
 fn default_folder(config: &RunConfig) -> PathBuf {
     let estimator = &config.estimator;
-    let parts = [&config.data.dataset, &config.model.name, &estimator.guess.to_string(), &estimator.space.to_string()];
+    let data = data::short_name(&config.data.dataset);
+    let parts = [&data, &config.model.name, &estimator.guess.to_string(), &estimator.space.to_string()];
     let name = format!("{}-{}-{}-{}-{}", parts[0], parts[1], parts[2], parts[3], config.seed);
     // Not every file system takes the `:` of a composite guess.
     PathBuf::from("runs").join(name.replace(':', "-"))

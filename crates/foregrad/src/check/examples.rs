@@ -5,7 +5,7 @@ use crate::layers::{
     LeakyRelu, Linear, MaxPool, Phase, PositionLinear, Relu, Residual, Sequential, SpatialDeviation,
 };
 use crate::losses::{AnyLoss, CrossEntropy, LabelKind, MeanSquaredError, Similarity};
-use crate::models::{AnyHead, Head, HeadConfig, HeadKind, MODELS, ModelConfig, Network, Norm};
+use crate::models::{AnyHead, Head, HeadConfig, HeadKind, MODELS, Model, ModelConfig, Network, Norm};
 use crate::rng::{Placement, Stream};
 
 /// A layer to check.
@@ -162,7 +162,7 @@ pub fn head_examples(placement: &Placement) -> Vec<HeadExample> {
 /// All models with both normalisations.
 pub fn network_examples(placement: &Placement) -> Vec<NetworkExample> {
     let mut examples = Vec::new();
-    for (name, _) in MODELS {
+    for Model { name, .. } in MODELS {
         for norm in [Norm::Batch, Norm::Group] {
             let config =
                 ModelConfig { name: name.to_string(), width: 0.1, norm, head_norm: norm, ..Default::default() };

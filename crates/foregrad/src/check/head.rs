@@ -64,7 +64,9 @@ fn adjoint(head: &dyn LossHead, y: &Tensor<4>, labels: &Labels, stream: Stream, 
             let along_y = if moves_input { [ops::dot(y_dot, &y_bar), size] } else { [0.0; 2] };
             let size = theta_dot.norm() * theta_bar.norm();
             let along_theta = if moves_parameters { [theta_dot.dot(&theta_bar), size] } else { [0.0; 2] };
-            (left - along_y[0] - along_theta[0]).abs() / (along_y[1] + along_theta[1] + left.abs())
+            let (gap, size) = ((left - along_y[0] - along_theta[0]).abs(), along_y[1] + along_theta[1] + left.abs());
+            // Nothing but a head without parameters has a size of 0, and then only where its input does not move.
+            if size == 0.0 { gap } else { gap / size }
         };
         worst([gap(0), gap(1)])
     });

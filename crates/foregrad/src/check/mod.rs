@@ -145,7 +145,7 @@ pub fn run_all(placement: &Placement, seed: u64, only: &str, mut progress: impl 
 mod tests {
     use super::*;
     use crate::layers::LAYERS;
-    use crate::models::{HeadKind, MODELS};
+    use crate::models::{HeadKind, MODELS, Model};
     use burn::tensor::Device;
 
     #[test]
@@ -198,7 +198,7 @@ mod tests {
             assert!(heads.iter().any(|example| example.starts_with(name)), "the head {name} has no example");
         }
         let networks: Vec<_> = network_examples(&placement).into_iter().map(|example| example.name).collect();
-        for (name, _) in MODELS {
+        for Model { name, .. } in MODELS {
             assert!(networks.iter().any(|example| example.starts_with(name)), "the model {name} has no example");
         }
         let estimators: Vec<_> = estimator_examples().into_iter().map(|example| example.name).collect();

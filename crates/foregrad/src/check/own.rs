@@ -89,7 +89,7 @@ pub fn network(mine: &Network, image: [usize; 3], labels: impl Into<LabelKind>) 
     let mut y = Stream::new(SEED, "check").normal_tensor([3, channels, height, width], &placement);
     for (block, maps) in mine.blocks.iter().enumerate() {
         y = maps.forward(y, Phase::Train.into()).0;
-        if let Some(head) = copy.heads.get_mut(block) {
+        if let Some(Some(head)) = copy.heads.get_mut(block) {
             entries.extend(check_head(&format!("heads.{block}"), &mut **head, (y.dims(), labels), &placement, SEED));
         }
     }

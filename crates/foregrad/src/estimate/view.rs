@@ -23,7 +23,7 @@ pub struct View<'a> {
 impl<'a> View<'a> {
     /// A network as it is.
     pub fn new(network: &'a Network) -> Self {
-        let heads = network.heads.iter().map(|head| Some(&**head));
+        let heads = network.heads.iter().map(|head| head.as_deref());
         Self {
             blocks: network.blocks.iter().map(|block| block as &Block).collect(),
             losses: heads.chain([Some(&*network.classifier)]).collect(),
@@ -68,6 +68,11 @@ impl<'a> View<'a> {
     /// Which blocks have a loss.
     pub fn has_loss(&self) -> Vec<bool> {
         self.losses.iter().map(Option::is_some).collect()
+    }
+
+    /// The number of losses: heads and classifier.
+    pub fn count_losses(&self) -> usize {
+        self.losses.iter().flatten().count()
     }
 
     /// The loss behind a block.

@@ -3,8 +3,9 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::{Cotangent, Layer, Pass, Wanted};
+use super::{Cotangent, Layer, Pass, Wanted, LayerKind, Planned, Scope, plan::at_least_one};
 use crate::ops::{self, Bins};
+use crate::{Result, settings};
 use crate::vector::ParamVector;
 
 /// The mean of each of `bins` by `bins` bins, with PyTorch's uneven, overlapping bins: bin `i` of `m` covers
@@ -38,6 +39,22 @@ impl AdaptiveAvgPool {
     }
 }
 
+settings! {
+    /// Pooling to a fixed size in a spec.
+    pub struct AdaptiveAvgPoolSpec {
+        /// Bins a side.
+        bins: usize = 1 => file,
+    }
+}
+
+impl LayerKind for AdaptiveAvgPoolSpec {
+    const NAME: &'static str = "adaptive-avg-pool";
+
+    fn plan(&self, input: [usize; 3], _scope: &Scope) -> Result<Planned> {
+        Planned::of(AdaptiveAvgPool::new(self.bins), input)
+    }
+}
+
 /// The bins.
 #[derive(Debug)]
 pub struct Saved {
@@ -62,11 +79,10 @@ impl Layer for AdaptiveAvgPool {
         Cotangent { x_bar, theta_bar: ParamVector::default() }
     }
 
-    fn parameters(&self) -> ParamVector {
-        ParamVector::default()
+    fn output(&self, input: [usize; 3]) -> Result<[usize; 3]> {
+        at_least_one("bins", self.bins)?;
+        Ok([input[0], self.bins, self.bins])
     }
-
-    fn assign(&mut self, _values: &ParamVector) {}
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::fmt::{self, Debug};
 use burn::tensor::Tensor;
 
 use super::{Cotangent, Dual, Layer, Pass, Wanted};
+use crate::Result;
 use crate::saved::AnySaved;
 use crate::vector::ParamVector;
 
@@ -20,6 +21,7 @@ trait Erased: Debug + Send + Sync {
     fn parameters(&self) -> ParamVector;
     fn averages(&self) -> ParamVector;
     fn statistics(&self, saved: &AnySaved) -> ParamVector;
+    fn output(&self, input: [usize; 3]) -> Result<[usize; 3]>;
     fn is_rectifier(&self) -> bool;
     fn fuse_rectifier(&mut self) -> bool;
     fn assign(&mut self, values: &ParamVector);
@@ -54,6 +56,10 @@ impl<L: Layer + Clone + 'static> Erased for L {
 
     fn statistics(&self, saved: &AnySaved) -> ParamVector {
         Layer::statistics(self, saved.as_saved_by(self))
+    }
+
+    fn output(&self, input: [usize; 3]) -> Result<[usize; 3]> {
+        Layer::output(self, input)
     }
 
     fn is_rectifier(&self) -> bool {
@@ -129,6 +135,14 @@ impl AnyLayer {
     /// As [`Layer::statistics`].
     pub fn statistics(&self, saved: &AnySaved) -> ParamVector {
         self.0.statistics(saved)
+    }
+
+    /// As [`Layer::output`].
+    ///
+    /// # Errors
+    /// An input that the layer does not take.
+    pub fn output(&self, input: [usize; 3]) -> Result<[usize; 3]> {
+        self.0.output(input)
     }
 
     /// As [`Layer::is_rectifier`].

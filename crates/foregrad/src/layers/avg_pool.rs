@@ -3,8 +3,9 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::{Cotangent, Layer, Pass, Wanted};
+use super::{Cotangent, Layer, Pass, Wanted, LayerKind, Planned, Scope, plan::windows};
 use crate::ops::{self, Bins};
+use crate::{Result, settings};
 use crate::vector::ParamVector;
 
 /// The mean of each square window; rows and columns that fill no window are left out. Panics on an image smaller than a window.
@@ -40,6 +41,24 @@ impl AvgPool {
     }
 }
 
+settings! {
+    /// Average pooling in a spec.
+    pub struct AvgPoolSpec {
+        /// Side of the square window.
+        kernel: usize = 2 => file,
+        /// Pixels from one window to the next; the side of the window if it is left out.
+        stride: Option<usize> = None => file,
+    }
+}
+
+impl LayerKind for AvgPoolSpec {
+    const NAME: &'static str = "avg-pool";
+
+    fn plan(&self, input: [usize; 3], _scope: &Scope) -> Result<Planned> {
+        Planned::of(AvgPool::new(self.kernel, self.stride.unwrap_or(self.kernel)), input)
+    }
+}
+
 /// The windows.
 #[derive(Debug)]
 pub struct Saved {
@@ -64,9 +83,8 @@ impl Layer for AvgPool {
         Cotangent { x_bar, theta_bar: ParamVector::default() }
     }
 
-    fn parameters(&self) -> ParamVector {
-        ParamVector::default()
+    fn output(&self, input: [usize; 3]) -> Result<[usize; 3]> {
+        let [height, width] = windows(input, self.kernel, self.stride, 0)?;
+        Ok([input[0], height, width])
     }
-
-    fn assign(&mut self, _values: &ParamVector) {}
 }

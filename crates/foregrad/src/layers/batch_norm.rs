@@ -4,9 +4,10 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
 use super::normalised::Normalised;
-use super::{Cotangent, Layer, Pass, Phase, Wanted, assign_leaf, leaf_parameters, stacked};
+use super::{Cotangent, Layer, Pass, Phase, Wanted, assign_leaf, leaf_parameters, stacked, LayerKind, Planned, Scope, Making, norm::BIAS, plan::{check_channels, finite}};
 use crate::ops::{self, Side};
 use crate::rng::Placement;
+use crate::{Result, settings};
 use crate::vector::ParamVector;
 
 /// Added to the variance, as in the paper's networks.
@@ -92,6 +93,24 @@ struct Projection {
     constant: Tensor<2>,
 }
 
+settings! {
+    /// Batch normalisation in a spec.
+    pub struct BatchNormSpec {
+        /// The first value of every shift.
+        shift: f64 = BIAS => file,
+    }
+}
+
+impl LayerKind for BatchNormSpec {
+    const NAME: &'static str = "batch-norm";
+
+    fn plan(&self, input: [usize; 3], _scope: &Scope) -> Result<Planned> {
+        let shift = finite("shift", self.shift)?;
+        let make = move |making: &Making| BatchNorm::new(input[0], shift, making.placement).into();
+        Ok(Planned::new(input, make).weights(2 * input[0] as u64))
+    }
+}
+
 /// The normalised input, and the statistics of the batch.
 #[derive(Debug)]
 pub struct Saved {
@@ -135,6 +154,11 @@ impl Layer for BatchNorm {
 
     fn cotangent(&self, saved: &Saved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent {
         self.transposed(saved, y_bar, wanted, saved.statistics.is_none())
+    }
+
+    fn output(&self, input: [usize; 3]) -> Result<[usize; 3]> {
+        check_channels(input, self.weight.val().dims()[0])?;
+        Ok(input)
     }
 
     fn parameters(&self) -> ParamVector {

@@ -1,11 +1,15 @@
 //! Two-dimensional convolution.
 
+use std::fmt;
+use std::str::FromStr;
+
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
-use super::{Cotangent, Layer, Pass, Wanted, assign_leaf, leaf_parameters, stacked};
+use super::{Cotangent, Layer, Pass, Wanted, assign_leaf, leaf_parameters, stacked, LayerKind, Outputs, Planned, Scope, plan::{at_least_one, check_channels, windows}, product};
 use crate::ops::{self, ConvShape};
 use crate::rng::{Placement, Stream};
+use crate::{Error, Result, as_text, settings};
 use crate::vector::ParamVector;
 
 /// Two-dimensional convolution, `weight` `[out, in / groups, kh, kw]`, `bias` `[out]`.
@@ -67,6 +71,27 @@ impl Conv2dConfig {
         self
     }
 
+    /// Channels, height and width of the output.
+    ///
+    /// # Errors
+    /// An input of other channels, groups that do not divide the channels, no stride or window, a window that does not fit, or one
+    /// that could lie in the padding alone.
+    pub fn output(&self, input: [usize; 3]) -> Result<[usize; 3]> {
+        let ConvShape { stride, padding, groups } = self.shape;
+        check_channels(input, self.channels[0])?;
+        let divides = |channels: usize| groups > 0 && channels.is_multiple_of(groups);
+        if !self.channels.into_iter().all(divides) {
+            let expected = format!("a divisor of {} input and {} output channels", self.channels[0], self.channels[1]);
+            return Err(Error::out_of_range("groups", groups, expected));
+        }
+        at_least_one("kernel", self.kernel)?;
+        if padding >= self.kernel {
+            return Err(Error::out_of_range("padding", padding, format!("less than the kernel, {}", self.kernel)));
+        }
+        let [height, width] = windows(input, self.kernel, stride, padding)?;
+        Ok([self.channels[1], height, width])
+    }
+
     /// Kaiming-uniform weights, `U(-b, b)` with `b = sqrt(6 / fan_in)`; biases 0.01 (the paper's code).
     ///
     /// # Panics
@@ -118,6 +143,86 @@ pub struct Saved {
     x: Tensor<4>,
 }
 
+settings! {
+    /// A convolution in a spec.
+    pub struct Conv2dSpec {
+        /// Channels of the output.
+        outputs: Outputs = Outputs::Labels => file,
+        /// Side of the square window.
+        kernel: usize = 0 => file,
+        /// Pixels from one window to the next.
+        stride: usize = 1 => file,
+        /// Rows and columns of zeros around the image.
+        padding: usize = 0 => file,
+        /// Channel groups, each with windows of its own; `inputs` is one for each input channel (depthwise).
+        groups: Groups = Groups::Number(1) => file,
+        /// A shift of each output channel.
+        bias: bool = false => file,
+    }
+}
+
+/// Groups of a convolution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Groups {
+    /// So many.
+    Number(usize),
+    /// One for each input channel.
+    Inputs,
+}
+
+impl fmt::Display for Groups {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Groups::Number(number) => number.fmt(f),
+            Groups::Inputs => f.write_str("inputs"),
+        }
+    }
+}
+
+impl FromStr for Groups {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match (text, text.parse()) {
+            ("inputs", _) => Ok(Groups::Inputs),
+            (_, Ok(number)) => Ok(Groups::Number(number)),
+            _ => Err(Error::out_of_range("groups", text, "a number, or `inputs` for one group an input channel")),
+        }
+    }
+}
+
+as_text!(Groups, Vec::new());
+
+impl LayerKind for Conv2dSpec {
+    const NAME: &'static str = "conv2d";
+    const NEEDS: &'static [&'static str] = &["outputs", "kernel"];
+
+    fn plan(&self, input: [usize; 3], scope: &Scope) -> Result<Planned> {
+        let groups = match self.groups {
+            Groups::Number(number) => number,
+            Groups::Inputs => input[0],
+        };
+        let shape = ConvShape { stride: self.stride, padding: self.padding, groups };
+        let channels = [input[0], scope.outputs(self.outputs)];
+        let config = Conv2dConfig { channels, kernel: self.kernel, shape, bias: self.bias };
+        let output = config.output(input)?;
+        let window = product([channels[0] / groups, self.kernel, self.kernel]);
+        let biases = if self.bias { channels[1] as u64 } else { 0 };
+        let planned = Planned::new(output, move |making| config.init(making.stream(), making.placement).into());
+        let flop = product(output).saturating_mul(window).saturating_mul(2);
+        Ok(planned.weights(window.saturating_mul(channels[1] as u64).saturating_add(biases)).flop(flop))
+    }
+}
+
+impl Conv2d {
+    /// The sizes it was made with.
+    fn config(&self) -> Conv2dConfig {
+        let [output, input, kernel, _] = self.weight.val().dims();
+        let channels = [input * self.shape.groups, output];
+        Conv2dConfig { channels, kernel, shape: self.shape, bias: self.bias.is_some() }
+    }
+}
+
 impl Layer for Conv2d {
     type Saved = Saved;
 
@@ -164,6 +269,10 @@ impl Layer for Conv2d {
             .input
             .then(|| ops::conv2d_input_cotangent(y_bar, self.weight.val(), self.shape, [height, width]));
         Cotangent { x_bar, theta_bar }
+    }
+
+    fn output(&self, input: [usize; 3]) -> Result<[usize; 3]> {
+        self.config().output(input)
     }
 
     fn parameters(&self) -> ParamVector {

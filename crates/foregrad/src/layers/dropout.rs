@@ -2,8 +2,9 @@
 
 use burn::tensor::Tensor;
 
-use super::{Cotangent, Layer, Pass, Phase, Wanted, stacked};
+use super::{Cotangent, Layer, Pass, Phase, Wanted, stacked, LayerKind, Planned, Scope};
 use crate::rng::Placement;
+use crate::{Error, Result, settings};
 use crate::vector::ParamVector;
 
 /// Values set to 0 at random, the others scaled so that the mean stays; nothing happens in [`Phase::Eval`].
@@ -52,6 +53,27 @@ impl Dropout {
     }
 }
 
+settings! {
+    /// Dropout in a spec.
+    pub struct DropoutSpec {
+        /// The probability of a value to be dropped.
+        rate: f64 = 0.5 => file,
+        /// Drop channels as a whole.
+        channels: bool = false => file,
+    }
+}
+
+impl LayerKind for DropoutSpec {
+    const NAME: &'static str = "dropout";
+
+    fn plan(&self, input: [usize; 3], _scope: &Scope) -> Result<Planned> {
+        if !(0.0..1.0).contains(&self.rate) {
+            return Err(Error::out_of_range("rate", self.rate, "from 0 to below 1"));
+        }
+        Planned::of(Dropout { rate: self.rate, of_channels: self.channels }, input)
+    }
+}
+
 /// `m`; none where nothing is dropped.
 #[derive(Debug)]
 pub struct Saved {
@@ -84,11 +106,9 @@ impl Layer for Dropout {
         Cotangent { x_bar, theta_bar: ParamVector::default() }
     }
 
-    fn parameters(&self) -> ParamVector {
-        ParamVector::default()
+    fn output(&self, input: [usize; 3]) -> Result<[usize; 3]> {
+        Ok(input)
     }
-
-    fn assign(&mut self, _values: &ParamVector) {}
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::{Cotangent, Layer, Pass, Wanted};
+use super::{Cotangent, Layer, Pass, Wanted, kind::kind_without_settings, product, Planned};
+use crate::Result;
 use crate::vector::ParamVector;
 
 /// `[n, c, h, w]` as `[n, c h w, 1, 1]`, channel by channel, row by row.
@@ -14,6 +15,8 @@ use crate::vector::ParamVector;
 /// Source: `torch.nn.Flatten`, for the order.
 #[derive(Module, Debug, Default)]
 pub struct Flatten;
+
+kind_without_settings!("flatten", FlattenSpec, Flatten);
 
 /// The shape of the input.
 #[derive(Debug)]
@@ -37,11 +40,10 @@ impl Layer for Flatten {
         Cotangent { x_bar: wanted.input.then(|| y_bar.reshape(saved.input)), theta_bar: ParamVector::default() }
     }
 
-    fn parameters(&self) -> ParamVector {
-        ParamVector::default()
+    fn output(&self, input: [usize; 3]) -> Result<[usize; 3]> {
+        let features = usize::try_from(product(input)).unwrap_or(usize::MAX);
+        Ok([features, 1, 1])
     }
-
-    fn assign(&mut self, _values: &ParamVector) {}
 }
 
 fn flat(x: Tensor<4>) -> Tensor<4> {

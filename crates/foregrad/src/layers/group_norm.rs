@@ -4,9 +4,10 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
 use super::normalised::Normalised;
-use super::{Cotangent, Layer, Pass, Wanted, assign_leaf, leaf_parameters, stacked};
+use super::{Cotangent, Layer, Pass, Wanted, assign_leaf, leaf_parameters, stacked, LayerKind, Planned, Scope, Making, norm::BIAS, plan::{check_channels, finite}};
 use crate::ops::{self, Side};
 use crate::rng::Placement;
+use crate::{Error, Result, settings};
 use crate::vector::ParamVector;
 
 /// Added to the variance.
@@ -106,6 +107,29 @@ impl Shape {
     }
 }
 
+settings! {
+    /// Group normalisation in a spec.
+    pub struct GroupNormSpec {
+        /// Groups of channels, each with a mean and variance of its own.
+        groups: usize = 8 => file,
+        /// The first value of every shift.
+        shift: f64 = BIAS => file,
+    }
+}
+
+impl LayerKind for GroupNormSpec {
+    const NAME: &'static str = "group-norm";
+
+    fn plan(&self, input: [usize; 3], _scope: &Scope) -> Result<Planned> {
+        let ([channels, ..], groups, shift) = (input, self.groups, finite("shift", self.shift)?);
+        if groups == 0 || !channels.is_multiple_of(groups) {
+            return Err(Error::out_of_range("groups", groups, format!("a divisor of {channels} channels")));
+        }
+        let make = move |making: &Making| GroupNorm::new(channels, groups, shift, making.placement).into();
+        Ok(Planned::new(input, make).weights(2 * channels as u64))
+    }
+}
+
 /// The input as planes, normalised, and its shape.
 #[derive(Debug)]
 pub struct Saved {
@@ -158,6 +182,11 @@ impl Layer for GroupNorm {
             shape.unplaned(normalised.combination(y_bar, normalised.scale(), [along, constant], Side::Operand))
         });
         Cotangent { x_bar, theta_bar }
+    }
+
+    fn output(&self, input: [usize; 3]) -> Result<[usize; 3]> {
+        check_channels(input, self.weight.val().dims()[0])?;
+        Ok(input)
     }
 
     fn parameters(&self) -> ParamVector {

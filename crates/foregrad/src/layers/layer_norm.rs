@@ -3,8 +3,9 @@
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
-use super::{Cotangent, Layer, Pass, Wanted, assign_leaf, leaf_parameters, stacked};
+use super::{Cotangent, Layer, Pass, Wanted, assign_leaf, leaf_parameters, stacked, LayerKind, Planned, Scope, Making, norm::BIAS, plan::{check_channels, finite}};
 use crate::rng::Placement;
+use crate::{Result, settings};
 use crate::vector::ParamVector;
 
 /// Added to the variance.
@@ -38,6 +39,24 @@ impl LayerNorm {
         let values = values.val();
         let [channels] = values.dims();
         values.reshape([1, 1, channels, 1])
+    }
+}
+
+settings! {
+    /// Layer normalisation in a spec.
+    pub struct LayerNormSpec {
+        /// The first value of every shift.
+        shift: f64 = BIAS => file,
+    }
+}
+
+impl LayerKind for LayerNormSpec {
+    const NAME: &'static str = "layer-norm";
+
+    fn plan(&self, input: [usize; 3], _scope: &Scope) -> Result<Planned> {
+        let shift = finite("shift", self.shift)?;
+        let make = move |making: &Making| LayerNorm::new(input[0], shift, making.placement).into();
+        Ok(Planned::new(input, make).weights(2 * input[0] as u64))
     }
 }
 
@@ -107,6 +126,11 @@ impl Layer for LayerNorm {
             stacked::rejoin(projected * saved.inverse.clone(), saved.size)
         });
         Cotangent { x_bar, theta_bar }
+    }
+
+    fn output(&self, input: [usize; 3]) -> Result<[usize; 3]> {
+        check_channels(input, self.weight.val().dims()[0])?;
+        Ok(input)
     }
 
     fn parameters(&self) -> ParamVector {

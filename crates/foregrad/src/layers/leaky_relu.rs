@@ -2,7 +2,8 @@
 
 use burn::tensor::Tensor;
 
-use super::{Cotangent, Layer, Pass, Wanted, stacked};
+use super::{Cotangent, Layer, Pass, Wanted, stacked, LayerKind, Planned, Scope, plan::finite};
+use crate::{Result, settings};
 use crate::vector::ParamVector;
 
 /// `x` where it is positive, else a small part of it.
@@ -22,6 +23,22 @@ impl LeakyRelu {
     /// With a slope left of 0, such as 0.01.
     pub fn new(slope: f64) -> Self {
         Self { slope }
+    }
+}
+
+settings! {
+    /// A leaky rectifier in a spec.
+    pub struct LeakyReluSpec {
+        /// The slope left of 0.
+        slope: f64 = 0.01 => file,
+    }
+}
+
+impl LayerKind for LeakyReluSpec {
+    const NAME: &'static str = "leaky-relu";
+
+    fn plan(&self, input: [usize; 3], _scope: &Scope) -> Result<Planned> {
+        Planned::of(LeakyRelu::new(finite("slope", self.slope)?), input)
     }
 }
 
@@ -49,9 +66,7 @@ impl Layer for LeakyRelu {
         Cotangent { x_bar, theta_bar: ParamVector::default() }
     }
 
-    fn parameters(&self) -> ParamVector {
-        ParamVector::default()
+    fn output(&self, input: [usize; 3]) -> Result<[usize; 3]> {
+        Ok(input)
     }
-
-    fn assign(&mut self, _values: &ParamVector) {}
 }

@@ -3,9 +3,10 @@
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
-use super::{Cotangent, Layer, Pass, Wanted, assign_leaf, leaf_parameters, stacked};
+use super::{Cotangent, Layer, Pass, Wanted, assign_leaf, leaf_parameters, stacked, LayerKind, Planned, Scope, Making, Outputs, plan::{check_channels, check_features}, product};
 use crate::ops;
 use crate::rng::{Placement, Stream};
+use crate::{Result, settings};
 use crate::vector::ParamVector;
 
 /// Affine map of features, `weight` `[out, in]`, `bias` `[out]`; activations are `[n, features, 1, 1]`.
@@ -31,6 +32,30 @@ impl Linear {
             weight: Param::from_tensor(placement.tensor(weight, [output, input])),
             bias: bias.then(|| Param::from_tensor(placement.tensor(vec![0.01; output], [output]))),
         }
+    }
+}
+
+settings! {
+    /// An affine map of features in a spec.
+    pub struct LinearSpec {
+        /// Features of the output.
+        outputs: Outputs = Outputs::Labels => file,
+        /// A shift of each output.
+        bias: bool = true => file,
+    }
+}
+
+impl LayerKind for LinearSpec {
+    const NAME: &'static str = "linear";
+    const NEEDS: &'static [&'static str] = &["outputs"];
+
+    fn plan(&self, input: [usize; 3], scope: &Scope) -> Result<Planned> {
+        check_features(input)?;
+        let (sizes, bias) = ([input[0], scope.outputs(self.outputs)], self.bias);
+        let make = move |making: &Making| Linear::new(sizes, bias, making.stream(), making.placement).into();
+        let (products, biases) = (product(sizes), if bias { sizes[1] as u64 } else { 0 });
+        let planned = Planned::new([sizes[1], 1, 1], make).flop(products.saturating_mul(2));
+        Ok(planned.weights(products.saturating_add(biases)))
     }
 }
 
@@ -79,6 +104,13 @@ impl Layer for Linear {
         }
         let x_bar = wanted.input.then(|| features(ops::matmul(y_bar, self.weight.val())));
         Cotangent { x_bar, theta_bar }
+    }
+
+    fn output(&self, input: [usize; 3]) -> Result<[usize; 3]> {
+        let [outputs, inputs] = self.weight.val().dims();
+        check_features(input)?;
+        check_channels(input, inputs)?;
+        Ok([outputs, 1, 1])
     }
 
     fn parameters(&self) -> ParamVector {

@@ -3,7 +3,8 @@
 use burn::module::Module;
 use burn::tensor::{Int, IndexingUpdateOp, Tensor, module, ops::MaxPoolOptions};
 
-use super::{Cotangent, Layer, Pass, Wanted};
+use super::{Cotangent, Layer, Pass, Wanted, LayerKind, Planned, Scope, plan::windows};
+use crate::{Error, Result, settings};
 use crate::vector::ParamVector;
 
 /// The largest value of each window; of equal values the first wins.
@@ -26,6 +27,26 @@ impl MaxPool {
     /// A square window of `kernel` pixels a side, every `stride` pixels, with `padding` pixels around the image.
     pub fn new(kernel: usize, stride: usize, padding: usize) -> Self {
         Self { kernel, stride, padding }
+    }
+}
+
+settings! {
+    /// Maximum pooling in a spec.
+    pub struct MaxPoolSpec {
+        /// Side of the square window.
+        kernel: usize = 2 => file,
+        /// Pixels from one window to the next; the side of the window if it is left out.
+        stride: Option<usize> = None => file,
+        /// Rows and columns around the image that never win.
+        padding: usize = 0 => file,
+    }
+}
+
+impl LayerKind for MaxPoolSpec {
+    const NAME: &'static str = "max-pool";
+
+    fn plan(&self, input: [usize; 3], _scope: &Scope) -> Result<Planned> {
+        Planned::of(MaxPool::new(self.kernel, self.stride.unwrap_or(self.kernel), self.padding), input)
     }
 }
 
@@ -72,9 +93,12 @@ impl Layer for MaxPool {
         Cotangent { x_bar, theta_bar: ParamVector::default() }
     }
 
-    fn parameters(&self) -> ParamVector {
-        ParamVector::default()
+    fn output(&self, input: [usize; 3]) -> Result<[usize; 3]> {
+        if self.padding > self.kernel / 2 {
+            let expected = format!("at most half of the kernel, {}", self.kernel / 2);
+            return Err(Error::out_of_range("padding", self.padding, expected));
+        }
+        let [height, width] = windows(input, self.kernel, self.stride, self.padding)?;
+        Ok([input[0], height, width])
     }
-
-    fn assign(&mut self, _values: &ParamVector) {}
 }

@@ -10,20 +10,30 @@
 use std::fmt::Debug;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Device, Tensor};
 
-use crate::rng::Stream;
+use crate::Result;
+use crate::rng::{Placement, Stream};
 use crate::vector::ParamVector;
 
 mod any;
+mod kind;
+mod norm;
 mod normalised;
+mod plan;
 mod sequential;
+mod spec;
 pub mod stacked;
 
 pub use crate::saved::AnySaved;
 pub use any::AnyLayer;
 pub use conv2d::Conv2dConfig;
+pub use kind::{Kind, Kinds, LayerKind, Outputs};
+pub use norm::{Norm, NormSpec};
+pub(crate) use plan::{MOST_VALUES, MOST_WEIGHTS, Surroundings, check_name, product, size_text, widened};
+pub use plan::{Making, Planned, PlannedChain, Scope};
 pub use sequential::Sequential;
+pub use spec::LayerSpec;
 
 /// Whether mean and variance of a norm are those of the batch or the moving averages, and whether tangents go through them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,7 +161,9 @@ pub trait Layer: Debug + Send + Sync {
     fn cotangent(&self, saved: &Self::Saved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent;
 
     /// The trainable parameters, by path.
-    fn parameters(&self) -> ParamVector;
+    fn parameters(&self) -> ParamVector {
+        ParamVector::default()
+    }
 
     /// The moving averages, by path (`running_mean`, `running_var`).
     fn averages(&self) -> ParamVector {
@@ -161,6 +173,22 @@ pub trait Layer: Debug + Send + Sync {
     /// The statistics of the batch that `forward` saw, by the paths of [`averages`](Layer::averages).
     fn statistics(&self, _saved: &Self::Saved) -> ParamVector {
         ParamVector::default()
+    }
+
+    /// Channels, height and width of the output for an input of `[channels, height, width]`.
+    ///
+    /// By default a blank image is sent through; a layer that does not take every input says here what it does take.
+    ///
+    /// # Errors
+    /// An input that the layer does not take.
+    fn output(&self, input: [usize; 3]) -> Result<[usize; 3]> {
+        let parameters = self.parameters();
+        let of_parameters = parameters.iter().next().map(|(_, entry)| Placement::of(&entry.values()));
+        let placement = of_parameters.unwrap_or(Placement { device: Device::flex(), dtype: DType::F32 });
+        let [channels, height, width] = input;
+        let (y, _) = self.forward(placement.zeros([1, channels, height, width]), Phase::Eval.into());
+        let [_, channels, height, width] = y.dims();
+        Ok([channels, height, width])
     }
 
     /// Whether it is `max(x, 0)`, which the layer before it may take in.
@@ -178,7 +206,7 @@ pub trait Layer: Debug + Send + Sync {
     ///
     /// # Panics
     /// On a value of another rank.
-    fn assign(&mut self, values: &ParamVector);
+    fn assign(&mut self, _values: &ParamVector) {}
 }
 
 /// The parameters of a leaf module (all its `Param` fields), by field name.
@@ -220,31 +248,47 @@ pub(crate) fn assign_leaf<M: Module>(module: &mut M, values: &ParamVector) {
     *module = module.clone().map(&mut Mapper(Vec::new(), values));
 }
 
-/// Declares the layers that come with the library: module file and type name, one a line.
+/// Declares the layers that come with the library: module file, type, and type of its settings in specs, one a line.
 macro_rules! layers {
-    ($($file:ident :: $name:ident, $about:literal;)*) => {
-        $(mod $file; pub use $file::$name;)*
+    ($($file:ident :: $name:ident, $spec:ident, $about:literal;)*) => {
+        $(mod $file; pub use $file::{$name, $spec};)*
 
         /// The names of the layers that come with the library, and what each does.
         pub const LAYERS: &[(&str, &str)] = &[$((stringify!($file), $about)),*];
+
+        /// The kinds of layers that specs can name: these, and the network's own normalisation.
+        pub const LAYER_KINDS: &[Kind] =
+            &[$(Kind::of::<$spec>($about),)* Kind::of::<NormSpec>("the normalisation that the settings name")];
     };
 }
 
 layers! {
-    conv2d::Conv2d, "two-dimensional convolution: stride, padding, groups, optional bias";
-    batch_norm::BatchNorm, "batch normalisation: one mean and variance a channel";
-    group_norm::GroupNorm, "group normalisation: one mean and variance a sample and channel group";
-    layer_norm::LayerNorm, "layer normalisation: one mean and variance a sample and pixel";
-    linear::Linear, "affine map of features, optional bias";
-    position_linear::PositionLinear, "affine map over the pixels of each channel (token mixing)";
-    relu::Relu, "rectifier";
-    leaky_relu::LeakyRelu, "rectifier with a slope left of 0";
-    dropout::Dropout, "values or whole channels set to 0 at random";
-    gelu::Gelu, "Gaussian error linear unit";
-    max_pool::MaxPool, "largest value of each window";
-    avg_pool::AvgPool, "mean of each window";
-    adaptive_avg_pool::AdaptiveAvgPool, "mean of each of a fixed number of bins";
-    spatial_deviation::SpatialDeviation, "standard deviation of each channel's map";
-    flatten::Flatten, "maps to features";
-    residual::Residual, "sum of a body and a shortcut";
+    conv2d::Conv2d, Conv2dSpec, "two-dimensional convolution: stride, padding, groups, optional bias";
+    batch_norm::BatchNorm, BatchNormSpec, "batch normalisation: one mean and variance a channel";
+    group_norm::GroupNorm, GroupNormSpec, "group normalisation: one mean and variance a sample and channel group";
+    layer_norm::LayerNorm, LayerNormSpec, "layer normalisation: one mean and variance a sample and pixel";
+    linear::Linear, LinearSpec, "affine map of features, optional bias";
+    position_linear::PositionLinear, PositionLinearSpec, "affine map over the pixels of each channel (token mixing)";
+    relu::Relu, ReluSpec, "rectifier";
+    leaky_relu::LeakyRelu, LeakyReluSpec, "rectifier with a slope left of 0";
+    dropout::Dropout, DropoutSpec, "values or whole channels set to 0 at random";
+    gelu::Gelu, GeluSpec, "Gaussian error linear unit";
+    max_pool::MaxPool, MaxPoolSpec, "largest value of each window";
+    avg_pool::AvgPool, AvgPoolSpec, "mean of each window";
+    adaptive_avg_pool::AdaptiveAvgPool, AdaptiveAvgPoolSpec, "mean of each of a fixed number of bins";
+    spatial_deviation::SpatialDeviation, SpatialDeviationSpec, "standard deviation of each channel's map";
+    flatten::Flatten, FlattenSpec, "maps to features";
+    residual::Residual, ResidualSpec, "sum of a body and a shortcut";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_has_the_name_of_its_file() {
+        for ((file, _), kind) in LAYERS.iter().zip(LAYER_KINDS) {
+            assert_eq!(file.replace('_', "-"), kind.name);
+        }
+    }
 }

@@ -2,8 +2,9 @@
 
 use burn::tensor::Tensor;
 
-use super::{Cotangent, Layer, Linear, Pass, Wanted, linear};
+use super::{Cotangent, Layer, Linear, Pass, Wanted, linear, LayerKind, Planned, Scope, Making, plan::at_least_one, product, size_text};
 use crate::rng::{Placement, Stream};
+use crate::{Error, Result, settings};
 use crate::vector::ParamVector;
 
 /// An affine map of each channel's pixels to other pixels, the same for all channels; `weight` `[h' w', h w]` and `bias` `[h' w']`.
@@ -17,15 +18,45 @@ use crate::vector::ParamVector;
 #[derive(Debug, Clone)]
 pub struct PositionLinear {
     map: Linear,
-    /// Height and width of the output.
-    output: [usize; 2],
+    /// Height and width of the input and of the output.
+    sizes: [[usize; 2]; 2],
 }
 
 impl PositionLinear {
     /// From images of a height and width to those of another, with weights drawn from a stream.
     pub fn new(input: [usize; 2], output: [usize; 2], bias: bool, stream: Stream, placement: &Placement) -> Self {
         let pixels = [input, output].map(|[height, width]| height * width);
-        Self { map: Linear::new(pixels, bias, stream, placement), output }
+        Self { map: Linear::new(pixels, bias, stream, placement), sizes: [input, output] }
+    }
+}
+
+settings! {
+    /// An affine map over positions in a spec.
+    pub struct PositionLinearSpec {
+        /// Height of the output; that of the input if it is left out.
+        height: Option<usize> = None => file,
+        /// Width of the output; that of the input if it is left out.
+        width: Option<usize> = None => file,
+        /// A shift of each output pixel.
+        bias: bool = true => file,
+    }
+}
+
+impl LayerKind for PositionLinearSpec {
+    const NAME: &'static str = "position-linear";
+
+    fn plan(&self, input: [usize; 3], _scope: &Scope) -> Result<Planned> {
+        let [channels, height, width] = input;
+        let output = [self.height.unwrap_or(height), self.width.unwrap_or(width)];
+        at_least_one("height", output[0])?;
+        at_least_one("width", output[1])?;
+        let (products, bias) = (product([height, width, output[0], output[1]]), self.bias);
+        let make = move |making: &Making| {
+            PositionLinear::new([height, width], output, bias, making.stream(), making.placement).into()
+        };
+        let biases = if bias { product(output) } else { 0 };
+        let planned = Planned::new([channels, output[0], output[1]], make).weights(products.saturating_add(biases));
+        Ok(planned.flop(products.saturating_mul(2).saturating_mul(channels as u64)))
     }
 }
 
@@ -55,17 +86,25 @@ impl Layer for PositionLinear {
     fn forward(&self, x: Tensor<4>, pass: Pass) -> (Tensor<4>, Saved) {
         let [_, channels, height, width] = x.dims();
         let (y, map) = self.map.forward(vectors(x), pass);
-        (maps(y, channels, self.output), Saved { map, channels, input: [height, width] })
+        (maps(y, channels, self.sizes[1]), Saved { map, channels, input: [height, width] })
     }
 
     fn tangent(&self, saved: &Saved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
         let y_dot = self.map.tangent(&saved.map, x_dot.map(vectors), theta_dot)?;
-        Some(maps(y_dot, saved.channels, self.output))
+        Some(maps(y_dot, saved.channels, self.sizes[1]))
     }
 
     fn cotangent(&self, saved: &Saved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent {
         let Cotangent { x_bar, theta_bar } = self.map.cotangent(&saved.map, vectors(y_bar), wanted);
         Cotangent { x_bar: x_bar.map(|x_bar| maps(x_bar, saved.channels, saved.input)), theta_bar }
+    }
+
+    fn output(&self, input: [usize; 3]) -> Result<[usize; 3]> {
+        let [[height, width], output] = self.sizes;
+        if input[1..] != [height, width] {
+            return Err(Error::out_of_range("the input", size_text(input), format!("{height}x{width} pixels")));
+        }
+        Ok([input[0], output[0], output[1]])
     }
 
     fn parameters(&self) -> ParamVector {

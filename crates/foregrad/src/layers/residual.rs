@@ -2,8 +2,9 @@
 
 use burn::tensor::Tensor;
 
-use super::{AnySaved, Cotangent, Dual, Layer, Pass, Sequential, Wanted, stacked};
+use super::{AnySaved, Cotangent, Dual, Layer, Pass, Sequential, Wanted, stacked, Making, Planned, kind::kind_without_settings, size_text};
 use crate::ops;
+use crate::{Error, Result};
 use crate::vector::ParamVector;
 
 /// The sum of a body and a shortcut; an empty shortcut is the identity. Parameters keep the names of both chains.
@@ -39,6 +40,26 @@ impl Residual {
     fn sum(&self, body: Tensor<4>, shortcut: Tensor<4>) -> Tensor<4> {
         if self.is_rectified { ops::add_rectified(body, &shortcut) } else { body + shortcut }
     }
+}
+
+kind_without_settings!("residual", ResidualSpec, &["body", "shortcut"], |input, scope| {
+    let body = scope.chain("body", "", input)?;
+    let shortcut = scope.chain("shortcut", "shortcut.", input)?;
+    body.check_beside(&shortcut)?;
+    let output = same_output(body.output(), shortcut.output())?;
+    let weights = body.weights().saturating_add(shortcut.weights());
+    let flop = body.flop().saturating_add(shortcut.flop());
+    let make = move |making: &Making| Residual::new(body.make(making), shortcut.make(making)).into();
+    Ok(Planned::new(output, make).weights(weights).flop(flop))
+});
+
+/// The shape of both chains' outputs.
+fn same_output(body: [usize; 3], shortcut: [usize; 3]) -> Result<[usize; 3]> {
+    if body == shortcut {
+        return Ok(body);
+    }
+    let expected = format!("that of the shortcut, {}", size_text(shortcut));
+    Err(Error::out_of_range("the output of the body", size_text(body), expected))
 }
 
 /// What the two chains keep, and the output if it is rectified: the next layer keeps it anyway.
@@ -84,6 +105,10 @@ impl Layer for Residual {
         let mut theta_bar = body.theta_bar;
         theta_bar.extend(shortcut.theta_bar);
         Cotangent { x_bar: stacked::add(body.x_bar, shortcut.x_bar), theta_bar }
+    }
+
+    fn output(&self, input: [usize; 3]) -> Result<[usize; 3]> {
+        same_output(self.body.output(input)?, self.shortcut.output(input)?)
     }
 
     fn parameters(&self) -> ParamVector {

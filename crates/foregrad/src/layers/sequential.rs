@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 
 use super::{AnyLayer, AnySaved, Cotangent, Dual, Layer, Pass, Wanted};
 use crate::vector::ParamVector;
+use crate::{Error, Result};
 
 /// Layers one after another; the path of a parameter is the layer's name, a dot, and the parameter's name there.
 ///
@@ -135,6 +136,13 @@ impl Layer for Sequential {
             }
         }
         Cotangent { x_bar: wanted.input.then_some(y_bar), theta_bar }
+    }
+
+    fn output(&self, input: [usize; 3]) -> Result<[usize; 3]> {
+        let next = |input, (name, layer): (&str, &AnyLayer)| {
+            layer.output(input).map_err(|error| Error::within(format!("layer {name}"), error))
+        };
+        self.iter().try_fold(input, next)
     }
 
     fn parameters(&self) -> ParamVector {

@@ -3,7 +3,8 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::{Cotangent, Layer, Pass, Wanted, stacked};
+use super::{Cotangent, Layer, Pass, Wanted, stacked, kind::kind_without_settings, Planned};
+use crate::Result;
 use crate::vector::ParamVector;
 
 /// The unbiased standard deviation of each map, `[n, c, h, w]` to `[n, c, 1, 1]`; a 1x1 map gives its value.
@@ -17,6 +18,8 @@ use crate::vector::ParamVector;
 /// Source: Nokland & Eidnes, *Training neural networks with local error signals* (2019), the features of `predsim`.
 #[derive(Module, Debug, Default)]
 pub struct SpatialDeviation;
+
+kind_without_settings!("spatial-deviation", SpatialDeviationSpec, SpatialDeviation);
 
 /// `u`, the derivative of the deviation; none for 1x1 maps.
 #[derive(Debug)]
@@ -56,11 +59,9 @@ impl Layer for SpatialDeviation {
         Cotangent { x_bar, theta_bar: ParamVector::default() }
     }
 
-    fn parameters(&self) -> ParamVector {
-        ParamVector::default()
+    fn output(&self, input: [usize; 3]) -> Result<[usize; 3]> {
+        Ok([input[0], 1, 1])
     }
-
-    fn assign(&mut self, _values: &ParamVector) {}
 }
 
 fn pixel_sum(x: Tensor<4>) -> Tensor<4> {

@@ -1,54 +1,17 @@
 //! Heads: a block's auxiliary net with its loss. The classifier is one too.
-//!
-//! Source: Fournier et al. (2023), the table of auxiliary nets. To add a head: one net function and one name in [`HeadKind`].
 
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
-use super::{AnyHead, Norm};
-use crate::layers::{
-    AdaptiveAvgPool, AnySaved, Conv2dConfig, Cotangent, Flatten, Layer, Linear, Pass, Relu, Sequential,
-    SpatialDeviation, Wanted, stacked,
-};
-use crate::losses::{AnyLoss, CrossEntropy, LabelKind, Labels, MeanSquaredError, Similarity};
+use super::AnyHead;
+use super::planned_head::PlannedNet;
+use crate::layers::{AnySaved, Cotangent, Layer, Pass, Sequential, Wanted, stacked};
+use crate::losses::{AnyLoss, CrossEntropy, LabelKind, Labels, MeanSquaredError};
 use crate::metrics::{self, Measured, Metric};
 use crate::rng::{Placement, Stream};
 use crate::vector::ParamVector;
-use crate::{Error, Result, names};
-
-names! {
-    /// The structure of a head.
-    "head" pub enum HeadKind {
-        /// 1x1 convolution, three 3x3 stride-2 convolutions, 2x2 pool, linear.
-        Cnn = "cnn",
-        /// 2x2 pool, three hidden layers, linear.
-        Mlp = "mlp",
-        /// Norm, 2x2 pool, linear.
-        Linear = "linear",
-        /// Similarity matching (0.99) and prediction (0.01).
-        Predsim = "predsim",
-    }
-}
-
-/// All that a head is built from.
-#[derive(Debug, Clone, Copy)]
-pub struct HeadConfig {
-    /// Its structure.
-    pub kind: HeadKind,
-    /// The normalisation of its layers.
-    pub norm: Norm,
-    /// Hidden units of `mlp`.
-    pub hidden: usize,
-    /// Channels of `cnn`.
-    pub channels: usize,
-    /// Channels, height and width of the block's output.
-    pub input: [usize; 3],
-    /// What its outputs stand for.
-    pub labels: LabelKind,
-    /// Label smoothing of the cross-entropy.
-    pub smoothing: f64,
-}
+use crate::{Error, Result};
 
 /// The loss of a net whose outputs stand for labels of a kind: softmax cross-entropy of classes, mean squared error of values.
 pub fn loss_for(labels: LabelKind, smoothing: f64) -> AnyLoss {
@@ -58,96 +21,13 @@ pub fn loss_for(labels: LabelKind, smoothing: f64) -> AnyLoss {
     }
 }
 
-impl HeadConfig {
-    /// The head with weights drawn from a stream.
-    pub fn init(&self, stream: Stream, placement: &Placement) -> Head {
-        let loss = loss_for(self.labels, self.smoothing);
-        let branch = |name: &str, weight, net, loss| Branch { name: name.into(), weight, net, loss };
-        let branches = match self.kind {
-            HeadKind::Linear => vec![branch("", 1.0, self.linear(stream, placement), loss)],
-            HeadKind::Mlp => vec![branch("", 1.0, self.mlp(stream, placement), loss)],
-            HeadKind::Cnn => vec![branch("", 1.0, self.cnn(stream, placement), loss)],
-            HeadKind::Predsim => vec![
-                branch("similarity", 0.99, self.similarity(stream, placement), Similarity.into()),
-                branch("prediction", 0.01, self.prediction(stream, placement), loss),
-            ],
-        };
-        Head { branches, metric: None, labels: Some(self.labels), config: Some(*self) }
-    }
-
-    fn linear(&self, stream: Stream, placement: &Placement) -> Sequential {
-        let [channels, ..] = self.input;
-        let net = Sequential::new().then(self.norm.layer(channels, placement));
-        self.output(net, channels, 2, stream, placement)
-    }
-
-    fn mlp(&self, stream: Stream, placement: &Placement) -> Sequential {
-        let mut net = Sequential::new().then(AdaptiveAvgPool::new(2)).then(Flatten);
-        let mut input = self.input[0] * 4;
-        for layer in 0..3 {
-            net = net
-                .then(Linear::new([input, self.hidden], false, stream.at(layer), placement))
-                .then(self.norm.layer(self.hidden, placement))
-                .then(Relu);
-            input = self.hidden;
-        }
-        net.then(Linear::new([input, self.labels.outputs()], true, stream.named("output"), placement))
-    }
-
-    fn cnn(&self, stream: Stream, placement: &Placement) -> Sequential {
-        let mut net = Sequential::new();
-        let mut input = self.input[0];
-        for layer in 0..4 {
-            let (kernel, stride) = if layer == 0 { (1, 1) } else { (3, 2) };
-            let conv = Conv2dConfig::new([input, self.channels], kernel).stride(stride).padding(kernel / 2);
-            net = net
-                .then(conv.init(stream.at(layer), placement))
-                .then(self.norm.layer(self.channels, placement))
-                .then(Relu);
-            input = self.channels;
-        }
-        self.output(net, input, 2, stream, placement)
-    }
-
-    fn similarity(&self, stream: Stream, placement: &Placement) -> Sequential {
-        let [channels, ..] = self.input;
-        let conv = Conv2dConfig::new([channels, channels], 3).padding(1).init(stream.named("similarity"), placement);
-        Sequential::new().then(conv).then(SpatialDeviation)
-    }
-
-    fn prediction(&self, stream: Stream, placement: &Placement) -> Sequential {
-        let [channels, height, width] = self.input;
-        // As many bins as give at most 2048 features, and no more than there are pixels.
-        let bins = (1..=height.min(width)).rev().find(|bins| channels * bins * bins <= 2048).unwrap_or(1);
-        self.output(Sequential::new(), channels, bins, stream, placement)
-    }
-
-    /// Average pool to `bins` by `bins`, flatten, linear.
-    fn output(
-        &self,
-        net: Sequential,
-        channels: usize,
-        bins: usize,
-        stream: Stream,
-        placement: &Placement,
-    ) -> Sequential {
-        let sizes = [channels * bins * bins, self.labels.outputs()];
-        net.then(AdaptiveAvgPool::new(bins)).then(Flatten).then(Linear::new(
-            sizes,
-            true,
-            stream.named("output"),
-            placement,
-        ))
-    }
-}
-
 /// One net and its loss.
 #[derive(Debug, Clone)]
-struct Branch {
-    name: String,
-    weight: f64,
-    net: Sequential,
-    loss: AnyLoss,
+pub(super) struct Branch {
+    pub name: String,
+    pub weight: f64,
+    pub net: Sequential,
+    pub loss: AnyLoss,
 }
 
 /// An auxiliary net with its loss: the weighted sum of one or more branches.
@@ -158,7 +38,8 @@ pub struct Head {
     metric: Option<Arc<dyn Metric>>,
     /// The labels that the outputs stand for, where that is known.
     labels: Option<LabelKind>,
-    config: Option<HeadConfig>,
+    /// What it was made of, to be made again.
+    plan: Option<Arc<PlannedNet>>,
 }
 
 /// What a head's forward map keeps.
@@ -193,13 +74,15 @@ pub trait LossHead: std::fmt::Debug + Send + Sync {
     fn cotangent(&self, saved: &AnySaved, wanted: Wanted) -> Cotangent;
 
     /// The trainable parameters, by path.
-    fn parameters(&self) -> ParamVector;
+    fn parameters(&self) -> ParamVector {
+        ParamVector::default()
+    }
 
     /// Replaces the parameters and averages whose paths `values` holds.
     ///
     /// # Panics
     /// On a value of another rank.
-    fn assign(&mut self, values: &ParamVector);
+    fn assign(&mut self, _values: &ParamVector) {}
 
     /// Whether the loss is a mean over samples.
     fn is_separable(&self) -> bool {
@@ -234,7 +117,12 @@ impl Head {
     /// A net with a loss.
     pub fn new(net: Sequential, loss: impl Into<AnyLoss>) -> Self {
         let branch = Branch { name: String::new(), weight: 1.0, net, loss: loss.into() };
-        Self { branches: vec![branch], metric: None, labels: None, config: None }
+        Self { branches: vec![branch], metric: None, labels: None, plan: None }
+    }
+
+    /// Branches that were made of a plan.
+    pub(super) fn planned(branches: Vec<Branch>, labels: LabelKind, plan: Arc<PlannedNet>) -> Self {
+        Self { branches, metric: None, labels: Some(labels), plan: Some(plan) }
     }
 
     /// With labels of this kind and no others.
@@ -332,7 +220,7 @@ impl LossHead for Head {
     fn redrawn(&self, stream: Stream) -> Option<AnyHead> {
         let parameters = self.parameters();
         let (_, any) = parameters.iter().next()?;
-        let fresh = self.config?.init(stream, &Placement::of(&any.values()));
+        let fresh = self.plan.as_ref()?.make(stream, &Placement::of(&any.values()));
         Some(Head { metric: self.metric.clone(), ..fresh }.into())
     }
 

@@ -1,15 +1,31 @@
-//! Networks as blocks: a trunk, its classifier, and an auxiliary head after every block but the last.
+//! Networks as blocks: a trunk, its classifier, and auxiliary heads behind blocks.
+//!
+//! A network is data ([`NetworkSpec`]): those that have a name ([`MODELS`]) are functions that give one, others are files. What a spec says is
+//! planned first ([`PlannedNetwork`]), so that every shape and size is known before anything is made.
 
 mod any_head;
+mod builder;
 mod head;
+mod head_kind;
 mod limits;
 mod mlp;
 mod network;
-mod norm;
+mod parts;
+mod planned;
+mod planned_head;
+mod registry;
 mod resnet;
 mod small_net;
+mod spec;
+mod spec_text;
 
+pub use crate::layers::Norm;
 pub use any_head::AnyHead;
-pub use head::{Evaluation, Head, HeadConfig, HeadKind, LossHead, loss_for};
-pub use network::{MODELS, ModelConfig, Network, head_prefix};
-pub use norm::Norm;
+pub use builder::{BlockHead, NetworkBuilder};
+pub use head::{Evaluation, Head, LossHead, loss_for};
+pub use head_kind::{HeadConfig, HeadKind};
+pub use network::{MODELS, Model, ModelConfig, Network, head_prefix};
+pub use planned::{PlannedBlock, PlannedNetwork};
+pub use planned_head::{HeadScope, PlannedHead};
+pub use registry::Registry;
+pub use spec::{BlockSpec, HeadSpec, NetSpec, NetworkSpec};

@@ -1,34 +1,59 @@
 //! A network: blocks, classifier and heads, with the paths of all parameters.
 
-use super::resnet::{Builder, plain_blocks, residual_blocks, two_halves};
-use super::{AnyHead, Head, HeadConfig, HeadKind, LossHead, Norm, loss_for, mlp, small_net};
-use crate::layers::{Layer, Phase, Sequential};
+use std::path::Path;
+
+use super::spec::classifier;
+use super::{AnyHead, HeadKind, LossHead, NetworkSpec, Norm, Registry, mlp, resnet, small_net};
+use crate::layers::{Layer, Sequential};
 use crate::losses::LabelKind;
-use crate::rng::{Placement, Stream};
+use crate::rng::Placement;
 use crate::settings::Choices;
 use crate::vector::ParamVector;
-use crate::{Result, settings};
+use crate::{Error, Result, files, settings};
 
-/// The models by name, each with what it is.
-pub const MODELS: &[(&str, &str)] = &[
-    ("small-net", "six 3x3 convolution blocks: 64 64 128 128 256 256, 2x2 average pools before blocks 1, 3, 5"),
-    ("resnet18-8b", "ResNet-18, CIFAR stem, one residual block a block"),
-    ("resnet18-16b", "the same 3x3 convolutions without skips, one a block"),
-    ("resnet18-2b", "ResNet-18, CIFAR stem, two blocks of two stages"),
-    ("mlp", "three blocks of 512 hidden units"),
+/// A network that has a name.
+#[derive(Debug, Clone, Copy)]
+pub struct Model {
+    /// The name.
+    pub name: &'static str,
+    /// What it is.
+    pub about: &'static str,
+    /// What it is made of, under settings.
+    pub spec: fn(&ModelConfig) -> NetworkSpec,
+}
+
+/// The networks that have a name.
+pub const MODELS: &[Model] = &[
+    Model {
+        name: "small-net",
+        about: "six 3x3 convolution blocks: 64 64 128 128 256 256, 2x2 average pools before blocks 1, 3, 5",
+        spec: small_net::spec,
+    },
+    Model {
+        name: "resnet18-8b",
+        about: "ResNet-18, CIFAR stem, one residual block a block",
+        spec: resnet::eight_blocks,
+    },
+    Model {
+        name: "resnet18-16b",
+        about: "the same 3x3 convolutions without skips, one a block",
+        spec: resnet::sixteen_blocks,
+    },
+    Model { name: "resnet18-2b", about: "ResNet-18, CIFAR stem, two blocks of two stages", spec: resnet::two_blocks },
+    Model { name: "mlp", about: "three blocks of 512 hidden units", spec: mlp::spec },
 ];
 
 /// The names of [`MODELS`] for a setting.
 fn names() -> Choices {
-    MODELS.iter().map(|(name, about)| (*name, (*about).into())).collect()
+    MODELS.iter().map(|model| (model.name, model.about.into())).collect()
 }
 
 settings! {
     /// What a network is built from; complete, so that it can be rebuilt from a file.
     pub struct ModelConfig {
-        /// The network.
+        /// The network, or a file of one (as `foregrad model show` prints it).
         name: String = "small-net".into() => flag("model", "NAME", names),
-        /// Factor on the channels of the trunk and the width of the heads.
+        /// Factor on the channels of the trunk, and on the width of the heads.
         width: f64 = 1.0 => flag("width", "W"),
         /// Normalisation of the trunk.
         norm: Norm = Norm::Batch => flag("norm", "NAME"),
@@ -43,8 +68,12 @@ settings! {
         head: HeadKind = HeadKind::Cnn => flag("head", "NAME"),
         /// Normalisation of the heads.
         head_norm: Norm = Norm::Batch => flag("head-norm", "NAME"),
+        /// Factor on the width of the heads; by default that of the trunk.
+        head_width: Option<f64> = None => flag("head-width", "W"),
         /// Label smoothing of every cross-entropy.
         label_smoothing: f64 = 0.0 => flag("label-smoothing", "S"),
+        /// What the network is made of, if it is not one of the names.
+        network: Option<NetworkSpec> = None => table,
     }
 }
 
@@ -53,12 +82,12 @@ settings! {
 pub struct Network {
     /// The trunk's blocks, in order.
     pub blocks: Vec<Sequential>,
-    /// Auxiliary heads of all blocks but the last.
-    pub heads: Vec<AnyHead>,
+    /// The auxiliary heads of all blocks but the last, where a block has one.
+    pub heads: Vec<Option<AnyHead>>,
     /// The loss of the network.
     pub classifier: AnyHead,
     /// What stands before the paths of each block's parameters.
-    prefixes: Vec<String>,
+    pub(super) prefixes: Vec<String>,
 }
 
 impl ModelConfig {
@@ -66,7 +95,7 @@ impl ModelConfig {
     /// from a seed.
     ///
     /// # Errors
-    /// An unknown name, settings outside their ranges, images too small for the strides and pools, sizes beyond any memory.
+    /// As [`ModelConfig::plan`].
     pub fn init(
         &self,
         image: [usize; 3],
@@ -74,62 +103,75 @@ impl ModelConfig {
         seed: u64,
         placement: &Placement,
     ) -> Result<Network> {
-        let labels = labels.into();
-        self.validate_for(image, labels)?;
-        let stream = Stream::new(seed, "initial-weights");
-        let [channels, height, width] = image;
-        let builder = Builder { channels, width: self.width, norm: self.norm, stream, placement };
-        let (blocks, named) = match self.name.as_str() {
-            "small-net" => (small_net::blocks(&builder, self.pool), true),
-            "resnet18-8b" => (residual_blocks(&builder, self.blocks_per_stage), false),
-            "resnet18-16b" => (plain_blocks(&builder), true),
-            "resnet18-2b" => (two_halves(&builder), false),
-            "mlp" => (mlp::blocks(&builder, height * width), true),
-            other => unreachable!("`{other}` was refused"),
-        };
-        let prefix = |block| if named { format!("blocks.{block}") } else { String::new() };
-        let prefixes = (0..blocks.len()).map(prefix).collect();
-        let outputs = output_shapes(&blocks, image, placement);
-        let heads = outputs[..blocks.len() - 1]
-            .iter()
-            .enumerate()
-            .map(|(block, output)| self.head(*output, labels).init(stream.named("heads").at(block as u64), placement));
-        let features = outputs[blocks.len() - 1][0];
-        let net = builder.classifier(features, labels.outputs(), self.classifier_norm);
-        let heads = heads.map(AnyHead::from).collect();
-        let classifier = Head::new(net, loss_for(labels, self.label_smoothing)).taking(labels);
-        Ok(Network { blocks, heads, classifier: classifier.into(), prefixes })
+        Ok(self.plan(image, labels, &Registry::default())?.make(seed, placement))
     }
 
-    fn head(&self, input: [usize; 3], labels: LabelKind) -> HeadConfig {
-        // The paper halves the heads of its sixteen-block networks.
-        let halves = if self.name == "resnet18-16b" { 2.0 } else { 1.0 };
-        let widened = |base: f64| ((base * self.width / halves).round() as usize).max(1);
-        HeadConfig {
-            kind: self.head,
-            norm: self.head_norm,
-            hidden: widened(1024.0),
-            channels: widened(32.0),
-            input,
-            labels,
-            smoothing: self.label_smoothing,
+    /// What the network is made of: its own spec, else that of its name.
+    ///
+    /// # Errors
+    /// An unknown name; settings that change only networks that have a name.
+    pub fn spec(&self) -> Result<NetworkSpec> {
+        let Some(spec) = &self.network else {
+            let model = MODELS.iter().find(|model| model.name == self.name);
+            let names = || MODELS.iter().map(|model| model.name).collect::<Vec<_>>();
+            let model = model.ok_or_else(|| Error::unknown_name("model", &self.name, &names()))?;
+            return Ok(NetworkSpec { classifier: classifier(self.classifier_norm), ..(model.spec)(self) });
+        };
+        self.check_own_settings(spec)?;
+        Ok(spec.clone())
+    }
+
+    /// Reads the file that the name is, if it is one: from then on the settings hold the network itself.
+    ///
+    /// # Errors
+    /// A file that cannot be read or holds no network.
+    pub fn resolve(&mut self) -> Result<()> {
+        let is_model = MODELS.iter().any(|model| model.name == self.name);
+        if self.network.is_some() || is_model {
+            return Ok(());
+        }
+        let path = Path::new(&self.name);
+        let is_file = self.name.ends_with(".toml") || path.components().count() > 1 || files::kind(path)?.is_some();
+        if is_file {
+            let spec = NetworkSpec::read(path)?;
+            self.name = spec.name.clone();
+            self.network = Some(spec);
+        }
+        Ok(())
+    }
+
+    /// Refuses settings that change only networks that have a name, for one that is a spec.
+    fn check_own_settings(&self, spec: &NetworkSpec) -> Result<()> {
+        let Self { name, pool, blocks_per_stage, classifier_norm, .. } = self;
+        if *name != spec.name {
+            let expected = format!("`{}`, the name in `model.network`; leave one of the two out", spec.name);
+            return Err(Error::out_of_range("model.name", name, expected));
+        }
+        let defaults = Self::default();
+        let changed = [
+            ("model.pool", "off", *pool != defaults.pool, "take its `avg-pool` layers out"),
+            (
+                "model.blocks-per-stage",
+                &blocks_per_stage.to_string(),
+                *blocks_per_stage != defaults.blocks_per_stage,
+                "add or remove blocks",
+            ),
+            (
+                "model.classifier-norm",
+                "on",
+                *classifier_norm != defaults.classifier_norm,
+                "put a `norm` first in its `classifier`",
+            ),
+        ];
+        match changed.iter().find(|(_, _, differs, _)| *differs) {
+            Some((place, value, _, advice)) => {
+                let expected =
+                    format!("no value: it changes networks with a name; edit the file of this one, {advice}");
+                Err(Error::out_of_range(*place, value, expected))
+            }
+            None => Ok(()),
         }
     }
-}
-
-/// Channels, height and width after each block, found by sending one blank image through.
-fn output_shapes(
-    blocks: &[Sequential],
-    [channels, height, width]: [usize; 3],
-    placement: &Placement,
-) -> Vec<[usize; 3]> {
-    let mut x = placement.zeros([1, channels, height, width]);
-    let shape = |block: &Sequential| {
-        x = block.forward(x.clone(), Phase::Eval.into()).0;
-        let [_, channels, height, width] = x.dims();
-        [channels, height, width]
-    };
-    blocks.iter().map(shape).collect()
 }
 
 impl Network {
@@ -181,6 +223,7 @@ impl Network {
         }
         self.classifier.assign(values);
         for (block, head) in self.heads.iter_mut().enumerate() {
+            let Some(head) = head else { continue };
             head.assign(&values.scoped(&head_prefix(block)));
         }
     }
@@ -201,6 +244,7 @@ impl Network {
         }
         all.extend(head(&*self.classifier));
         for (position, auxiliary) in self.heads.iter().enumerate() {
+            let Some(auxiliary) = auxiliary else { continue };
             all.extend(head(&**auxiliary).prefixed(&head_prefix(position)));
         }
         all
@@ -241,7 +285,7 @@ mod tests {
 
     #[test]
     fn every_model_takes_odd_images_of_one_channel() {
-        for (name, _) in MODELS {
+        for Model { name, .. } in MODELS {
             let network = network(name, [1, 28, 28]);
             assert_eq!(network.heads.len() + 1, network.depth(), "{name}");
         }

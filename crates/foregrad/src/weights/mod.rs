@@ -53,7 +53,7 @@ fn encode(entry: &ParamTensor) -> (Dtype, Vec<u8>) {
 }
 
 /// Parts of a name that wrappers of PyTorch (`DistributedDataParallel`, `torch.compile`, FSDP) put in front of a network's own.
-const WRAPPERS: [&str; 4] = ["module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"];
+pub(crate) const WRAPPERS: [&str; 4] = ["module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"];
 
 /// Reads all floating-point tensors and the text of a file; counters (`num_batches_tracked`) are left out, and wrappers'
 /// parts of names.

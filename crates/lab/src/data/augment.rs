@@ -4,6 +4,7 @@
 //! Szegedy et al. (2015), *Going deeper with convolutions*, section 6: crop of a random area and shape, scaled to full size.
 
 use super::Dataset;
+use super::dataset::Pixel;
 use foregrad::rng::Stream;
 
 /// How training images are varied.
@@ -81,9 +82,8 @@ enum Motion {
 }
 
 impl Motion {
-    fn draw(set: &Dataset, stream: Option<Stream>) -> Self {
-        let [_, height, width] = set.shape;
-        match (stream, set.augmentation) {
+    fn draw([_, height, width]: [usize; 3], augmentation: Augmentation, stream: Option<Stream>) -> Self {
+        match (stream, augmentation) {
             (None, _) => Motion::None,
             (Some(stream), Augmentation::Shift) => Motion::Shift(Move::draw(stream)),
             (Some(stream), Augmentation::ResizedCrop) => Motion::Crop(Crop::draw(stream, [height, width])),
@@ -91,31 +91,31 @@ impl Motion {
     }
 }
 
-/// Writes one image normalised, `(pixel / 255 - mean) / deviation`; varied if a stream is given.
-pub(super) fn write(set: &Dataset, index: usize, moves: Option<Stream>, out: &mut [f32]) {
+/// Writes one image normalised, `(pixel / unit - mean) / deviation`; varied if a stream is given.
+pub(super) fn write<P: Pixel>(set: &Dataset<P>, index: usize, moves: Option<Stream>, out: &mut [f32]) {
     let [_, height, width] = set.shape;
-    let motion = Motion::draw(set, moves.map(|stream| stream.at(index as u64)));
+    let motion = Motion::draw(set.shape, set.augmentation, moves);
     let planes = set.image(index).chunks(height * width).zip(out.chunks_mut(height * width));
     for ((plane, out), (mean, deviation)) in planes.zip(set.mean.iter().zip(&set.deviation)) {
         match &motion {
-            Motion::None => out.iter_mut().zip(plane).for_each(|(out, pixel)| *out = f32::from(*pixel)),
+            Motion::None => out.iter_mut().zip(plane).for_each(|(out, pixel)| *out = (*pixel).into()),
             Motion::Shift(shift) => moved(plane, [height, width], *shift, out),
             Motion::Crop(crop) => resized(plane, [height, width], crop, out),
         }
-        let (scale, shift) = (1.0 / (255.0 * deviation), mean / deviation);
+        let (scale, shift) = (1.0 / (P::UNIT * deviation), mean / deviation);
         out.iter_mut().for_each(|value| *value = *value * scale - shift);
     }
 }
 
-fn moved(plane: &[u8], [height, width]: [usize; 2], moved: Move, out: &mut [f32]) {
+fn moved<P: Pixel>(plane: &[P], [height, width]: [usize; 2], moved: Move, out: &mut [f32]) {
     for row in 0..height {
         for column in 0..width {
-            out[row * width + column] = f32::from(moved_pixel(plane, [height, width], [row, column], moved));
+            out[row * width + column] = moved_pixel(plane, [height, width], [row, column], moved).into();
         }
     }
 }
 
-fn resized(plane: &[u8], [height, width]: [usize; 2], crop: &Crop, out: &mut [f32]) {
+fn resized<P: Pixel>(plane: &[P], [height, width]: [usize; 2], crop: &Crop, out: &mut [f32]) {
     let mut columns = crop.taps(1, width);
     if crop.flipped {
         columns.reverse();
@@ -123,7 +123,7 @@ fn resized(plane: &[u8], [height, width]: [usize; 2], crop: &Crop, out: &mut [f3
     for ((above, below, down), out) in crop.taps(0, height).into_iter().zip(out.chunks_mut(width)) {
         for ((left, right, across), out) in columns.iter().zip(out) {
             let between = |row: usize| {
-                let (first, second) = (f32::from(plane[row * width + left]), f32::from(plane[row * width + right]));
+                let (first, second): (f32, f32) = (plane[row * width + left].into(), plane[row * width + right].into());
                 first + across * (second - first)
             };
             let (first, second) = (between(above), between(below));
@@ -132,12 +132,12 @@ fn resized(plane: &[u8], [height, width]: [usize; 2], crop: &Crop, out: &mut [f3
     }
 }
 
-fn moved_pixel(plane: &[u8], [height, width]: [usize; 2], [row, column]: [usize; 2], moved: Move) -> u8 {
+fn moved_pixel<P: Pixel>(plane: &[P], [height, width]: [usize; 2], [row, column]: [usize; 2], moved: Move) -> P {
     let column = if moved.flipped { width - 1 - column } else { column };
     let source = (row.checked_add_signed(moved.down), column.checked_add_signed(moved.right));
     match source {
         (Some(row), Some(column)) if row < height && column < width => plane[row * width + column],
-        _ => 0,
+        _ => P::default(),
     }
 }
 

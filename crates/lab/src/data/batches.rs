@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
-use super::{Dataset, augment};
+use super::{Label, Source};
 use crate::{Error, Result};
+use foregrad::losses::{LabelKind, Labels};
 use foregrad::rng::Stream;
 
 /// Batches made ahead of the one in use.
@@ -44,14 +45,14 @@ pub struct HostBatch {
     pub images: Vec<f32>,
     /// `[n, channels, height, width]`.
     pub shape: [usize; 4],
-    /// The class of each.
-    pub labels: Vec<usize>,
+    /// The label of each.
+    pub labels: Labels,
 }
 
 /// An iterator over mini-batches; dropping it ends its thread.
 #[derive(Debug)]
 pub struct Batches {
-    receiver: Receiver<HostBatch>,
+    receiver: Receiver<Result<HostBatch>>,
     remaining: usize,
 }
 
@@ -60,7 +61,7 @@ impl Batches {
     ///
     /// # Errors
     /// A size of 0; in shuffled order a batch larger than the data set.
-    pub fn new(set: Arc<Dataset>, options: BatchOptions) -> Result<Self> {
+    pub fn new(set: Arc<dyn Source>, options: BatchOptions) -> Result<Self> {
         if options.size == 0 {
             return Err(Error::out_of_range("batch", 0, "at least 1 image"));
         }
@@ -74,10 +75,12 @@ impl Batches {
         };
         let (sender, receiver) = sync_channel(AHEAD);
         let work = move || {
-            let order = order(&set, options.order);
+            let order = order(&*set, options.order);
             for chunk in order.chunks(options.size).take(total).skip(options.skip) {
+                let batch = batch(&*set, chunk, &options);
+                let is_wrong = batch.is_err();
                 // The receiver is gone once the iterator is dropped: nothing is wanted any more.
-                if sender.send(batch(&set, chunk, &options)).is_err() {
+                if sender.send(batch).is_err() || is_wrong {
                     return;
                 }
             }
@@ -102,8 +105,8 @@ impl Iterator for Batches {
             let reason = format!("the thread that makes batches ended with {left} of them still to come");
             return Some(Err(Error::Worker(reason)));
         };
-        self.remaining = left - 1;
-        Some(Ok(batch))
+        self.remaining = if batch.is_ok() { left - 1 } else { 0 };
+        Some(batch)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -113,26 +116,46 @@ impl Iterator for Batches {
 
 impl ExactSizeIterator for Batches {}
 
-fn order(set: &Dataset, order: Order) -> Vec<usize> {
+fn order(set: &dyn Source, order: Order) -> Vec<usize> {
     match order {
         Order::InOrder => (0..set.len()).collect(),
-        Order::Shuffled { seed, epoch } => Stream::new(seed, "data-order").at(epoch).permutation(set.len()),
+        Order::Shuffled { seed, epoch } => set.order(Stream::new(seed, "data-order").at(epoch)),
     }
 }
 
-fn batch(set: &Dataset, indices: &[usize], options: &BatchOptions) -> HostBatch {
+fn batch(set: &dyn Source, indices: &[usize], options: &BatchOptions) -> Result<HostBatch> {
     let moves = match options.order {
         Order::Shuffled { seed, epoch } if options.augment => Some(Stream::new(seed, "augment").at(epoch)),
         _ => None,
     };
-    let [channels, height, width] = set.shape;
+    let [channels, height, width] = set.shape();
     let size = channels * height * width;
     let mut images = vec![0.0; indices.len() * size];
-    for (index, out) in indices.iter().zip(images.chunks_mut(size)) {
-        augment::write(set, *index, moves, out);
+    let sample = |(index, out): (&usize, &mut [f32])| set.sample(*index, moves.map(|all| all.at(*index as u64)), out);
+    let labels = indices.iter().zip(images.chunks_mut(size)).map(sample).collect::<Result<_>>()?;
+    let labels = gathered(set.kind(), labels).and_then(|labels| labels.validate(indices.len()).map(|()| labels))?;
+    Ok(HostBatch { images, shape: [indices.len(), channels, height, width], labels })
+}
+
+/// The labels of samples, which have to be of the kind that their source names.
+fn gathered(kind: LabelKind, labels: Vec<Label>) -> Result<Labels> {
+    let wrong = |label: &Label| Error::out_of_range("a label of the data", format!("{label:?}"), kind.to_string());
+    match kind {
+        LabelKind::Classes(classes) => {
+            let class = |label: Label| if let Label::Class(class) = label { Ok(class) } else { Err(wrong(&label)) };
+            Ok(Labels::classes(labels.into_iter().map(class).collect::<Result<_>>()?, classes))
+        }
+        LabelKind::Values(width) => {
+            let mut rows = Vec::with_capacity(labels.len() * width);
+            for label in labels {
+                match label {
+                    Label::Values(values) if values.len() == width => rows.extend(values),
+                    label => return Err(wrong(&label)),
+                }
+            }
+            Ok(Labels::values(rows, width))
+        }
     }
-    let labels = indices.iter().map(|index| usize::from(set.labels[*index])).collect();
-    HostBatch { images, shape: [indices.len(), channels, height, width], labels }
 }
 
 #[cfg(test)]
@@ -140,9 +163,39 @@ mod tests {
     use super::*;
     use crate::data::{LoadOptions, load};
 
-    fn set() -> Arc<Dataset> {
+    /// A source whose samples end early, in an error or a panic; or that gives a label of another kind.
+    struct Broken {
+        all: Arc<dyn Source>,
+        at: usize,
+        how: fn() -> Result<Label>,
+    }
+
+    impl Source for Broken {
+        fn len(&self) -> usize {
+            self.all.len()
+        }
+
+        fn shape(&self) -> [usize; 3] {
+            self.all.shape()
+        }
+
+        fn kind(&self) -> LabelKind {
+            self.all.kind()
+        }
+
+        fn sample(&self, index: usize, vary: Option<Stream>, input: &mut [f32]) -> Result<Label> {
+            if index == self.at { (self.how)() } else { self.all.sample(index, vary, input) }
+        }
+    }
+
+    fn broken(how: fn() -> Result<Label>) -> Vec<Result<HostBatch>> {
+        let options = BatchOptions { size: 5, order: Order::InOrder, augment: false, skip: 0 };
+        Batches::new(Arc::new(Broken { all: set(), at: 12, how }), options).expect("batches").collect()
+    }
+
+    fn set() -> Arc<dyn Source> {
         let options = LoadOptions { train_limit: Some(25), test_limit: Some(1), ..Default::default() };
-        Arc::new(load("glyphs", &options).expect("glyphs").train)
+        load("glyphs", &options).expect("glyphs").train
     }
 
     fn shuffled(size: usize, epoch: u64) -> BatchOptions {
@@ -155,13 +208,28 @@ mod tests {
 
     #[test]
     fn a_thread_that_ends_early_is_an_error_and_no_shorter_epoch() {
-        let mut broken = Dataset::clone(&set());
-        broken.pixels.truncate(12 * 28 * 28);
-        let options = BatchOptions { size: 5, order: Order::InOrder, augment: false, skip: 0 };
-        let batches: Vec<_> = Batches::new(Arc::new(broken), options).expect("batches").collect();
+        let batches = broken(|| panic!("a mistake of its author"));
         assert!(batches[..2].iter().all(Result::is_ok), "the first ten images are there");
         let [_, _, Err(error)] = &batches[..] else { panic!("{} batches", batches.len()) };
         assert!(!error.is_usage() && error.to_string().contains("3 of them still to come"), "{error}");
+    }
+
+    #[test]
+    fn samples_that_cannot_be_had_and_labels_of_another_kind_end_it_with_their_error() {
+        let cases: [(fn() -> Result<Label>, &str); 4] = [
+            (|| Err(Error::bad_file("twelve.png", "a picture", "none")), "twelve.png"),
+            (|| Ok(Label::Class(10)), "the label of sample 2 is 10; expected a class below 10"),
+            (|| Ok(Label::Values(vec![0.5])), "a label of the data is Values([0.5]); expected 10 classes"),
+            (|| Ok(Label::Values(Vec::new())), "expected 10 classes"),
+        ];
+        for (how, words) in cases {
+            let batches = broken(how);
+            let [Ok(_), Ok(_), Err(error)] = &batches[..] else { panic!("{} batches", batches.len()) };
+            assert!(error.is_usage() && error.to_string().contains(words), "{error}");
+        }
+        assert!(gathered(LabelKind::Values(2), vec![Label::Values(vec![1.0])]).is_err());
+        let rows = vec![Label::Values(vec![1.0, 2.0]), Label::Values(vec![3.0, 4.0])];
+        assert_eq!(gathered(LabelKind::Values(2), rows).expect("rows"), Labels::values(vec![1.0, 2.0, 3.0, 4.0], 2));
     }
 
     #[test]
@@ -186,7 +254,7 @@ mod tests {
         let options = BatchOptions { size: 10, order: Order::InOrder, augment: true, skip: 0 };
         let batches = all(options);
         assert_eq!(batches.iter().map(|b| b.labels.len()).collect::<Vec<_>>(), [10, 10, 5]);
-        let first = (f32::from(set().pixels[0]) / 255.0 - 0.5) / 0.25;
+        let first = (f32::from(set().picture(0).expect("a picture")[0]) / 255.0 - 0.5) / 0.25;
         assert!((batches[0].images[0] - first).abs() < 1e-5);
     }
 

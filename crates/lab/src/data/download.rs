@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::registry::Origin;
 use super::sources::{Kind, Source};
 use super::transfer::{self, Patience, Progress, Transferred, Wanted};
 use super::unpack::unpack;
@@ -53,9 +54,12 @@ pub fn download(
     options: &DownloadOptions,
     progress: &mut dyn FnMut(Transferred<'_>),
 ) -> Result<Downloaded> {
-    match entry(name)?.source {
-        None => Ok(Downloaded::Generated),
-        Some(source) => obtain(source, &options.dir.join(name), options, progress),
+    match entry(name)?.origin {
+        Origin::Generated => Ok(Downloaded::Generated),
+        Origin::Own => {
+            Err(Error::out_of_range("data.dataset", name, "a published data set; data of your own are where they are"))
+        }
+        Origin::Published(source) => obtain(source, &options.dir.join(name), options, progress),
     }
 }
 
@@ -145,7 +149,11 @@ mod tests {
 
     #[test]
     fn every_digest_is_one_and_every_archive_can_be_unpacked() {
-        for source in super::super::DATASETS.iter().filter_map(|entry| entry.source) {
+        let published = super::super::DATASETS.iter().filter_map(|entry| match entry.origin {
+            Origin::Published(source) => Some(source),
+            Origin::Generated | Origin::Own => None,
+        });
+        for source in published {
             for (name, md5) in source.files {
                 assert!(md5.len() == 32 && md5.bytes().all(|byte| byte.is_ascii_hexdigit()), "{name}");
                 let packed = name.ends_with(".tar.gz") || name.ends_with(".tgz");

@@ -82,7 +82,7 @@ pub(super) fn add(set: &mut Dataset, path: &Path, bytes: Vec<u8>, wanted: usize)
     if bytes.starts_with(b"PK") {
         let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|error| damaged(format!("no .npz: {error}")))?;
         let data = numpy::member(&mut archive, "data").map_err(damaged)?;
-        let labels = numpy::member(&mut archive, "labels").map_err(damaged)?.numbers();
+        let labels = numpy::member(&mut archive, "labels").and_then(|labels| labels.numbers()).map_err(damaged)?;
         return take(set, path, &data, &labels, wanted);
     }
     let batch = Dictionary::parse(&bytes).map_err(|found| match files::what_is(&bytes) {
@@ -95,7 +95,7 @@ pub(super) fn add(set: &mut Dataset, path: &Path, bytes: Vec<u8>, wanted: usize)
 fn take(set: &mut Dataset, path: &Path, data: &Array, labels: &[i64], wanted: usize) -> Result<()> {
     let count = match data.shape[..] {
         [count, PIXELS] if data.is_bytes() => count,
-        _ => return Err(Error::bad_file(path, format!("data of n x {PIXELS} bytes"), format!("{:?}", data.shape))),
+        _ => return Err(Error::bad_file(path, format!("data of n x {PIXELS} bytes"), data.described())),
     };
     if labels.len() != count {
         return Err(Error::bad_file(path, format!("{count} labels, as many as images"), labels.len().to_string()));

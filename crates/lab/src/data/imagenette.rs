@@ -7,13 +7,11 @@
 
 use std::path::{Path, PathBuf};
 
-use image::imageops::{self, FilterType};
-use image::{DynamicImage, RgbImage};
-use rayon::prelude::*;
+use image::DynamicImage;
 
-use super::LARGEST;
+use super::pictures::{self, Listed};
 use super::verify::KnownFile;
-use super::{Augmentation, Dataset, Entry, LoadOptions, photo};
+use super::{Augmentation, Dataset, Entry, LoadOptions};
 use crate::{Error, Result};
 use foregrad::files;
 
@@ -67,19 +65,8 @@ pub(super) fn load(entry: &Entry, options: &LoadOptions) -> Result<[Dataset; 2]>
 fn read(dir: &Path, limit: Option<usize>, shorter: u32) -> Result<Dataset> {
     let mut images = list(dir)?;
     images.truncate(limit.unwrap_or(usize::MAX));
-    let size = 3 * (SIDE * SIDE) as usize;
-    if images.len() as u64 * size as u64 > LARGEST {
-        let expected = format!("at most {} images; set a limit", LARGEST / size as u64);
-        return Err(Error::bad_file(dir, expected, images.len().to_string()));
-    }
-    let mut pixels = vec![0; images.len() * size];
-    pixels.par_chunks_mut(size).zip(&images).try_for_each(|(pixels, (_, _, path))| {
-        let image = scaled(&photo::decode(path, &files::read(path)?)?, shorter);
-        for (channel, plane) in pixels.chunks_mut((SIDE * SIDE) as usize).enumerate() {
-            plane.iter_mut().zip(image.pixels()).for_each(|(out, pixel)| *out = pixel[channel]);
-        }
-        Ok(())
-    })?;
+    let fitted = |_: &Path, image: &DynamicImage| Ok(pictures::scaled(image, SIDE, shorter));
+    let (pixels, _) = pictures::planes(dir, &images, [SIDE as usize; 2], fitted)?;
     Ok(Dataset {
         pixels,
         labels: images.iter().map(|(_, class, _)| *class).collect(),
@@ -92,44 +79,23 @@ fn read(dir: &Path, limit: Option<usize>, shorter: u32) -> Result<Dataset> {
 }
 
 /// The files with their classes: the first of each class, the second of each class and so on.
-fn list(dir: &Path) -> Result<Vec<(usize, u16, PathBuf)>> {
-    let mut images = Vec::new();
-    for (class, (folder, _)) in CLASSES.iter().enumerate() {
-        let folder = dir.join(folder);
-        let mut paths = files::list(&folder)?;
-        paths.retain(|path| is_photo(path));
-        images.extend(paths.into_iter().enumerate().map(|(rank, path)| (rank, class as u16, path)));
-    }
+fn list(dir: &Path) -> Result<Vec<Listed>> {
+    let photos = |(folder, _): &(&str, &str)| {
+        let paths = files::list(&dir.join(folder))?;
+        Ok(paths.into_iter().filter(|path| pictures::is_photo(path)).collect())
+    };
+    let images = pictures::in_turn(CLASSES.iter().map(photos).collect::<Result<Vec<_>>>()?);
     if images.is_empty() {
         return Err(Error::bad_file(dir, "JPEG files in the folders of the classes", "none"));
     }
-    images.sort();
     Ok(images)
-}
-
-/// Whether a name is that of a JPEG file, and of no hidden one, such as macOS keeps beside each (`._NAME.JPEG`).
-fn is_photo(path: &Path) -> bool {
-    let part =
-        |part: Option<&std::ffi::OsStr>| part.map(|part| part.to_string_lossy().into_owned()).unwrap_or_default();
-    let (name, extension) = (part(path.file_name()), part(path.extension()));
-    !name.starts_with('.') && ["jpeg", "jpg"].iter().any(|known| extension.eq_ignore_ascii_case(known))
-}
-
-/// The middle [`SIDE`] x [`SIDE`] of an image whose shorter side is scaled to `shorter`.
-fn scaled(image: &DynamicImage, shorter: u32) -> RgbImage {
-    let (width, height) = (image.width(), image.height());
-    // Cut first: then no shape of image takes more memory than its own size.
-    let part = f64::from(width.min(height)) * f64::from(SIDE) / f64::from(shorter);
-    let side = (part.round() as u32).max(1);
-    let square = image.crop_imm((width - side) / 2, (height - side) / 2, side, side).to_rgb8();
-    imageops::resize(&square, SIDE, SIDE, FilterType::Triangle)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::data::entry;
-    use image::{ExtendedColorType, codecs::jpeg::JpegEncoder};
+    use image::{ExtendedColorType, RgbImage, codecs::jpeg::JpegEncoder};
 
     fn write(path: &Path, width: u32, height: u32, level: u8) {
         let file = std::fs::File::create(path).expect("a file");
@@ -206,14 +172,5 @@ mod tests {
         std::fs::remove_file(class.join("3.JPEG")).expect("removed");
         std::fs::create_dir(class.join("thumbs.jpg")).expect("a folder");
         assert!(text().contains("thumbs.jpg"), "{}", text());
-    }
-
-    #[test]
-    fn long_images_are_cut_to_their_middle_and_small_ones_enlarged() {
-        let mut wide = RgbImage::from_pixel(400, 128, image::Rgb([0, 0, 0]));
-        (136..264).for_each(|column| (0..128).for_each(|row| wide.put_pixel(column, row, image::Rgb([200, 0, 0]))));
-        assert!(scaled(&wide.into(), SIDE).pixels().all(|pixel| pixel[0] == 200));
-        let tiny = DynamicImage::from(RgbImage::from_pixel(1, 3, image::Rgb([9, 8, 7])));
-        assert!(scaled(&tiny, TEST_SIDE).pixels().all(|pixel| *pixel == image::Rgb([9, 8, 7])));
     }
 }

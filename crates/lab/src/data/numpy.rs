@@ -5,13 +5,14 @@
 use std::borrow::Cow;
 use std::io::{Read, Seek};
 
+use half::{bf16, f16};
 use zip::ZipArchive;
 
-/// An array of whole numbers, row by row; errors are what was found instead of one.
+/// An array of numbers, row by row; errors are what was found instead of one.
 #[derive(Debug, PartialEq)]
 pub(super) struct Array<'a> {
     pub shape: Vec<usize>,
-    /// Its type as numpy names it: byte order, `i` or `u`, bytes.
+    /// Its type as numpy names it: byte order, `i`, `u`, `b` or `f`, bytes; [`BFLOAT`], which numpy has no name for.
     kind: String,
     pub bytes: Cow<'a, [u8]>,
 }
@@ -36,13 +37,49 @@ impl<'a> Array<'a> {
         self.kind.ends_with("u1")
     }
 
-    /// The numbers.
-    pub fn numbers(&self) -> Vec<i64> {
-        let width = width(&self.kind).unwrap_or(1);
+    /// Whether its numbers are whole.
+    pub fn is_whole(&self) -> bool {
+        !self.kind.contains('f')
+    }
+
+    /// Shape and type, for errors.
+    pub fn described(&self) -> String {
+        format!("{:?} of type {}", self.shape, self.kind)
+    }
+
+    /// The numbers of an array of whole ones.
+    pub fn numbers(&self) -> Result<Vec<i64>, String> {
+        if !self.is_whole() {
+            return Err(format!("numbers of type {}", self.kind));
+        }
         let signed = self.kind.contains('i');
-        self.bytes.chunks_exact(width).map(|chunk| little_endian(chunk, signed)).collect()
+        Ok(self.chunks().map(|chunk| little_endian(chunk, signed)).collect())
+    }
+
+    /// The numbers, of whatever type.
+    pub fn reals(&self) -> Box<dyn Iterator<Item = f64> + '_> {
+        let signed = self.kind.contains('i');
+        let two = |bytes: &[u8]| [bytes[0], bytes[1]];
+        match self.kind.trim_start_matches(BYTE_ORDERS) {
+            BFLOAT => Box::new(self.chunks().map(move |chunk| bf16::from_le_bytes(two(chunk)).to_f64())),
+            "f2" => Box::new(self.chunks().map(move |chunk| f16::from_le_bytes(two(chunk)).to_f64())),
+            "f4" => Box::new(self.bytes.as_chunks().0.iter().map(|chunk| f64::from(f32::from_le_bytes(*chunk)))),
+            "f8" => Box::new(self.bytes.as_chunks().0.iter().map(|chunk| f64::from_le_bytes(*chunk))),
+            _ => Box::new(self.chunks().map(move |chunk| little_endian(chunk, signed) as f64)),
+        }
+    }
+
+    /// The bytes of each number.
+    fn chunks(&self) -> impl Iterator<Item = &[u8]> {
+        self.bytes.chunks_exact(width(&self.kind).unwrap_or(1))
     }
 }
+
+/// The half of an `f32` that bfloat16 is.
+pub(super) const BFLOAT: &str = "bf16";
+
+/// What stands before a type whose bytes come the least first, or alone.
+const BYTE_ORDERS: [char; 3] = ['<', '|', '='];
 
 /// The numbers of a matrix that is stored column by column.
 fn row_by_row(bytes: &[u8], rows: usize, columns: usize, width: usize) -> Vec<u8> {
@@ -57,11 +94,11 @@ fn row_by_row(bytes: &[u8], rows: usize, columns: usize, width: usize) -> Vec<u8
 
 /// Bytes of a number, for types that are known here.
 fn width(kind: &str) -> Option<usize> {
-    match kind.trim_start_matches(['<', '|', '=']) {
-        "u1" | "i1" => Some(1),
-        "u2" | "i2" => Some(2),
-        "u4" | "i4" => Some(4),
-        "u8" | "i8" => Some(8),
+    match kind.trim_start_matches(BYTE_ORDERS) {
+        "u1" | "i1" | "b1" => Some(1),
+        "u2" | "i2" | "f2" | BFLOAT => Some(2),
+        "u4" | "i4" | "f4" => Some(4),
+        "u8" | "i8" | "f8" => Some(8),
         _ => None,
     }
 }
@@ -127,7 +164,9 @@ pub(super) mod tests {
 
     #[test]
     fn arrays_of_every_width_are_read() {
-        let numbers = |kind: &str, shape: &str, bytes: &[u8]| parse(written(kind, shape, bytes)).expect(kind).numbers();
+        let numbers = |kind: &str, shape: &str, bytes: &[u8]| {
+            parse(written(kind, shape, bytes)).expect(kind).numbers().expect(kind)
+        };
         assert_eq!(numbers("|u1", "(1, 2)", &[1, 255]), [1, 255]);
         assert_eq!(numbers("|i1", "(2,)", &[1, 255]), [1, -1]);
         assert_eq!(numbers("<i8", "(1,)", &[0xfe, 255, 255, 255, 255, 255, 255, 255]), [-2]);
@@ -136,12 +175,27 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn floating_point_numbers_are_read_and_are_not_whole() {
+        let reals = |kind: &str, shape: &str, bytes: &[u8]| -> Vec<f64> {
+            parse(written(kind, shape, bytes)).expect(kind).reals().collect()
+        };
+        assert_eq!(reals("<f8", "(1,)", &(-0.1f64).to_le_bytes()), [-0.1]);
+        assert_eq!(reals("<f4", "(1, 1)", &1.5f32.to_le_bytes()), [1.5]);
+        assert_eq!(reals("<f2", "(2,)", &[0, 60, 0, 188]), [1.0, -1.0]);
+        assert_eq!(reals("<i2", "(1,)", &[0xff, 0xff]), [-1.0]);
+        assert_eq!(reals("|b1", "(2,)", &[0, 1]), [0.0, 1.0]);
+        let halves = Array::new(BFLOAT, false, vec![1], Cow::Borrowed(&[0x80, 0x3f])).expect("an array");
+        assert_eq!(halves.reals().collect::<Vec<_>>(), [1.0]);
+        assert_eq!(halves.numbers().expect_err("not whole"), "numbers of type bf16");
+    }
+
+    #[test]
     fn matrices_column_by_column_are_turned() {
         let turned = |kind: &str, shape: &str, bytes: &[u8]| {
             let mut array = written(kind, shape, bytes);
             let place = array.windows(5).position(|window| window == b"False").expect("an order");
             array[place..place + 5].copy_from_slice(b"True ");
-            parse(array).map(|array| array.numbers())
+            parse(array).and_then(|array| array.numbers())
         };
         assert_eq!(turned("|u1", "(2, 3)", &[1, 4, 2, 5, 3, 6]).expect("a matrix"), [1, 2, 3, 4, 5, 6]);
         assert_eq!(turned("<u2", "(2, 2)", &[1, 0, 3, 0, 2, 0, 4, 0]).expect("a matrix"), [1, 2, 3, 4]);
@@ -157,7 +211,7 @@ pub(super) mod tests {
             assert!(parse(good[..length].to_vec()).is_err(), "cut to {length} bytes");
         }
         let found = |kind: &str, shape: &str| parse(written(kind, shape, &[1, 2])).expect_err("damage");
-        assert!(found("<f8", "(2,)").contains("type <f8"));
+        assert!(found("<f16", "(2,)").contains("type <f16"));
         assert!(found(">u2", "(1,)").contains("type >u2"));
         assert!(found("|u1", "(3,)").contains("2 bytes for [3]"));
         assert!(found("|u1", "(99999999999, 99999999999)").contains("2 bytes for"));

@@ -6,7 +6,7 @@ use std::path::Path;
 use zip::ZipArchive;
 
 use super::pickle::Dictionary;
-use super::{archive, cifar, gzip, idx, imagenet32, numpy, photo, svhn, transfer};
+use super::{LoadOptions, archive, arrays, cifar, gzip, idx, imagenet32, numpy, photo, svhn, transfer};
 
 /// A parser.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +29,7 @@ pub(crate) const PARSERS: &[Format] = &[
     Format { name: "matlab", parse: |bytes| drop(svhn::parse(Path::new(NAME), bytes)) },
     Format { name: "npy", parse: npy },
     Format { name: "npz", parse: npz },
+    Format { name: "arrays", parse: |bytes| drop(arrays::parse(Path::new(NAME), bytes, &LoadOptions::default())) },
     Format { name: "pickle", parse: pickle },
     Format { name: "imagenet32", parse: batch },
     Format { name: "photo", parse: |bytes| drop(photo::decode(Path::new(NAME), bytes)) },
@@ -40,7 +41,7 @@ fn tar(bytes: &[u8]) {
 }
 
 fn npy(bytes: &[u8]) {
-    let _ = numpy::parse(bytes.to_vec()).map(|array| array.numbers());
+    let _ = numpy::parse(bytes.to_vec()).map(|array| (array.numbers(), array.reals().sum::<f64>()));
 }
 
 fn npz(bytes: &[u8]) {

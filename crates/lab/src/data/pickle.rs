@@ -83,7 +83,7 @@ impl<'a> Dictionary<'a> {
     pub fn numbers(&self, key: &str) -> Found<Vec<i64>> {
         match self.items(self.get(key)?) {
             Some(items) => items.iter().map(|item| self.scalar(*item)).collect::<Option<_>>().ok_or(()),
-            None => return self.array(key).map(|array| array.numbers()),
+            None => return self.array(key).and_then(|array| array.numbers()),
         }
         .map_err(|()| format!("something else than numbers as {key}"))
     }
@@ -115,7 +115,7 @@ impl<'a> Dictionary<'a> {
     fn scalar(&self, place: Place) -> Option<i64> {
         let Some((b"scalar", [kind, bytes], _)) = self.made(place) else { return self.number(place) };
         let one = Array::new(&self.kind(*kind)?, false, Vec::new(), self.bytes(*bytes)?).ok()?;
-        one.numbers().first().copied()
+        one.numbers().ok()?.first().copied()
     }
 
     fn items(&self, place: Place) -> Option<&[Place]> {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::registry::Origin;
 use super::{Entry, LoadOptions, entry, load, places};
 use crate::Result;
 use foregrad::files::{self, Kind};
@@ -57,6 +58,10 @@ pub struct FileReport {
 /// An unknown name, a file that cannot be read, or - once all files are there - one that does not load.
 pub fn verify(name: &str, options: &LoadOptions) -> Result<Vec<FileReport>> {
     let entry = entry(name)?;
+    if entry.is_own() {
+        load(name, options)?;
+        return Ok(vec![FileReport { decoded: true, ..checked(options.at(name).own_dir()?, None, None)? }]);
+    }
     let known = (entry.files)();
     if known.is_empty() {
         return Ok(Vec::new());
@@ -78,7 +83,10 @@ pub fn verify(name: &str, options: &LoadOptions) -> Result<Vec<FileReport>> {
 
 /// The archive of a set that was read from one: the path itself, or the file of its official name in the folder.
 fn archive(root: &Path, entry: &Entry) -> Result<FileReport> {
-    let official = entry.source.and_then(|source| source.files.first());
+    let official = match entry.origin {
+        Origin::Published(source) => source.files.first(),
+        Origin::Generated | Origin::Own => None,
+    };
     let (place, published) = match (places::is_file(root)?, official) {
         (false, Some((name, digest))) => (name.to_string(), Some(*digest)),
         _ => (String::new(), None),

@@ -224,7 +224,10 @@ impl Study {
     /// A run's settings from a table that was changed last by what stands at a place of the file.
     fn config(&self, settings: &Table, place: usize) -> Result<RunConfig> {
         let config: std::result::Result<RunConfig, _> = Value::Table(settings.clone()).try_into();
-        config.map_err(|error| self.wrong(place, "settings of a run", error.to_string().trim().replace('\n', " ")))
+        let wrong = |error: String| self.wrong(place, "settings of a run", error.trim().replace('\n', " "));
+        let mut config = config.map_err(|error| wrong(error.to_string()))?;
+        config.model.resolve().map_err(|error| wrong(error.to_string()))?;
+        Ok(config)
     }
 
     fn choices<'a>(&self, axis: &'a Axis) -> Result<Vec<Choice<'a>>> {

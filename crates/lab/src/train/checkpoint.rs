@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{RunConfig, Tally};
+use crate::data::Description;
 use crate::{Error, Result};
 use foregrad::estimate::EstimatorState;
 use foregrad::files;
@@ -74,6 +75,8 @@ impl Position {
 pub struct Checkpoint {
     /// The run's settings.
     pub config: RunConfig,
+    /// The data it began with; older files do not tell.
+    pub data: Option<Description>,
     /// Where the run stands.
     pub position: Position,
     /// Parameters and moving averages.
@@ -99,11 +102,13 @@ impl Checkpoint {
         }
         let position = Position { numbers: self.estimator.numbers.clone(), ..self.position.clone() };
         let position = serde_json::to_string(&position).expect("a position is plain values");
-        let metadata = Metadata::from([
+        let mut metadata = Metadata::from([
             (VERSION_KEY.to_string(), FORMAT_VERSION.to_string()),
             ("config".to_string(), self.config.to_toml()),
             ("position".to_string(), position),
         ]);
+        let data = self.data.as_ref().map(|data| serde_json::to_string(data).expect("a description is plain values"));
+        metadata.extend(data.map(|data| ("data".to_string(), data)));
         weights::save(path, &tensors, metadata)
     }
 
@@ -149,10 +154,12 @@ impl Checkpoint {
         let config = RunConfig::from_toml(text("config")?).map_err(|error| damaged("a run's settings", error))?;
         let mut position: Position =
             serde_json::from_str(text("position")?).map_err(|error| damaged("a run's position", error.to_string()))?;
+        let data = metadata.get("data").map(|text| serde_json::from_str(text)).transpose();
+        let data = data.map_err(|error| damaged("the description of a run's data", error.to_string()))?;
         let [optimizer, of_estimator] = APART.map(|name| tensors.scoped(name));
         let state = tensors.filtered(|name| !name.split_once('.').is_some_and(|(first, _)| APART.contains(&first)));
         let estimator = EstimatorState { tensors: of_estimator, numbers: position.take_numbers() };
-        Ok(Self { config, position, state, optimizer, estimator })
+        Ok(Self { config, data, position, state, optimizer, estimator })
     }
 }
 

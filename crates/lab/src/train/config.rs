@@ -1,6 +1,6 @@
 //! A run's settings: complete, so that a file of them reruns the run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
@@ -21,7 +21,7 @@ fn datasets() -> Choices {
 settings! {
     /// Which images.
     pub struct DataConfig {
-        /// The data set.
+        /// The data set, or your own data and where they are.
         dataset: String = "glyphs".into() => flag("dataset", "NAME", datasets),
         /// Folder (or archive) of the data set's files.
         #[serde(serialize_with = "as_text")]
@@ -32,6 +32,10 @@ settings! {
         test_limit: Option<usize> = None => flag("test-limit", "N"),
         /// Images held back from the training set, drawn by the seed.
         validation: usize = 0 => flag("validation", "N"),
+        /// The part of your own data that is the test set, drawn by the seed, where they have none (off: a fifth).
+        test_part: Option<f64> = None => flag("test-part", "P"),
+        /// Side of the square that your own pictures are scaled and cut to (off: they have one size).
+        image_size: Option<usize> = None => flag("image-size", "N"),
         /// No random crops and flips; by default the data set decides.
         augment: Option<bool> = None => switch("no-augment", "off"),
     }
@@ -44,18 +48,13 @@ fn as_text<S: Serializer>(dir: &Option<PathBuf>, target: S) -> std::result::Resu
 impl DataConfig {
     /// What to load, under a seed.
     pub fn load_options(&self, seed: u64) -> LoadOptions {
-        let Self { dir, train_limit, test_limit, validation, .. } = self.clone();
-        LoadOptions { dir, train_limit, test_limit, validation, seed }
-    }
-
-    /// Whether training images are cropped and flipped.
-    ///
-    /// # Errors
-    /// An unknown data set.
-    pub fn augments(&self) -> Result<bool> {
-        Ok(self.augment.unwrap_or(data::entry(&self.dataset)?.augment))
+        let Self { dir, train_limit, test_limit, validation, test_part, image_size, .. } = self.clone();
+        LoadOptions { dir, train_limit, test_limit, validation, seed, test_part, image_size, normalisation: None }
     }
 }
+
+/// Stands for data and a network that a program brings itself, in the settings of its runs.
+pub(super) const OWN: &str = "own";
 
 /// Bounds that keep the number of all steps far from the largest integer.
 const MOST_EPOCHS: u64 = 1_000_000;
@@ -101,10 +100,12 @@ impl RunConfig {
     /// Reads a file of settings; what it leaves out has its default.
     ///
     /// # Errors
-    /// A file that cannot be read, or that holds anything else.
+    /// A file that cannot be read, or that holds anything else; the same of a network's file that it names.
     pub fn read(path: &Path) -> Result<Self> {
         let text = files::read_text(path)?;
-        Self::from_toml(&text).map_err(|found| Error::bad_file(path, "a run's settings", found))
+        let mut config = Self::from_toml(&text).map_err(|found| Error::bad_file(path, "a run's settings", found))?;
+        config.model.resolve()?;
+        Ok(config)
     }
 
     /// Settings from text.
@@ -125,15 +126,28 @@ impl RunConfig {
     /// # Errors
     /// [`Error::OutOfRange`] and what the parts refuse.
     pub fn validate(&self) -> Result<()> {
+        self.validate_training()?;
+        if self.data.dataset == OWN {
+            let expected =
+                "a name: the run was begun by a program with data and a network of its own, and goes on there";
+            return Err(Error::out_of_range("data.dataset", OWN, expected));
+        }
+        if let Some(dir) = self.data.dir.as_ref().filter(|dir| dir.to_str().is_none()) {
+            let expected = "a path in UTF-8, as the file of settings is; a link of another name will do";
+            return Err(Error::out_of_range("data.dir", dir.display(), expected));
+        }
+        self.model.validate()?;
+        self.estimator.validate(self.model.has_loss()?.iter().filter(|has_loss| **has_loss).count())?;
+        self.data.load_options(self.seed).validate(&self.data.dataset)
+    }
+
+    /// Refuses settings outside their ranges, but for those of the network and of the data.
+    pub(super) fn validate_training(&self) -> Result<()> {
         self.validate_counts()?;
         // More minutes than a clock can count are none that a run will see.
         if !(0.0..=1e9).contains(&self.checkpoint_minutes) {
             let expected = "a number of minutes from 0 to 1e9";
             return Err(Error::out_of_range("checkpoint-minutes", self.checkpoint_minutes, expected));
-        }
-        if let Some(dir) = self.data.dir.as_ref().filter(|dir| dir.to_str().is_none()) {
-            let expected = "a path in UTF-8, as the file of settings is; a link of another name will do";
-            return Err(Error::out_of_range("data.dir", dir.display(), expected));
         }
         self.optimizer.validate()?;
         self.schedule.validate()?;
@@ -144,9 +158,7 @@ impl RunConfig {
                 format!("the guess `{guess}` needs the buffer of SGD with momentum, which this optimiser lacks");
             return Err(Error::meaningless(reason, "`optimizer.kind = sgd` `optimizer.momentum = 0.9`"));
         }
-        self.model.validate()?;
-        self.estimator.validate(self.model.depth()?)?;
-        self.data.load_options(self.seed).validate(&self.data.dataset)
+        Ok(())
     }
 
     fn validate_counts(&self) -> Result<()> {
@@ -196,8 +208,13 @@ impl RunConfig {
     /// device.
     pub fn differences(&self, other: &Self) -> Vec<Difference> {
         let [own, other] = [self, other].map(Self::comparable);
-        let pairs = own.into_iter().zip(other.into_values()).filter(|((_, own), other)| own != other);
-        pairs.map(|((setting, own), other)| Difference { setting, own, other }).collect()
+        // Networks of their own have a setting a block, and need not have as many.
+        let settings: BTreeSet<&String> = own.keys().chain(other.keys()).collect();
+        let value =
+            |values: &BTreeMap<_, String>, setting| values.get(setting).map_or("none", String::as_str).to_string();
+        let pairs = settings.into_iter().map(|setting| (setting, value(&own, setting), value(&other, setting)));
+        let differing = pairs.filter(|(_, own, other)| own != other);
+        differing.map(|(setting, own, other)| Difference { setting: setting.clone(), own, other }).collect()
     }
 
     /// Settings by their place, as text, without those of the machine.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use burn::tensor::{Tensor, TensorData};
 
-use super::Tally;
+use super::{RunConfig, Tally};
 use crate::Result;
-use crate::data::{BatchOptions, Batches, Dataset, HostBatch, Order};
+use crate::data::{self, BatchOptions, Batches, Description, HostBatch, Order, Source, Splits};
 use foregrad::layers::{Layer, Phase};
 use foregrad::losses::Labels;
 use foregrad::models::{LossHead, Network};
@@ -19,7 +19,7 @@ const BATCH: usize = 256;
 ///
 /// # Errors
 /// None but those of making batches.
-pub fn evaluate(network: &Network, set: &Arc<Dataset>, heads: &[bool], placement: &Placement) -> Result<Vec<Tally>> {
+pub fn evaluate(network: &Network, set: &Arc<dyn Source>, heads: &[bool], placement: &Placement) -> Result<Vec<Tally>> {
     evaluate_pausing(network, set, heads, placement, &mut || Ok(()))
 }
 
@@ -29,7 +29,7 @@ pub fn evaluate(network: &Network, set: &Arc<Dataset>, heads: &[bool], placement
 /// Those of making batches, and of `pause`.
 pub fn evaluate_pausing(
     network: &Network,
-    set: &Arc<Dataset>,
+    set: &Arc<dyn Source>,
     heads: &[bool],
     placement: &Placement,
     pause: &mut dyn FnMut() -> Result<()>,
@@ -37,14 +37,13 @@ pub fn evaluate_pausing(
     let options = BatchOptions { size: BATCH, order: Order::InOrder, augment: false, skip: 0 };
     let mut tallies = vec![Tally::default(); network.depth()];
     for batch in Batches::new(set.clone(), options)? {
-        let (mut x, labels) = on_device(batch?, set.classes.len(), placement);
+        let (mut x, labels) = on_device(batch?, placement);
         let images = labels.len();
         for (block, maps) in network.blocks.iter().enumerate() {
             pause()?;
             x = maps.forward(x, Phase::Eval.into()).0;
             let loss: Option<&dyn LossHead> = match network.heads.get(block) {
-                Some(head) if heads.get(block).copied().unwrap_or(false) => Some(&**head),
-                Some(_) => None,
+                Some(head) => head.as_deref().filter(|_| heads.get(block).copied().unwrap_or(false)),
                 None => Some(&*network.classifier),
             };
             if let Some(loss) = loss {
@@ -56,8 +55,24 @@ pub fn evaluate_pausing(
 }
 
 /// A mini-batch as a tensor and its labels.
-pub fn on_device(batch: HostBatch, classes: usize, placement: &Placement) -> (Tensor<4>, Labels) {
+pub fn on_device(batch: HostBatch, placement: &Placement) -> (Tensor<4>, Labels) {
     let data = TensorData::new(batch.images, batch.shape);
     let images = Tensor::from_data(data, (&placement.device, placement.dtype));
-    (images, Labels::classes(batch.labels, classes))
+    (images, batch.labels)
+}
+
+/// The data of some settings, for a network that was trained on data as described: one's own are normalised as those were, whatever has
+/// been added since, and have the same classes.
+///
+/// # Errors
+/// Data that cannot be loaded, or that have other classes.
+pub fn data_for(config: &RunConfig, trained_on: Option<&Description>) -> Result<Splits> {
+    let mut options = config.data.load_options(config.seed);
+    let Some(known) = trained_on.filter(|_| data::own_place(&config.data.dataset).is_some()) else {
+        return data::load(&config.data.dataset, &options);
+    };
+    options.normalisation = known.normalisation.clone();
+    let splits = data::load(&config.data.dataset, &options)?;
+    known.check_classes(&splits.train.kind().to_string(), &splits.train.classes())?;
+    Ok(splits)
 }

@@ -1,5 +1,6 @@
 //! Training: a run's settings, folder, checkpoints, metrics and probes, and the loop around [`foregrad::estimate::step`].
 
+mod builder;
 mod checkpoint;
 mod config;
 mod control;
@@ -11,16 +12,19 @@ mod observer;
 
 mod probe;
 mod run;
+mod settings;
 
 mod timetable;
 
+pub use builder::TrainerBuilder;
 pub use checkpoint::{Checkpoint, FORMAT_VERSION, Loaded};
 pub use config::{DataConfig, Difference, RunConfig};
 pub use control::Control;
-pub use evaluate::{evaluate, evaluate_pausing};
+pub use evaluate::{data_for, evaluate, evaluate_pausing};
 pub use folder::RunFolder;
 pub use metrics::{EpochRecord, Score, Tally, of_network};
 pub use observer::{Observer, Outcome, Silent, StepReport};
 
 pub use probe::{BlockProbe, ProbeRecord, probe};
-pub use run::{Changes, Trainer, network_for};
+pub use run::Trainer;
+pub use settings::{Changes, network_for};

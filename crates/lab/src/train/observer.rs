@@ -45,8 +45,8 @@ pub struct StepReport {
 pub enum Outcome {
     /// All epochs are done; the last one's record.
     Done(Box<EpochRecord>),
-    /// It was asked to stop, and wrote this checkpoint.
-    Stopped(PathBuf),
+    /// It was asked to stop, and wrote this checkpoint; none without a folder, where it goes on if it is run again.
+    Stopped(Option<PathBuf>),
     /// Another process has taken over its folder; it wrote nothing more.
     Abandoned,
 }

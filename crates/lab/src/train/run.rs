@@ -1,6 +1,6 @@
 //! The loop: batches, steps, scores, checkpoints.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,94 +9,43 @@ use super::evaluate::{evaluate_pausing, on_device};
 use super::metrics::of_network;
 use super::timetable::Timetable;
 use super::{Control, EpochRecord, Observer, Outcome, RunConfig, RunFolder, Score, StepReport, Tally, probe};
-use crate::data::{self, BatchOptions, Batches, HostBatch, Order, Splits};
+use crate::data::{BatchOptions, Batches, Description, HostBatch, Order, Source, Splits};
 use crate::{Error, Result};
-use foregrad::estimate::{self, EstimatorState, Plan, StepInput, StepOutput, View};
+use foregrad::estimate::{self, EstimatorState, Plan, StepInput, StepOutput};
 use foregrad::models::Network;
 use foregrad::optim::{Optimizer, clip};
 use foregrad::rng::Placement;
 use foregrad::vector::ParamVector;
-use foregrad::weights;
 
 /// The weight of a batch in the moving averages (PyTorch's default).
 const AVERAGE_MOMENTUM: f64 = 0.1;
 
-/// What may change when a run is resumed; without any change it continues to the same bits.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Changes {
-    /// Passes over the training images; schedules that end with the run end with the new last pass.
-    pub epochs: Option<u64>,
-    /// Where the data set's files are now.
-    pub data_dir: Option<PathBuf>,
-}
-
-/// The images of a run, shared with the threads that make batches of them.
-struct Data {
-    train: Arc<data::Dataset>,
-    validation: Arc<data::Dataset>,
-    test: Arc<data::Dataset>,
-}
-
-/// A run.
+/// A run. [`Trainer::new`] makes one of parts that a program brings; [`Trainer::start`] and [`Trainer::resume`] of settings alone.
 pub struct Trainer {
-    config: RunConfig,
-    placement: Placement,
-    network: Network,
-    optimizer: Optimizer,
-    state: EstimatorState,
-    position: Position,
-    plan: Plan,
-    data: Data,
-    folder: RunFolder,
-    timetable: Timetable,
-    last: Option<EpochRecord>,
+    pub(super) config: RunConfig,
+    pub(super) placement: Placement,
+    pub(super) network: Network,
+    pub(super) optimizer: Optimizer,
+    pub(super) state: EstimatorState,
+    pub(super) position: Position,
+    pub(super) plan: Plan,
+    pub(super) data: Splits,
+    pub(super) description: Description,
+    /// None for a run in memory alone.
+    pub(super) folder: Option<RunFolder>,
+    pub(super) timetable: Timetable,
+    pub(super) last: Option<EpochRecord>,
 }
 
 impl Trainer {
-    /// Starts a run in a folder.
-    ///
-    /// # Errors
-    /// Settings that have no meaning, data that cannot be loaded, a folder that holds a run or cannot be written.
-    pub fn start(config: &RunConfig, placement: Placement, folder: &Path, overwrite: bool) -> Result<Self> {
-        let (network, data, plan) = prepare(config, &placement)?;
-        let folder = RunFolder::create(folder, config, overwrite)?;
-        let position = Position { tallies: vec![Tally::default(); network.depth()], ..Default::default() };
-        let optimizer = Optimizer::new(&config.optimizer);
-        let (config, state) = (config.clone(), EstimatorState::default());
-        let timetable = Timetable::new(&config, Instant::now());
-        Ok(Self { config, placement, network, optimizer, state, position, plan, data, folder, timetable, last: None })
-    }
-
-    /// Resumes the run in a folder from its newest checkpoint, or a given one, to the same bits.
-    ///
-    /// # Errors
-    /// No run there, a damaged checkpoint, one of another model, data that cannot be loaded.
-    pub fn resume(folder: &Path, from: Option<&Path>, changes: &Changes, placement: Placement) -> Result<Self> {
-        let checkpoint = match from {
-            Some(file) => Checkpoint::load(file, &placement)?,
-            None => RunFolder::newest(folder, &placement)?,
-        };
-        let mut config = checkpoint.config.clone();
-        config.epochs = changes.epochs.unwrap_or(config.epochs);
-        config.data.dir = changes.data_dir.clone().or(config.data.dir);
-        if config.epochs < checkpoint.position.epoch {
-            let expected = format!("at least the {} epochs that are done", checkpoint.position.epoch);
-            return Err(Error::out_of_range("epochs", config.epochs, expected));
-        }
-        let (mut network, data, plan) = prepare(&config, &placement)?;
-        weights::assign(&mut network, &checkpoint.state, from.unwrap_or(folder))?;
-        let mut optimizer = Optimizer::new(&config.optimizer);
-        optimizer.restore(&checkpoint.optimizer, &checkpoint.position.ages);
-        let state = checkpoint.estimator;
-        let position = checkpoint.position;
-        let folder = RunFolder::resume(folder, &config, position.epoch, position.step)?;
-        let timetable = Timetable::new(&config, Instant::now());
-        Ok(Self { config, placement, network, optimizer, state, position, plan, data, folder, timetable, last: None })
-    }
-
     /// The network as it is now.
     pub fn network(&self) -> &Network {
         &self.network
+    }
+
+    /// The network, when the run is over.
+    pub fn into_network(self) -> Network {
+        self.network
     }
 
     /// Whether all epochs are done.
@@ -122,13 +71,16 @@ impl Trainer {
         while self.position.epoch < self.config.epochs {
             match self.epoch(control, observer) {
                 Err(Error::Stopped) if control.is_abandoned() => return Ok(Outcome::Abandoned),
-                Err(Error::Stopped) => return Ok(Outcome::Stopped(self.save()?)),
+                Err(Error::Stopped) => return self.save().map(Outcome::Stopped),
                 record => self.last = Some(record?),
             }
         }
         match self.last.take() {
             Some(record) => Ok(Outcome::Done(Box::new(record))),
-            None => Err(Error::bad_file(self.folder.path(), "a run with epochs left", "one that is complete")),
+            None => {
+                let expected = format!("more than the {} that are done", self.position.epoch);
+                Err(Error::out_of_range("epochs", self.config.epochs, expected))
+            }
         }
     }
 
@@ -137,7 +89,7 @@ impl Trainer {
         self.steps(control, observer)?;
         let record = self.scored(control, observer)?;
         may_write(control)?;
-        self.folder.epoch(&record)?;
+        self.folder.as_mut().map(|folder| folder.epoch(&record)).transpose()?;
         observer.epoch(&record);
         self.check_scores(&record)?;
         self.turn(&record);
@@ -153,7 +105,7 @@ impl Trainer {
     fn steps(&mut self, control: &Control, observer: &mut dyn Observer) -> Result<()> {
         self.pause(control, observer)?;
         let order = Order::Shuffled { seed: self.config.seed, epoch: self.position.epoch };
-        let augment = self.config.data.augments()?;
+        let augment = self.config.data.augment.unwrap_or(self.data.augment);
         let options = BatchOptions { size: self.config.batch, order, augment, skip: self.position.batch };
         let total = self.config.epochs * self.steps_per_epoch() as u64;
         for batch in Batches::new(self.data.train.clone(), options)? {
@@ -172,7 +124,7 @@ impl Trainer {
     /// One step, with its probe; gives the network's loss.
     fn step(&mut self, batch: HostBatch, control: &Control, observer: &mut dyn Observer) -> Result<f64> {
         let began = Instant::now();
-        let (images, labels) = on_device(batch, self.data.train.classes.len(), &self.placement);
+        let (images, labels) = on_device(batch, &self.placement);
         let buffer = self.optimizer.buffer().clone();
         let mut input = StepInput::new(images, &labels, self.config.seed, self.position.step);
         (input.momentum, input.stop) = (Some(&buffer), Some(control.stopping()));
@@ -183,7 +135,7 @@ impl Trainer {
         // Written only now: a step that was asked to stop leaves nothing behind.
         if let Some(record) = probed {
             may_write(control)?;
-            self.folder.probe(&record)?;
+            self.folder.as_mut().map(|folder| folder.probe(&record)).transpose()?;
             observer.probe(&record);
         }
         let loss = self.apply(output, labels.len())?;
@@ -199,7 +151,7 @@ impl Trainer {
         let is_asked = control.takes_checkpoint();
         if is_asked || self.timetable.is_overdue(Instant::now()) {
             let path = self.save()?;
-            if is_asked {
+            if let Some(path) = path.filter(|_| is_asked) {
                 observer.checkpoint(&path);
             }
         }
@@ -232,9 +184,9 @@ impl Trainer {
         if finite {
             return Ok(());
         }
-        let kept = match self.folder.newest_file() {
-            Ok(Some(file)) => format!("the last good checkpoint is {}", file.display()),
-            Ok(None) => "no checkpoint was written yet".to_string(),
+        let kept = match self.folder.as_ref().map(RunFolder::newest_file).transpose() {
+            Ok(Some(Some(file))) => format!("the last good checkpoint is {}", file.display()),
+            Ok(_) => "no checkpoint was written yet".to_string(),
             Err(error) => format!("its checkpoints cannot be listed: {error}"),
         };
         let advice = format!("try a lower `optimizer.rate`, or `optimizer.clip = 1`; {kept}");
@@ -251,7 +203,7 @@ impl Trainer {
     /// The record of the epoch whose steps are done.
     fn scored(&self, control: &Control, observer: &mut dyn Observer) -> Result<EpochRecord> {
         let scores = |tallies: &[Tally]| tallies.iter().map(Tally::score).collect::<Vec<Option<Score>>>();
-        let mut score = |set: &Arc<data::Dataset>| -> Result<Vec<Option<Score>>> {
+        let mut score = |set: &Arc<dyn Source>| -> Result<Vec<Option<Score>>> {
             if set.is_empty() {
                 return Ok(Vec::new());
             }
@@ -297,51 +249,25 @@ impl Trainer {
         };
     }
 
-    fn save(&self) -> Result<PathBuf> {
-        let path = self.folder.checkpoint(&Checkpoint {
+    /// Writes a checkpoint, if there is a folder for it.
+    fn save(&self) -> Result<Option<PathBuf>> {
+        let Some(folder) = &self.folder else { return Ok(None) };
+        let path = folder.checkpoint(&Checkpoint {
             config: self.config.clone(),
+            data: Some(self.description.clone()),
             position: Position { ages: self.optimizer.ages(), ..self.position.clone() },
             state: self.network.state(),
             optimizer: self.optimizer.tensors(),
             estimator: self.state.clone(),
         })?;
         self.timetable.written(Instant::now());
-        Ok(path)
+        Ok(Some(path))
     }
 }
 
 /// Nothing is written into a folder that another process has taken over.
 fn may_write(control: &Control) -> Result<()> {
     if control.is_abandoned() { Err(Error::Stopped) } else { Ok(()) }
-}
-
-/// Network, data and plan of a run whose settings have been found valid.
-fn prepare(config: &RunConfig, placement: &Placement) -> Result<(Network, Data, Plan)> {
-    config.validate()?;
-    let splits = data::load(&config.data.dataset, &config.data.load_options(config.seed))?;
-    let (network, plan) = network_for(config, &splits, placement)?;
-    let Splits { train, validation, test } = splits;
-    let [train, validation, test] = [train, validation, test].map(Arc::new);
-    Ok((network, Data { train, validation, test }, plan))
-}
-
-/// The network of a run and the course of its steps, for images that are loaded.
-///
-/// # Errors
-/// Settings that have no meaning, or do not go with the images.
-pub fn network_for(config: &RunConfig, splits: &Splits, placement: &Placement) -> Result<(Network, Plan)> {
-    config.validate()?;
-    if config.batch > splits.train.len() {
-        let expected = format!("at most the {} training images", splits.train.len());
-        return Err(Error::out_of_range("batch", config.batch, expected));
-    }
-    let classes = splits.train.classes.len();
-    let network = config.model.init(splits.train.shape, classes, config.seed, placement)?;
-    config.estimator.validate(network.depth())?;
-    let view = View::new(&network);
-    config.estimator.validate_losses(&view)?;
-    let plan = Plan::new(&config.estimator, &view.has_loss());
-    Ok((network, plan))
 }
 
 /// Moving averages after a batch: `0.9 average + 0.1 statistic`.
@@ -353,6 +279,7 @@ fn averaged(averages: &ParamVector, statistics: &ParamVector) -> ParamVector {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Dataset;
     use crate::train::Silent;
 
     #[test]
@@ -363,8 +290,11 @@ mod tests {
         let placement = Placement { device: Default::default(), dtype: burn::tensor::DType::F32 };
         let mut trainer = Trainer::start(&config, placement, dir.path(), false).expect("a run");
         // The thread that makes batches ends within the third one.
-        let mut broken = data::Dataset::clone(&trainer.data.train);
-        broken.pixels.truncate(20 * 28 * 28);
+        let shape = trainer.data.train.shape();
+        let (pixels, labels) = (vec![0u8; 20 * 28 * 28], vec![0; 40]);
+        let classes = trainer.data.train.classes();
+        let (mean, deviation, augmentation) = (vec![0.5], vec![0.5], Default::default());
+        let broken = Dataset { pixels, labels, shape, classes, mean, deviation, augmentation };
         trainer.data.train = Arc::new(broken);
         let outcome = trainer.run(&Control::default(), &mut Silent);
         assert!(matches!(&outcome, Err(Error::Worker(_))), "a part of the images was an epoch: {outcome:?}");

@@ -7,9 +7,9 @@ use std::time::Instant;
 use anyhow::Result;
 use burn::tensor::DType;
 use foregrad::estimate::{self, EstimatorState, StepInput};
-use foregrad::losses::Labels;
+use foregrad::losses::{LabelKind, Labels};
 use foregrad::rng::Stream;
-use foregrad_lab::data;
+use foregrad_lab::data::{self, Source, Subset};
 use foregrad_lab::study::PlannedRun;
 use foregrad_lab::train::{RunConfig, evaluate, network_for};
 use indicatif::ProgressBar;
@@ -97,10 +97,12 @@ pub fn measure(config: &RunConfig) -> Result<Exit> {
     let (network, plan) = network_for(config, &splits, &placement)?;
     let before = machine::peak_memory();
     let samples = IMAGES.min(config.batch);
-    let [channels, height, width] = splits.train.shape;
+    let [channels, height, width] = splits.train.shape();
     let images = Stream::new(0, "estimate").normal_tensor([samples, channels, height, width], &placement);
-    let classes = splits.train.classes.len();
-    let labels = Labels::classes((0..samples).map(|sample| sample % classes).collect(), classes);
+    let labels = match splits.train.kind() {
+        LabelKind::Classes(classes) => Labels::classes((0..samples).map(|sample| sample % classes).collect(), classes),
+        LabelKind::Values(width) => Labels::values(vec![0.0; samples * width], width),
+    };
     let mut step = 0.0;
     for number in 0..2 {
         let began = Instant::now();
@@ -109,7 +111,8 @@ pub fn measure(config: &RunConfig) -> Result<Exit> {
         step = began.elapsed().as_secs_f64();
     }
     let after = machine::peak_memory();
-    let judged = Arc::new(splits.test.subset(&(0..samples.min(splits.test.len())).collect::<Vec<_>>()));
+    let judged: Arc<dyn Source> =
+        Arc::new(Subset::new(splits.test.clone(), (0..samples.min(splits.test.len())).collect()));
     let began = Instant::now();
     evaluate(&network, &judged, &plan.trains, &placement)?;
     let test = began.elapsed().as_secs_f64() / judged.len().max(1) as f64;

@@ -92,6 +92,7 @@ impl Arguments {
     fn applied(&self, mut planned: PlannedRun) -> Result<PlannedRun> {
         let config = &mut planned.config;
         config.data.dir = data_folder(self.data_dir.clone().or(config.data.dir.take()));
+        config.data.dataset = data::absolute(std::mem::take(&mut config.data.dataset));
         self.machine.apply(config)?;
         Ok(planned)
     }

@@ -1,6 +1,6 @@
 //! The choice of normalisation.
 
-use crate::layers::{AnyLayer, BatchNorm, GroupNorm};
+use super::{AnyLayer, BatchNorm, GroupNorm, Making, Planned, kind::kind_without_settings};
 use crate::names;
 use crate::rng::Placement;
 
@@ -35,3 +35,9 @@ impl Norm {
         }
     }
 }
+
+kind_without_settings!("norm", NormSpec, &[], |input, scope| {
+    let norm = scope.norm();
+    let make = move |making: &Making| norm.layer(input[0], making.placement);
+    Ok(Planned::new(input, make).weights(2 * input[0] as u64))
+});

@@ -1,0 +1,163 @@
+//! Heads that are not made yet.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use super::head::{Branch, Head};
+use super::spec::{HeadSpec, NO_HEAD};
+use super::{AnyHead, Norm, Registry, loss_for};
+use crate::layers::{Kinds, LayerSpec, Making, PlannedChain, Surroundings, size_text};
+use crate::losses::{AnyLoss, CrossEntropy, LabelKind, MeanSquaredError, Similarity};
+use crate::rng::{Placement, Stream};
+use crate::{Error, Result};
+
+/// What a head is planned in.
+#[derive(Debug, Clone, Copy)]
+pub struct HeadScope {
+    /// The factor on its widths.
+    pub width: f64,
+    /// The normalisation of its layers.
+    pub norm: Norm,
+    /// What its outputs stand for.
+    pub labels: LabelKind,
+    /// Label smoothing of a cross-entropy.
+    pub smoothing: f64,
+}
+
+impl HeadScope {
+    /// Layers behind a block's output.
+    ///
+    /// # Errors
+    /// As [`PlannedChain::new`].
+    pub fn chain(&self, layers: &[LayerSpec], input: [usize; 3], kinds: &Kinds) -> Result<PlannedChain> {
+        let taken = RefCell::new(BTreeSet::new());
+        let labels = self.labels.outputs();
+        let setting = Surroundings { kinds, width: self.width, labels, norm: self.norm, taken: &taken };
+        PlannedChain::new(layers, input, "", &setting)
+    }
+}
+
+impl HeadScope {
+    /// Refuses a net that does not end with one output a class or value.
+    pub(super) fn check_output(&self, output: [usize; 3]) -> Result<()> {
+        let wanted = [self.labels.outputs(), 1, 1];
+        if output == wanted {
+            return Ok(());
+        }
+        let expected = format!("{}, for {}", size_text(wanted), self.labels);
+        Err(Error::out_of_range("the output", size_text(output), expected))
+    }
+}
+
+/// A head that is not made yet.
+#[derive(Clone)]
+pub struct PlannedHead {
+    /// The number of its weights.
+    pub weights: u64,
+    /// Multiplications and additions of its products for one sample, forward.
+    pub flop: u64,
+    make: Arc<dyn Fn(Stream, &Placement) -> AnyHead + Send + Sync>,
+}
+
+impl fmt::Debug for PlannedHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PlannedHead").field("weights", &self.weights).field("flop", &self.flop).finish()
+    }
+}
+
+impl PlannedHead {
+    /// A head that `make` makes with weights drawn from a stream; it is said to have none.
+    pub fn new<H: Into<AnyHead>>(make: impl Fn(Stream, &Placement) -> H + Send + Sync + 'static) -> Self {
+        Self { weights: 0, flop: 0, make: Arc::new(move |stream, placement| make(stream, placement).into()) }
+    }
+
+    /// With so many weights.
+    pub fn weights(self, weights: u64) -> Self {
+        Self { weights, ..self }
+    }
+
+    /// With so many operations a sample.
+    pub fn flop(self, flop: u64) -> Self {
+        Self { flop, ..self }
+    }
+
+    /// The head with its weights.
+    pub fn make(&self, stream: Stream, placement: &Placement) -> AnyHead {
+        (self.make)(stream, placement)
+    }
+
+    pub(super) fn of_net(net: PlannedNet) -> Self {
+        let sum = |part: fn(&PlannedChain) -> u64| {
+            net.branches.iter().fold(0u64, |sum, branch| sum.saturating_add(part(&branch.net)))
+        };
+        let (weights, flop) = (sum(PlannedChain::weights), sum(PlannedChain::flop));
+        let net = Arc::new(net);
+        Self::new(move |stream, placement| net.make(stream, placement)).weights(weights).flop(flop)
+    }
+
+    /// The head of a spec behind a block's output; none where it says so.
+    pub(super) fn of_spec(
+        spec: &HeadSpec,
+        input: [usize; 3],
+        scope: &HeadScope,
+        registry: &Registry,
+    ) -> Result<Option<Self>> {
+        let (layers, loss) = match spec {
+            HeadSpec::Named(name) if name == NO_HEAD => return Ok(None),
+            HeadSpec::Named(name) => return registry.head(name, input, scope).map(Some),
+            HeadSpec::Layers(layers) => (layers, loss_for(scope.labels, scope.smoothing)),
+            HeadSpec::Net(net) => (&net.layers, loss_of_name(&net.loss, scope)?),
+        };
+        let net = scope.chain(layers, input, registry.layers())?;
+        if loss.is_separable() {
+            scope.check_output(net.output())?;
+        }
+        let branches = vec![PlannedBranch { name: String::new(), weight: 1.0, net, loss }];
+        Ok(Some(Self::of_net(PlannedNet { branches, labels: scope.labels })))
+    }
+}
+
+/// The losses that a head can name.
+const LOSSES: [&str; 3] = ["cross-entropy", "mean-squared-error", "similarity"];
+
+fn loss_of_name(name: &str, scope: &HeadScope) -> Result<AnyLoss> {
+    match name {
+        "cross-entropy" => Ok(CrossEntropy { smoothing: scope.smoothing }.into()),
+        "mean-squared-error" => Ok(MeanSquaredError.into()),
+        "similarity" => Ok(Similarity.into()),
+        other => Err(Error::unknown_name("loss", other, &LOSSES)),
+    }
+}
+
+/// The branches of a head, not made yet.
+#[derive(Debug)]
+pub(super) struct PlannedNet {
+    pub branches: Vec<PlannedBranch>,
+    pub labels: LabelKind,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub(super) struct PlannedBranch {
+    pub name: String,
+    pub weight: f64,
+    pub net: PlannedChain,
+    pub loss: AnyLoss,
+}
+
+impl PlannedNet {
+    /// The head with weights drawn from a stream: a layer's own has its name, or its number as an index.
+    pub fn make(self: &Arc<Self>, stream: Stream, placement: &Placement) -> Head {
+        let streams = |name: &str| name.parse().map_or_else(|_| stream.named(name), |index| stream.at(index));
+        let making = Making { streams: &streams, name: "", placement };
+        let made = |PlannedBranch { name, weight, net, loss }: &PlannedBranch| Branch {
+            name: name.clone(),
+            weight: *weight,
+            net: net.make(&making),
+            loss: loss.clone(),
+        };
+        Head::planned(self.branches.iter().map(made).collect(), self.labels, self.clone())
+    }
+}
