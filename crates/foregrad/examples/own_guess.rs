@@ -1,5 +1,4 @@
 //! A guess of one's own, checked and trained with: `cargo run --release --package foregrad --example own_guess`.
-
 #![allow(clippy::print_stdout, reason = "an example prints what it finds")]
 
 use foregrad::check;
@@ -39,21 +38,24 @@ impl Guess for Biases {
 }
 
 fn main() -> foregrad::Result<()> {
-    let guess = AnyGuess::of(Biases)?;
-    println!("{}", check::guess(&guess));
+    check::guess(&AnyGuess::of(Biases)?).into_result()?;
     // From now on its name can be read: in settings, in files of runs, and joined with others.
     let config = EstimatorConfig { guess: "local+biases:2".parse()?, ..Default::default() };
     let placement = check::placement();
     let mut network = ModelConfig { width: 0.1, ..Default::default() }.init([1, 8, 8], 2, 0, &placement)?;
     let images = Stream::new(0, "images").normal_tensor([16, 1, 8, 8], &placement);
-    let labels = Labels::classes((0..16).map(|image| image % 2).collect(), 2);
-    let (mut optimizer, mut state) = (Optimizer::new(&OptimizerConfig::default()), EstimatorState::default());
+    let labels = Labels::classes([0, 1].repeat(8), 2);
+    let mut optimizer = Optimizer::new(&OptimizerConfig::default());
     for number in 0..20 {
-        let output = step(&config, &network, &StepInput::new(images.clone(), &labels, 0, number), &state)?;
+        let input = StepInput::new(images.clone(), &labels, 0, number);
+        let output = step(&config, &network, &input, &Default::default())?;
         network.assign(&optimizer.step(0.05, &network.parameters(), &output.update));
-        let loss = output.evaluations.last().and_then(Option::as_ref).map(|evaluation| evaluation.loss);
-        println!("step {number}: loss {loss:.3?}");
-        state = output.state;
+        println!("step {number}: {:?}", output.evaluations.last());
     }
     Ok(())
+}
+
+#[test]
+fn it_runs() {
+    main().expect("a guess that is right");
 }

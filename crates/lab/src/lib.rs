@@ -3,6 +3,11 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make and damage files on purpose"))]
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+/// The snippet of the repository's README compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
+
 pub mod data;
 pub mod parsers;
 pub mod report;

@@ -5,7 +5,7 @@ use crate::layers::{
     LeakyRelu, Linear, MaxPool, Phase, PositionLinear, Relu, Residual, Sequential, SpatialDeviation,
 };
 use crate::losses::{AnyLoss, CrossEntropy, LabelKind, MeanSquaredError, Similarity};
-use crate::models::{AnyHead, Head, HeadConfig, HeadKind, MODELS, Model, ModelConfig, Network, Norm};
+use crate::models::{AnyHead, Head, HeadConfig, HeadKind, MODELS, Model, ModelConfig, Network, NetworkSpec, Norm};
 use crate::rng::{Placement, Stream};
 
 /// A layer to check.
@@ -159,18 +159,38 @@ pub fn head_examples(placement: &Placement) -> Vec<HeadExample> {
     examples
 }
 
-/// All models with both normalisations.
+/// Token mixing with dropout, whose masks must be the same in every map, and a block without a head.
+const MIXER: &str = r#"
+name = "mixer"
+blocks = [
+    { head = "none", layers = [{ layer = "conv2d", outputs = 50, kernel = 3, stride = 3, bias = true }] },
+    { layers = [
+        { layer = "residual", body = ["layer-norm", "position-linear", "gelu", { layer = "dropout", rate = 0.3 }] },
+        { layer = "dropout", rate = 0.2, channels = true },
+        { layer = "leaky-relu", slope = 0.1 },
+    ] },
+    { head = [{ layer = "group-norm", groups = 1 }, "flatten", { layer = "linear", outputs = "labels" }], layers = ["relu"] },
+    { layers = [{ layer = "position-linear", height = 2, width = 1 }, { layer = "max-pool", stride = 1, padding = 1 }] },
+]
+"#;
+
+/// All models with both normalisations, and one that is a spec.
 pub fn network_examples(placement: &Placement) -> Vec<NetworkExample> {
     let mut examples = Vec::new();
+    let mut add = |name: String, config: &ModelConfig| {
+        let (image, labels) = ([2, 9, 11], LabelKind::Classes(3));
+        let network = config.init(image, labels, 1, placement).expect("a network for these images");
+        examples.push(NetworkExample { name, network, image, labels });
+    };
     for Model { name, .. } in MODELS {
         for norm in [Norm::Batch, Norm::Group] {
             let config =
                 ModelConfig { name: name.to_string(), width: 0.1, norm, head_norm: norm, ..Default::default() };
-            let image = [2, 9, 11];
-            let labels = LabelKind::Classes(3);
-            let network = config.init(image, labels, 1, placement).expect("a model of the list");
-            examples.push(NetworkExample { name: format!("{name}, {norm} norm"), network, image, labels });
+            add(format!("{name}, {norm} norm"), &config);
         }
     }
+    let spec = NetworkSpec::from_toml(MIXER).expect("a network");
+    let config = ModelConfig { name: spec.name.clone(), network: Some(spec), width: 0.1, ..Default::default() };
+    add("mixer, dropout".into(), &config);
     examples
 }

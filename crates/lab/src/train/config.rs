@@ -137,7 +137,7 @@ impl RunConfig {
             return Err(Error::out_of_range("data.dir", dir.display(), expected));
         }
         self.model.validate()?;
-        self.estimator.validate(self.model.has_loss()?.iter().filter(|has_loss| **has_loss).count())?;
+        self.estimator.validate(self.model.has_loss()?.into_iter().filter(|has| *has).count())?;
         self.data.load_options(self.seed).validate(&self.data.dataset)
     }
 
