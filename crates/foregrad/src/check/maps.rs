@@ -139,11 +139,11 @@ pub fn count_maps(config: &EstimatorConfig, network: &Network, input: &StepInput
     let counters = Counters::default();
     let blocks: Vec<_> = network.blocks.iter().map(|maps| CountedBlock { maps, counters: &counters }).collect();
     let head = |maps, is_classifier| CountedHead { maps, counters: &counters, is_classifier };
-    let heads: Vec<_> = network.heads.iter().flatten().map(|maps| head(&**maps, false)).collect();
-    let classifier = head(&*network.classifier, true);
+    let heads: Vec<_> = network.heads.iter().map(|maps| Some(head(maps.as_deref()?, false))).collect();
+    let classifier = Some(head(&*network.classifier, true));
     let view = View {
         blocks: blocks.iter().map(|block| block as &estimate::Block).collect(),
-        losses: heads.iter().chain([&classifier]).map(|head| Some(head as &dyn LossHead)).collect(),
+        losses: heads.iter().chain([&classifier]).map(|head| Some(head.as_ref()? as &dyn LossHead)).collect(),
         prefixes: (0..network.depth()).map(|block| network.prefix(block)).collect(),
     };
     estimate::step_on(config, &view, input, &EstimatorState::default())?;

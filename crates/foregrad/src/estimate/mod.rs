@@ -176,7 +176,7 @@ pub fn step_on(
     view.validate()?;
     input.labels.validate(input.images.dims()[0])?;
     view.losses.iter().flatten().try_for_each(|loss| loss.validate(input.labels))?;
-    config.validate(view.losses.iter().flatten().count())?;
+    config.validate(view.count_losses())?;
     config.validate_losses(view)?;
     given::validate(config, view, input)?;
     let engine = Engine::new(config, view, input, state);

@@ -100,7 +100,7 @@ impl<'a> Window<'a> {
     /// The gradients at a block's output that guesses are made of; they are dropped here if this is their last guess.
     pub fn gradients(&mut self, block: usize, last: bool) -> Gradients {
         let place = block.checked_sub(self.first).and_then(|place| self.stages.get_mut(place));
-        let gradients = &mut place.unwrap_or_else(|| panic!("block {block} is no longer in the window")).gradients;
+        let gradients = &mut place.unwrap_or_else(|| panic!("{}", missing(block))).gradients;
         if last { std::mem::take(gradients) } else { gradients.clone() }
     }
 
@@ -114,7 +114,7 @@ impl<'a> Window<'a> {
     /// # Panics
     /// If it was dropped, which is a mistake in the plan.
     pub fn stage(&self, block: usize) -> &Stage<'a> {
-        self.get(block).unwrap_or_else(|| panic!("block {block} is no longer in the window"))
+        self.get(block).unwrap_or_else(|| panic!("{}", missing(block)))
     }
 
     /// Stacked tangents at the output of block `from`, pushed to the output of block `to`, `at_once` of them a call.
@@ -135,6 +135,13 @@ impl<'a> Window<'a> {
             |y_bar, block: usize| view.blocks[block].cotangent(&self.stage(block).saved, y_bar, Wanted::INPUT).input();
         (to + 1..=from).rev().fold(y_bar, back)
     }
+}
+
+/// Said of a block that is not there: a mistake in the plan, or of a guess.
+fn missing(block: usize) -> String {
+    format!(
+        "block {block} has not been passed, or is no longer in memory: a guess is made when `Guess::ready` says that it is known"
+    )
 }
 
 /// Stacked tangents through one block, at most `at_once` of them in a call (0: all).

@@ -70,6 +70,11 @@ impl<'a> View<'a> {
         self.losses.iter().map(Option::is_some).collect()
     }
 
+    /// The number of losses: heads and classifier.
+    pub fn count_losses(&self) -> usize {
+        self.losses.iter().flatten().count()
+    }
+
     /// The loss behind a block.
     ///
     /// # Panics

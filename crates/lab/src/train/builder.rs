@@ -223,7 +223,7 @@ pub(super) fn plan_for(config: &RunConfig, data: &Splits, network: &Network) -> 
         return Err(Error::out_of_range("batch", config.batch, expected));
     }
     let view = View::new(network);
-    config.estimator.validate(view.losses.iter().flatten().count())?;
+    config.estimator.validate(view.count_losses())?;
     check_inputs(data, network)?;
     config.estimator.validate_losses(&view)?;
     let first = BatchOptions { size: 1, order: Order::InOrder, augment: false, skip: 0 };

@@ -50,7 +50,8 @@ pub trait Guess: Any + Debug + Send + Sync {
         HeadUse::default()
     }
 
-    /// The loss whose gradient a block's guess is made of, if its heads are asked for: the one that the guess horizon says.
+    /// The loss whose gradient a block's guess is made of, if its heads are asked for: the one that the guess horizon says. In a composite
+    /// guess the first that asks for heads says it for all.
     fn loss(&self, block: usize, course: &Course<'_>) -> usize {
         course.guess_loss(block)
     }
