@@ -3,10 +3,11 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make and damage files on purpose"))]
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
-/// The snippet of the repository's README compiles and runs.
+/// The snippets of the repository's documents compile and run.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
-struct Readme;
+#[doc = include_str!("../../../docs/extending.md")]
+struct Documents;
 
 pub mod data;
 pub mod parsers;
