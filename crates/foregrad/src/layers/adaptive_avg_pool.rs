@@ -3,10 +3,10 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::{Cotangent, Layer, Pass, Wanted, LayerKind, Planned, Scope, plan::at_least_one};
+use super::{Cotangent, Layer, LayerKind, Pass, Planned, Scope, Wanted, plan::at_least_one};
 use crate::ops::{self, Bins};
-use crate::{Result, settings};
 use crate::vector::ParamVector;
+use crate::{Result, settings};
 
 /// The mean of each of `bins` by `bins` bins, with PyTorch's uneven, overlapping bins: bin `i` of `m` covers
 /// `floor(i s / m) .. ceil((i + 1) s / m)` of `s` pixels, also where there are more bins than pixels.

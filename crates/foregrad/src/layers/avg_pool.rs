@@ -3,10 +3,10 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::{Cotangent, Layer, Pass, Wanted, LayerKind, Planned, Scope, plan::windows};
+use super::{Cotangent, Layer, LayerKind, Pass, Planned, Scope, Wanted, plan::windows};
 use crate::ops::{self, Bins};
-use crate::{Result, settings};
 use crate::vector::ParamVector;
+use crate::{Result, settings};
 
 /// The mean of each square window; rows and columns that fill no window are left out. Panics on an image smaller than a window.
 ///

@@ -4,11 +4,16 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
 use super::normalised::Normalised;
-use super::{Cotangent, Layer, Pass, Phase, Wanted, assign_leaf, leaf_parameters, stacked, LayerKind, Planned, Scope, Making, norm::BIAS, plan::{check_channels, finite}};
+use super::{
+    Cotangent, Layer, LayerKind, Making, Pass, Phase, Planned, Scope, Wanted, assign_leaf, leaf_parameters,
+    norm::BIAS,
+    plan::{check_channels, finite},
+    stacked,
+};
 use crate::ops::{self, Side};
 use crate::rng::Placement;
-use crate::{Result, settings};
 use crate::vector::ParamVector;
+use crate::{Result, settings};
 
 /// Added to the variance, as in the paper's networks.
 const EPSILON: f64 = 1e-5;

@@ -6,11 +6,15 @@ use std::str::FromStr;
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
-use super::{Cotangent, Layer, Pass, Wanted, assign_leaf, leaf_parameters, stacked, LayerKind, Outputs, Planned, Scope, plan::{at_least_one, check_channels, windows}, product};
+use super::{
+    Cotangent, Layer, LayerKind, Outputs, Pass, Planned, Scope, Wanted, assign_leaf, leaf_parameters,
+    plan::{at_least_one, check_channels, windows},
+    product, stacked,
+};
 use crate::ops::{self, ConvShape};
 use crate::rng::{Placement, Stream};
-use crate::{Error, Result, as_text, settings};
 use crate::vector::ParamVector;
+use crate::{Error, Result, as_text, settings};
 
 /// Two-dimensional convolution, `weight` `[out, in / groups, kh, kw]`, `bias` `[out]`.
 ///
@@ -119,7 +123,10 @@ impl Conv2d {
     fn tangent_along(&self, x: &Tensor<4>, x_dot: Option<Tensor<4>>, theta_dot: &ParamVector) -> Tensor<4> {
         let weight = self.weight.val();
         let Some(w_dot) = theta_dot.entry("weight") else {
-            return x_dot.map_or_else(|| ops::conv2d(x.clone(), weight.zeros_like(), self.shape), |x_dot| self.through_input(x_dot));
+            return x_dot.map_or_else(
+                || ops::conv2d(x.clone(), weight.zeros_like(), self.shape),
+                |x_dot| self.through_input(x_dot),
+            );
         };
         if let Some([a, b]) = w_dot.factors().filter(|_| self.shape.groups == 1) {
             let [_, input, height, width] = weight.dims();
@@ -239,9 +246,12 @@ impl Layer for Conv2d {
         let moves = theta_dot.iter().any(|theta_dot| theta_dot.entry("weight").is_some());
         let y_dot = if moves {
             let count = theta_dot.len();
-            let inputs = x_dot.map_or(vec![None; count], |x_dot| stacked::split(x_dot, count).into_iter().map(Some).collect());
+            let inputs =
+                x_dot.map_or(vec![None; count], |x_dot| stacked::split(x_dot, count).into_iter().map(Some).collect());
             let pairs = inputs.into_iter().zip(theta_dot);
-            Some(stacked::join(pairs.map(|(x_dot, theta_dot)| self.tangent_along(&saved.x, x_dot, theta_dot)).collect()))
+            Some(stacked::join(
+                pairs.map(|(x_dot, theta_dot)| self.tangent_along(&saved.x, x_dot, theta_dot)).collect(),
+            ))
         } else {
             x_dot.map(|x_dot| self.through_input(x_dot))
         };
@@ -265,9 +275,8 @@ impl Layer for Conv2d {
             }
         }
         let [_, _, height, width] = saved.x.dims();
-        let x_bar = wanted
-            .input
-            .then(|| ops::conv2d_input_cotangent(y_bar, self.weight.val(), self.shape, [height, width]));
+        let x_bar =
+            wanted.input.then(|| ops::conv2d_input_cotangent(y_bar, self.weight.val(), self.shape, [height, width]));
         Cotangent { x_bar, theta_bar }
     }
 

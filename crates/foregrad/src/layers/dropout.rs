@@ -2,10 +2,10 @@
 
 use burn::tensor::Tensor;
 
-use super::{Cotangent, Layer, Pass, Phase, Wanted, stacked, LayerKind, Planned, Scope};
+use super::{Cotangent, Layer, LayerKind, Pass, Phase, Planned, Scope, Wanted, stacked};
 use crate::rng::Placement;
-use crate::{Error, Result, settings};
 use crate::vector::ParamVector;
+use crate::{Error, Result, settings};
 
 /// Values set to 0 at random, the others scaled so that the mean stays; nothing happens in [`Phase::Eval`].
 ///

@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::{Cotangent, Layer, Pass, Wanted, kind::kind_without_settings, product, Planned};
+use super::{Cotangent, Layer, Pass, Planned, Wanted, kind::kind_without_settings, product};
 use crate::Result;
 use crate::vector::ParamVector;
 

@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::{Cotangent, Layer, Pass, Wanted, stacked, kind::kind_without_settings, Planned};
+use super::{Cotangent, Layer, Pass, Planned, Wanted, kind::kind_without_settings, stacked};
 use crate::Result;
 use crate::vector::ParamVector;
 
@@ -32,7 +32,8 @@ impl Layer for Gelu {
 
     fn forward(&self, x: Tensor<4>, _pass: Pass) -> (Tensor<4>, Saved) {
         let distribution = ((x.clone() * std::f64::consts::FRAC_1_SQRT_2).erf() + 1.0) * 0.5;
-        let density = (x.clone().square() * -0.5).exp() * (0.5 * std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2);
+        let density = (x.clone().square() * -0.5).exp()
+            * (0.5 * std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2);
         let slope = distribution.clone() + x.clone() * density;
         (x * distribution, Saved { slope })
     }

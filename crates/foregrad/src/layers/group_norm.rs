@@ -4,11 +4,16 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
 use super::normalised::Normalised;
-use super::{Cotangent, Layer, Pass, Wanted, assign_leaf, leaf_parameters, stacked, LayerKind, Planned, Scope, Making, norm::BIAS, plan::{check_channels, finite}};
+use super::{
+    Cotangent, Layer, LayerKind, Making, Pass, Planned, Scope, Wanted, assign_leaf, leaf_parameters,
+    norm::BIAS,
+    plan::{check_channels, finite},
+    stacked,
+};
 use crate::ops::{self, Side};
 use crate::rng::Placement;
-use crate::{Error, Result, settings};
 use crate::vector::ParamVector;
+use crate::{Error, Result, settings};
 
 /// Added to the variance.
 const EPSILON: f64 = 1e-5;
@@ -93,7 +98,10 @@ impl Shape {
     /// One value a channel and direction, `[k, c]`, for every sample: `[k, n c]`.
     fn for_samples(self, values: Tensor<2>) -> Tensor<2> {
         let [count, channels] = values.dims();
-        values.reshape([count, 1, channels]).expand([count, self.samples, channels]).reshape([count, self.samples * channels])
+        values
+            .reshape([count, 1, channels])
+            .expand([count, self.samples, channels])
+            .reshape([count, self.samples * channels])
     }
 
     /// A parameter with one value a channel, for every sample: `[1, n c]`.
@@ -155,7 +163,9 @@ impl Layer for GroupNorm {
     fn tangent(&self, saved: &Saved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
         let Saved { normalised, shape } = saved;
         let channel_dots = stacked::channel_tangents(theta_dot).map(|dots| dots.map(|rows| shape.for_samples(rows)));
-        let Some(x_dot) = x_dot else { return channel_dots.map(|dots| shape.unplaned(normalised.along_parameters(dots))) };
+        let Some(x_dot) = x_dot else {
+            return channel_dots.map(|dots| shape.unplaned(normalised.along_parameters(dots)));
+        };
         let x_dot = shape.planes(x_dot);
         let [mean, product] = normalised.sums(&x_dot, Side::Result).map(|sums| self.group_means(sums, *shape));
         let scale = normalised.scale().expand(mean.dims());

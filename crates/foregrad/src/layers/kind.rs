@@ -9,7 +9,8 @@ use crate::{Error, Result};
 
 /// A kind of layer that specs can name: its settings, and what is planned of them for an input.
 ///
-/// The settings are declared by [`settings!`](crate::settings!), in the layer's own file.
+/// The settings are declared by [`settings!`](crate::settings!), in the layer's own file; `layer`, `name` and `stream` are no names for
+/// one, since every layer of a spec has them.
 pub trait LayerKind: Settings + Serialize + 'static {
     /// Its name in specs.
     const NAME: &'static str;

@@ -3,10 +3,15 @@
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
-use super::{Cotangent, Layer, Pass, Wanted, assign_leaf, leaf_parameters, stacked, LayerKind, Planned, Scope, Making, norm::BIAS, plan::{check_channels, finite}};
+use super::{
+    Cotangent, Layer, LayerKind, Making, Pass, Planned, Scope, Wanted, assign_leaf, leaf_parameters,
+    norm::BIAS,
+    plan::{check_channels, finite},
+    stacked,
+};
 use crate::rng::Placement;
-use crate::{Result, settings};
 use crate::vector::ParamVector;
+use crate::{Result, settings};
 
 /// Added to the variance.
 const EPSILON: f64 = 1e-5;

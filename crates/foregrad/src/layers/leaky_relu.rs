@@ -2,9 +2,9 @@
 
 use burn::tensor::Tensor;
 
-use super::{Cotangent, Layer, Pass, Wanted, stacked, LayerKind, Planned, Scope, plan::finite};
-use crate::{Result, settings};
+use super::{Cotangent, Layer, LayerKind, Pass, Planned, Scope, Wanted, plan::finite, stacked};
 use crate::vector::ParamVector;
+use crate::{Result, settings};
 
 /// `x` where it is positive, else a small part of it.
 ///

@@ -3,11 +3,15 @@
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
-use super::{Cotangent, Layer, Pass, Wanted, assign_leaf, leaf_parameters, stacked, LayerKind, Planned, Scope, Making, Outputs, plan::{check_channels, check_features}, product};
+use super::{
+    Cotangent, Layer, LayerKind, Making, Outputs, Pass, Planned, Scope, Wanted, assign_leaf, leaf_parameters,
+    plan::{check_channels, check_features},
+    product, stacked,
+};
 use crate::ops;
 use crate::rng::{Placement, Stream};
-use crate::{Result, settings};
 use crate::vector::ParamVector;
+use crate::{Result, settings};
 
 /// Affine map of features, `weight` `[out, in]`, `bias` `[out]`; activations are `[n, features, 1, 1]`.
 ///

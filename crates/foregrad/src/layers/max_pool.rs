@@ -1,11 +1,11 @@
 //! Maximum pooling.
 
 use burn::module::Module;
-use burn::tensor::{Int, IndexingUpdateOp, Tensor, module, ops::MaxPoolOptions};
+use burn::tensor::{IndexingUpdateOp, Int, Tensor, module, ops::MaxPoolOptions};
 
-use super::{Cotangent, Layer, Pass, Wanted, LayerKind, Planned, Scope, plan::windows};
-use crate::{Error, Result, settings};
+use super::{Cotangent, Layer, LayerKind, Pass, Planned, Scope, Wanted, plan::windows};
 use crate::vector::ParamVector;
+use crate::{Error, Result, settings};
 
 /// The largest value of each window; of equal values the first wins.
 ///
@@ -66,7 +66,8 @@ impl Layer for MaxPool {
 
     fn forward(&self, x: Tensor<4>, _pass: Pass) -> (Tensor<4>, Saved) {
         let input = x.dims();
-        let options = MaxPoolOptions::new([self.kernel; 2]).with_stride([self.stride; 2]).with_padding([self.padding; 2]);
+        let options =
+            MaxPoolOptions::new([self.kernel; 2]).with_stride([self.stride; 2]).with_padding([self.padding; 2]);
         let (y, winners) = module::max_pool2d_with_indices(x, options);
         let [samples, channels, height, width] = y.dims();
         let winners = winners.reshape([samples, channels, height * width]);

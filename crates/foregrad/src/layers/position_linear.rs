@@ -2,10 +2,13 @@
 
 use burn::tensor::Tensor;
 
-use super::{Cotangent, Layer, Linear, Pass, Wanted, linear, LayerKind, Planned, Scope, Making, plan::at_least_one, product, size_text};
+use super::{
+    Cotangent, Layer, LayerKind, Linear, Making, Pass, Planned, Scope, Wanted, linear, plan::at_least_one, product,
+    size_text,
+};
 use crate::rng::{Placement, Stream};
-use crate::{Error, Result, settings};
 use crate::vector::ParamVector;
+use crate::{Error, Result, settings};
 
 /// An affine map of each channel's pixels to other pixels, the same for all channels; `weight` `[h' w', h w]` and `bias` `[h' w']`.
 ///

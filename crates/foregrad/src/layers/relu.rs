@@ -3,9 +3,9 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::{Cotangent, Layer, Pass, Wanted, kind::kind_without_settings, Planned};
-use crate::ops;
+use super::{Cotangent, Layer, Pass, Planned, Wanted, kind::kind_without_settings};
 use crate::Result;
+use crate::ops;
 use crate::vector::ParamVector;
 
 /// Rectifier; its derivative at 0 is 0.

@@ -2,10 +2,13 @@
 
 use burn::tensor::Tensor;
 
-use super::{AnySaved, Cotangent, Dual, Layer, Pass, Sequential, Wanted, stacked, Making, Planned, kind::kind_without_settings, size_text};
+use super::{
+    AnySaved, Cotangent, Dual, Layer, Making, Pass, Planned, Sequential, Wanted, kind::kind_without_settings,
+    size_text, stacked,
+};
 use crate::ops;
-use crate::{Error, Result};
 use crate::vector::ParamVector;
+use crate::{Error, Result};
 
 /// The sum of a body and a shortcut; an empty shortcut is the identity. Parameters keep the names of both chains.
 ///

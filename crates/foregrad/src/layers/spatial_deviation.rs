@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::{Cotangent, Layer, Pass, Wanted, stacked, kind::kind_without_settings, Planned};
+use super::{Cotangent, Layer, Pass, Planned, Wanted, kind::kind_without_settings, stacked};
 use crate::Result;
 use crate::vector::ParamVector;
 
