@@ -170,7 +170,7 @@ blocks = [
         { layer = "leaky-relu", slope = 0.1 },
     ] },
     { head = [{ layer = "group-norm", groups = 1 }, "flatten", { layer = "linear", outputs = "labels" }], layers = ["relu"] },
-    { layers = [{ layer = "position-linear", height = 2, width = 1 }, { layer = "max-pool", stride = 1, padding = 1 }] },
+    { layers = [{ layer = "position-linear", height = 2, width = 1 }, "gelu"] },
 ]
 "#;
 
