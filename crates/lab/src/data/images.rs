@@ -26,12 +26,15 @@ const UNREAD: [&str; 8] = ["gif", "bmp", "webp", "tif", "tiff", "heic", "avif", 
 /// The most classes that a label can tell.
 const MOST_CLASSES: usize = 1 << 16;
 
-/// The files of every part; errors name the part's folder.
+/// The files of a part, and its folder for errors.
+type Placed = (PathBuf, Vec<Listed>);
+
+/// The files of every part.
 struct Layout {
     classes: Vec<String>,
-    train: (PathBuf, Vec<Listed>),
-    validation: Option<(PathBuf, Vec<Listed>)>,
-    test: (PathBuf, Vec<Listed>),
+    train: Placed,
+    validation: Option<Placed>,
+    test: Placed,
 }
 
 /// The folders of a part by the names of the classes.
@@ -43,7 +46,7 @@ pub(super) fn load(_: &Entry, options: &LoadOptions) -> Result<Parts> {
     layout.train.1.truncate(options.train_limit.unwrap_or(usize::MAX));
     layout.test.1.truncate(options.test_limit.unwrap_or(usize::MAX));
     let fit = Fit::of(&layout, options.image_size)?;
-    let read = |(dir, listed): &(PathBuf, Vec<Listed>)| -> Result<_> {
+    let read = |(dir, listed): &Placed| -> Result<_> {
         let (pixels, grey) = pictures::planes(dir, listed, fit.size, |path, image| fit.fitted(path, image))?;
         Ok((pixels, listed.iter().map(|(_, class, _)| *class).collect::<Vec<_>>(), colourful(listed, &grey)))
     };
@@ -132,7 +135,7 @@ impl Layout {
 }
 
 /// Training files, and the part that is held out.
-fn split(dir: &Path, all: &[Listed], part: f64, seed: u64) -> Result<(Vec<Listed>, (PathBuf, Vec<Listed>))> {
+fn split(dir: &Path, all: &[Listed], part: f64, seed: u64) -> Result<(Vec<Listed>, Placed)> {
     let classes: Vec<u16> = all.iter().map(|(_, class, _)| *class).collect();
     let [kept, held] = parted(&classes, part, seed).map(|part| part.iter().map(|place| all[*place].clone()).collect());
     let held: Vec<Listed> = held;

@@ -161,7 +161,9 @@ pub fn own_place(name: &str) -> Option<&Path> {
 
 /// A name whose place does not depend on the current folder, so that a run goes on from any.
 pub fn absolute(name: String) -> String {
-    let Some((kind, place)) = name.split_once(':').filter(|(_, place)| !place.is_empty()) else { return name };
+    // An empty place and a `~` that no shell has written out are refused as they were given.
+    let is_whole = |place: &str| !place.is_empty() && !Path::new(place).starts_with("~");
+    let Some((kind, place)) = name.split_once(':').filter(|(_, place)| is_whole(place)) else { return name };
     let absolute = own_place(&name).and_then(|_| std::path::absolute(place).ok());
     // A current folder that is gone, or whose name is no text: what is given will be refused when it is looked into.
     let text = absolute.as_deref().and_then(Path::to_str);
@@ -196,7 +198,10 @@ mod tests {
         assert_eq!(absolute("images:/a/b".into()), "images:/a/b");
         let here = std::env::current_dir().expect("a folder");
         assert_eq!(absolute("images:b".into()), format!("images:{}", here.join("b").display()));
-        assert_eq!(["cifar10", "images:"].map(|name| absolute(name.into())), ["cifar10", "images:"]);
+        assert_eq!(
+            ["cifar10", "images:", "images:~/x"].map(|name| absolute(name.into())),
+            ["cifar10", "images:", "images:~/x"]
+        );
         assert_eq!(["images:/a/pets/", "images:/", "mnist"].map(short_name), ["images-pets", "images", "mnist"]);
     }
 }

@@ -108,10 +108,10 @@ fn inputs(file: &Arrays, name: &str, array: &Array) -> Result<(Inputs, [usize; 3
         [_, height, width] => [1, height, width],
         [_, first, height, last] if is_colour(first) && !is_colour(last) => [first, height, last],
         [_, height, width, last] if is_colour(last) && !is_colour(height) && are_bytes => [last, height, width],
-        [_, first, second, last] if !are_bytes && !(is_colour(last) && !is_colour(first)) => [first, second, last],
-        [_, _, _, last] if !are_bytes => {
+        [_, first, _, last] if !are_bytes && is_colour(last) && !is_colour(first) => {
             return Err(wrong(format!("{}: move the last axis, {last}", array.described())));
         }
+        [_, channels, height, width] if !are_bytes => [channels, height, width],
         [_, first, _, last] if is_colour(first) && is_colour(last) => {
             return Err(wrong(format!("{}, whose channels could be {first} or {last}", array.described())));
         }
