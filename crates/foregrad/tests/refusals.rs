@@ -117,6 +117,11 @@ fn what_a_composite_guess_cannot_be_names_the_part() {
         let error = guess.parse::<AnyGuess>().expect_err(guess).to_string();
         assert!(error.contains(named), "{guess}: {error}");
     }
+    // As a setting of a table in a table, its places are whole.
+    let error =
+        foregrad::settings::field::set_within(&mut EstimatorConfig::default(), "estimator", "guess", "gaussian:4");
+    let error = error.expect_err("a single guess").to_string();
+    assert!(error.ends_with("`estimator.guess = gaussian` `estimator.directions = 4`"), "{error}");
     let config = |guess: &str| EstimatorConfig { guess: guess.parse().expect("a guess"), ..Default::default() };
     let activity = |guess| EstimatorConfig { space: Space::Activity, ..config(guess) };
     for (config, reason, way_out) in [

@@ -132,7 +132,11 @@ pub mod field {
     /// # Errors
     /// As [`Settings::set`].
     pub fn set_within<T: Settings>(table: &mut T, key: &str, below: &str, text: &str) -> Result<()> {
-        table.set(below, text).map_err(|error| error.renamed(|place, _| Some(format!("{key}.{place}"))))
+        let placed = |place: &str, value: Option<&str>| {
+            // Beside a value it stands in a sentence, where backticks tell the two from its words.
+            value.map_or_else(|| format!("{key}.{place}"), |value| format!("`{key}.{place} = {value}`"))
+        };
+        table.set(below, text).map_err(|error| error.renamed(|place, value| Some(placed(place, value))))
     }
 
     /// A value with a text, out of a file.
