@@ -121,3 +121,33 @@ fn saved_values_of_another_layer_are_refused() {
     let (_, saved) = AnyLayer::from(Relu).forward(x.clone(), Phase::Train.into());
     AnyLayer::from(Wave::new(&placement, false)).cotangent(&saved, x, Wanted::BOTH);
 }
+
+/// The identity, which says that it exchanges height and width.
+#[derive(Debug, Clone)]
+struct Turned;
+
+impl Layer for Turned {
+    type Saved = ();
+
+    fn forward(&self, x: Tensor<4>, _pass: Pass) -> (Tensor<4>, ()) {
+        (x, ())
+    }
+
+    fn tangent(&self, (): &(), x_dot: Option<Tensor<4>>, _theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
+        x_dot
+    }
+
+    fn cotangent(&self, (): &(), y_bar: Tensor<4>, wanted: Wanted) -> Cotangent {
+        Cotangent { x_bar: wanted.input.then_some(y_bar), ..Default::default() }
+    }
+
+    fn output(&self, [channels, height, width]: [usize; 3]) -> foregrad::Result<[usize; 3]> {
+        Ok([channels, width, height])
+    }
+}
+
+#[test]
+fn a_layer_that_says_another_shape_than_it_gives_is_refused() {
+    let error = check::layer(Turned, [2, 2, 3, 5]).into_result().expect_err("a wrong shape").to_string();
+    assert!(error.contains("Turned: shape is off") && error.contains("height and width exchanged"), "{error}");
+}

@@ -78,7 +78,7 @@ pub struct Entry {
     pub group: &'static str,
     /// The part.
     pub name: String,
-    /// `adjoint`, `difference`, `samples`, `stacked` or `agreement`.
+    /// `adjoint`, `difference`, `samples`, `stacked`, `shape`, `agreement` or `state`.
     pub identity: &'static str,
     /// The worst error seen; not a number fails.
     #[serde(with = "crate::numbers")]

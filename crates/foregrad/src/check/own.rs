@@ -2,7 +2,7 @@
 
 use burn::tensor::{DType, Device};
 
-use super::{Report, check_head, check_layer, check_network, guess_examples};
+use super::{Entry, Report, check_head, check_layer, check_network, guess_examples};
 use crate::estimate::AnyGuess;
 use crate::layers::{AnyLayer, Flatten, Layer, Linear, Phase, Sequential};
 use crate::losses::{AnyLoss, LabelKind};
@@ -43,7 +43,18 @@ pub fn layer<L: Into<AnyLayer>>(mine: L, input: [usize; 4]) -> Report {
         let name = format!("{}{}", name_of::<L>(), if *phase == Phase::Eval { ", eval" } else { "" });
         check_layer(&name, &mut chain, input, *phase, &placement, SEED)
     };
-    Report { entries: phases.iter().flat_map(check).collect() }
+    let mut entries: Vec<Entry> = phases.iter().flat_map(check).collect();
+    entries.push(shape(name_of::<L>(), &chain, input, &placement));
+    Report { entries }
+}
+
+/// Whether the output has the shape that the layer says: networks are planned by it.
+fn shape(name: &str, chain: &Sequential, input: [usize; 4], placement: &Placement) -> Entry {
+    let [_, channels, height, width] = input;
+    let [_, own @ ..] = chain.forward(placement.zeros(input), Phase::Eval.into()).0.dims();
+    let is_right = chain.output([channels, height, width]).is_ok_and(|said| said == own);
+    let worst = if is_right { 0.0 } else { f64::INFINITY };
+    Entry { group: "layer", name: name.to_string(), identity: "shape", worst, limit: 1.0 }
 }
 
 /// Checks a head on a block's output of a shape, with labels of a kind (a number of classes is one).

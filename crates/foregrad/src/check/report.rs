@@ -82,6 +82,10 @@ fn causes(identity: &str) -> &'static str {
              their stream (a counter, the order of blocks); a direction made of what only one of the modes has at hand; a wrong \
              tangent or cotangent somewhere below, which the checks of layers find"
         }
+        "shape" => {
+            "the output has the shape that `output` says. Usual causes: height and width exchanged; a side that is rounded up in one \
+             of the two only; an input refused that `forward` takes"
+        }
         "state" => {
             "a step from saved state = the step that was never interrupted: all that a guess carries from step to step is in its \
              state. Usual causes: a field of its own that changes; state kept under another path than it is read from"
