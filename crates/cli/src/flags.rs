@@ -293,6 +293,7 @@ mod tests {
     fn every_default_of_train_is_shown() {
         let mut command = crate::command();
         let help = command.find_subcommand_mut("train").expect("train").render_help().to_string();
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
         for words in ["[default: small-net]", "[default: 0.05]", "[default: local]", "[default: $FOREGRAD_DATA]"] {
             assert!(help.contains(words), "{words} in:\n{help}");
         }

@@ -25,7 +25,10 @@ fn main() -> foregrad::Result<()> {
         .head_width(0.05)
         .build(0, &placement)?;
 
-    let images = Stream::new(0, "images").normal_tensor([32, 1, 8, 8], &placement);
+    // Noise of four levels of brightness, one a class.
+    let noise = Stream::new(0, "images").normal(32 * 64);
+    let pixels = noise.iter().enumerate().map(|(place, noise)| (place / 64 % 4) as f64 + noise);
+    let images = placement.tensor(pixels.collect(), [32, 1, 8, 8]);
     let labels = Labels::classes((0..32).map(|image| image % 4).collect(), 4);
     let (estimator, mut optimizer) = (EstimatorConfig::default(), Optimizer::new(&OptimizerConfig::default()));
     let (mut state, mut losses) = (EstimatorState::default(), Vec::new());

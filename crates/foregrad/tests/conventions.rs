@@ -133,13 +133,29 @@ fn folders_and_lists_hold_the_same_parts() {
     let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let listed_layers: Vec<String> = foregrad::layers::LAYERS.iter().map(|(name, _)| name.to_string()).collect();
     let guesses = foregrad::estimate::GUESSES.iter().map(|guess| guess.name().replace('-', "_"));
-    for (folder, listed) in [("layers", listed_layers), ("estimate/guess", guesses.collect())] {
+    let combinations = foregrad::estimate::COMBINATIONS.iter().map(|combination| combination.name().to_string());
+    for (folder, listed) in [
+        ("layers", listed_layers),
+        ("estimate/guess", guesses.collect()),
+        ("estimate/combination", combinations.collect()),
+    ] {
         for entry in std::fs::read_dir(source.join(folder)).expect("a folder") {
             let path = entry.expect("an entry").path();
             let name = path.file_stem().and_then(|name| name.to_str()).expect("a name").to_string();
-            if ["any", "context", "mod", "named", "normalised", "sequential", "spec", "stacked"]
-                .contains(&name.as_str())
-            {
+            let machinery = [
+                "any",
+                "context",
+                "kind",
+                "mod",
+                "named",
+                "norm",
+                "normalised",
+                "plan",
+                "sequential",
+                "spec",
+                "stacked",
+            ];
+            if machinery.contains(&name.as_str()) {
                 continue;
             }
             assert!(listed.contains(&name), "{folder}/{name}.rs is not in the list");

@@ -208,8 +208,8 @@ impl Part {
 
 impl Show {
     fn run(&self) -> Result<()> {
-        let mut config = RunConfig::default();
-        config.model = ModelConfig { name: self.model.clone(), ..Default::default() };
+        let model = ModelConfig { name: self.model.clone(), ..Default::default() };
+        let mut config = RunConfig { model, ..Default::default() };
         self.building.apply(&mut config)?;
         let image = super::init::parse_image(&self.image)?;
         let planned = config.model.plan(image, self.classes as usize, &Registry::default())?;

@@ -216,7 +216,8 @@ mod tests {
 
     #[test]
     fn samples_that_cannot_be_had_and_labels_of_another_kind_end_it_with_their_error() {
-        let cases: [(fn() -> Result<Label>, &str); 4] = [
+        type Case = (fn() -> Result<Label>, &'static str);
+        let cases: [Case; 4] = [
             (|| Err(Error::bad_file("twelve.png", "a picture", "none")), "twelve.png"),
             (|| Ok(Label::Class(10)), "the label of sample 2 is 10; expected a class below 10"),
             (|| Ok(Label::Values(vec![0.5])), "a label of the data is Values([0.5]); expected 10 classes"),
