@@ -41,14 +41,12 @@ fn main() -> foregrad::Result<()> {
     check::guess(&AnyGuess::of(Biases)?).into_result()?;
     // From now on its name can be read: in settings, in files of runs, and joined with others.
     let config = EstimatorConfig { guess: "local+biases:2".parse()?, ..Default::default() };
-    let placement = check::placement();
-    let mut network = ModelConfig { width: 0.1, ..Default::default() }.init([1, 8, 8], 2, 0, &placement)?;
-    let images = Stream::new(0, "images").normal_tensor([16, 1, 8, 8], &placement);
+    let mut network = ModelConfig { width: 0.1, ..Default::default() }.init([1, 8, 8], 2, 0, &check::placement())?;
+    let images = Stream::new(0, "images").normal_tensor([16, 1, 8, 8], &check::placement());
     let labels = Labels::classes([0, 1].repeat(8), 2);
     let mut optimizer = Optimizer::new(&OptimizerConfig::default());
     for number in 0..20 {
-        let input = StepInput::new(images.clone(), &labels, 0, number);
-        let output = step(&config, &network, &input, &Default::default())?;
+        let output = step(&config, &network, &StepInput::new(images.clone(), &labels, 0, number), &Default::default())?;
         network.assign(&optimizer.step(0.05, &network.parameters(), &output.update));
         println!("step {number}: {:?}", output.evaluations.last());
     }

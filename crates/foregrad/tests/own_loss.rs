@@ -53,6 +53,35 @@ fn a_loss_of_ones_own_passes_the_checks_and_a_wrong_one_is_told_what_is_wrong() 
     assert!(text.contains("LogCosh: samples is off") && text.contains("number of samples"), "{text}");
 }
 
+/// A sum over the batch, whose three maps belong together: no mean.
+#[derive(Debug, Clone)]
+struct Summed(LogCosh);
+
+impl Loss for Summed {
+    type Saved = Tensor<4>;
+
+    fn forward(&self, z: Tensor<4>, labels: &Labels) -> (f64, Tensor<4>) {
+        let samples = z.dims()[0] as f64;
+        let (loss, gradient) = self.0.forward(z, labels);
+        (loss * samples, gradient * samples)
+    }
+
+    fn tangent(&self, gradient: &Tensor<4>, z_dot: Tensor<4>) -> Vec<Vec<f64>> {
+        self.0.tangent(gradient, z_dot)
+    }
+
+    fn cotangent(&self, gradient: &Tensor<4>) -> Tensor<4> {
+        self.0.cotangent(gradient)
+    }
+}
+
+#[test]
+fn a_sum_that_says_it_is_a_mean_is_refused() {
+    let report = check::loss(Summed(LogCosh { is_wrong: false }), LabelKind::Values(3));
+    let broken: Vec<&str> = report.broken().map(|entry| entry.identity).collect();
+    assert_eq!(broken, ["samples"], "{report}");
+}
+
 /// A head without parameters: a linear function of the mean pixel, whatever the labels.
 #[derive(Debug, Clone)]
 struct MeanPixel {

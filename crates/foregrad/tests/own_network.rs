@@ -129,6 +129,12 @@ fn layers_and_heads_by_value_make_a_network() {
     wrong(builder().block(first()).classifier(Sequential::new()), "classifier: the output is 4x5x5; expected 3x1x1");
     wrong(builder().block(first()).classifier(BlockHead::None), "the classifier is none");
     wrong(builder().block(first()).head(HeadKind::Cnn), "block 0: the head is given");
+    for part in ["optimizer", "estimator", "module", "heads"] {
+        let words = format!("the name of a parameter is `{part}.weight`; expected one without `{part}`");
+        wrong(builder().block(first().with(part, conv("second", [4, 4]))), &words);
+    }
+    let four = squares(4, [4, 5, 5], stream, &placement);
+    wrong(builder().block(first()).head(four).block(second()), "block 0: the output is 4x1x1; expected 3 outputs");
     let clash = Sequential::new().with("blocks.0.0", conv("first", [4, 4])).then(Flatten);
     let net = clash.with("out", Linear::new([36, 3], true, stream, &placement));
     wrong(builder().block(first()).classifier(net), "two parameters have the path `blocks.0.0.weight`");

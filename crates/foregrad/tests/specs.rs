@@ -147,6 +147,8 @@ const BROKEN: &[(&str, &str)] = &[
         "block 0: the name is `heads`; expected a name without `heads`",
     ),
     ("blocks = [{ path = 'module.a', layers = ['relu'] }]", "a name without `module`"),
+    ("blocks = [{ path = 'estimator', layers = ['relu'] }]", "a name without `estimator`"),
+    ("blocks = [{ layers = [{ layer = 'relu', name = 'optimizer' }] }]", "a name without `optimizer`"),
     (
         "blocks = [{ layers = [{ layer = 'residual', body = ['flatten'] }] }]",
         "block 0: layer 0 (residual): the output of the body is 192x1x1; expected that of the shortcut, 3x8x8",

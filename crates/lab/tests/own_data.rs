@@ -147,6 +147,51 @@ fn other_data_networks_and_settings_are_refused_with_what_has_changed() {
     whole(own().epochs(4).keep_checkpoints(1).resume().expect("more epochs"));
 }
 
+/// Samples of other shapes, or with other labels, than the waves.
+struct Others([usize; 3], LabelKind);
+
+impl Source for Others {
+    fn len(&self) -> usize {
+        4
+    }
+
+    fn shape(&self) -> [usize; 3] {
+        self.0
+    }
+
+    fn kind(&self) -> LabelKind {
+        self.1
+    }
+
+    fn sample(&self, index: usize, _vary: Option<Stream>, input: &mut [f32]) -> foregrad::Result<Label> {
+        input.fill(index as f32);
+        Ok(match self.1 {
+            LabelKind::Classes(_) => Label::Class(0),
+            LabelKind::Values(width) => Label::Values(vec![0.0; width]),
+        })
+    }
+}
+
+#[test]
+fn samples_to_judge_by_must_be_of_the_kind_of_those_to_learn_from() {
+    let waves = || (TRAIN.shape(), TRAIN.kind());
+    for (others, words) in [
+        (
+            Others([1, 1, 17], waves().1),
+            "a sample of the test set is 1x1x17 with 1 value; expected 1x1x16 with 1 value",
+        ),
+        (Others(waves().0, LabelKind::Values(2)), "1x1x16 with 2 values"),
+        (Others(waves().0, LabelKind::Classes(3)), "1x1x16 with 3 classes"),
+    ] {
+        let optimizer = OptimizerConfig::default();
+        let splits = Splits::new(TRAIN, others);
+        let trainer =
+            Trainer::new(network(24), splits, EstimatorConfig::default(), optimizer, ScheduleConfig::default());
+        let error = trainer.batch(8).start().err().expect("refused").to_string();
+        assert!(error.contains(words), "{error}");
+    }
+}
+
 #[test]
 fn parts_that_do_not_go_together_are_refused_before_anything_is_written() {
     let dir = tempfile::tempdir().expect("a folder");

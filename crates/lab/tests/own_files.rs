@@ -67,6 +67,27 @@ fn a_run_on_pictures_keeps_its_numbers_and_notices_other_pictures() {
     assert!(error.contains("the name of class 0 is light; expected dark"), "{error}");
 }
 
+#[test]
+fn a_run_goes_on_with_pictures_that_were_moved_and_with_no_others() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (own, folder) = (dir.path().join("pictures"), dir.path().join("run"));
+    let config = pictures(&own);
+    run(&config, &folder);
+    let moved = dir.path().join("elsewhere");
+    std::fs::rename(&own, &moved).expect("moved");
+    assert!(resumed(&folder).is_err(), "they are no longer where they were");
+    let given = RunConfig { data: pictures(&dir.path().join("others")).data, ..config.clone() };
+    assert_eq!(config.differences(&given), [], "where they lie is the machine's");
+    let at = |place: &Path| Changes {
+        epochs: Some(2),
+        dataset: Some(format!("images:{}", place.display())),
+        ..Default::default()
+    };
+    Trainer::resume(&folder, None, &at(&moved), cpu()).expect("the same pictures");
+    picture(&moved.join("train/light/3.png"), 200);
+    assert!(Trainer::resume(&folder, None, &at(&moved), cpu()).is_err(), "another picture");
+}
+
 /// Features whose sum is the value, in a file.
 fn sums(path: &Path) {
     let features: Vec<f32> = (0..160u32).map(|number| (number * 37 % 64) as f32 / 64.0 - 0.5).collect();

@@ -1,13 +1,14 @@
-//! A network of blocks by value, with a layer and a head from here; and the same kind of layer named in a file.
+//! A network of blocks by value, with a layer, a head, a loss and a metric from here; and the same kind of layer named in a file.
 
 use foregrad::Result;
 use foregrad::layers::{Linear, Sequential};
 use foregrad::losses::{LabelKind, MeanSquaredError};
-use foregrad::models::{HeadKind, ModelConfig, Network, NetworkSpec, Registry, loss_for};
+use foregrad::models::{Head, HeadKind, ModelConfig, Network, NetworkSpec, Registry, loss_for};
 use foregrad::rng::{Placement, Stream};
 
 use crate::head::RandomReadout;
 use crate::layer::{Swish, SwishSpec};
+use crate::loss::{Huber, Near};
 
 /// Units of a block.
 pub const UNITS: usize = 12;
@@ -21,13 +22,21 @@ pub fn by_value(labels: LabelKind, seed: u64, placement: &Placement) -> Result<N
     };
     let sizes = [UNITS, labels.outputs()];
     let head = RandomReadout::new(sizes, loss_for(labels, 0.0), stream.named("readout"), placement);
-    Network::builder([2, 1, 1], labels)
+    let network = Network::builder([2, 1, 1], labels)
         .block(block("first", 2))
         .head(head)
         .block(block("second", UNITS))
         .head(HeadKind::Linear)
-        .block(block("third", UNITS))
-        .build(seed, placement)
+        .block(block("third", UNITS));
+    let network = match labels {
+        LabelKind::Classes(_) => network,
+        LabelKind::Values(_) => {
+            let linear = Linear::new([UNITS, labels.outputs()], true, stream.named("output"), placement);
+            let net = Sequential::new().with("fc", linear);
+            network.classifier(Head::new(net, Huber::default()).taking(labels).judged_by(Near))
+        }
+    };
+    network.build(seed, placement)
 }
 
 /// A network that is not one: its middle block's layer has a wrong cotangent.

@@ -5,6 +5,7 @@ use foregrad::estimate::AnyGuess;
 use foregrad::losses::LabelKind;
 use outside::guess::{Forgetful, Trend};
 use outside::layer::Swish;
+use outside::loss::Huber;
 use outside::network;
 
 /// The text of a report that is bad news.
@@ -27,6 +28,13 @@ fn a_head() {
     check::head(network::readout(&placement), [3, 6, 1, 1], labels).into_result().expect("a right head");
     let text = refused(check::head(network::readout(&placement).wrong(), [3, 6, 1, 1], labels));
     assert!(text.contains("RandomReadout: adjoint is off by"), "{text}");
+}
+
+#[test]
+fn a_loss() {
+    check::loss(Huber::default(), LabelKind::Values(2)).into_result().expect("a right loss");
+    let text = refused(check::loss(Huber { is_wrong: true }, LabelKind::Values(2)));
+    assert!(text.contains("Huber: difference is off by"), "{text}");
 }
 
 #[test]

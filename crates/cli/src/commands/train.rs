@@ -161,7 +161,7 @@ fn resume(arguments: &Arguments, out: &Path, whole: RunConfig) -> Result<Trainer
         return start(&given, out, false);
     }
     device::set_threads(given.threads)?;
-    let changes = Changes { epochs: Some(given.epochs), data_dir: given.data.dir };
+    let changes = Changes { epochs: Some(given.epochs), data_dir: given.data.dir, dataset: Some(given.data.dataset) };
     Ok(Trainer::resume(out, from.as_deref(), &changes, device::placement(&given.device, DType::F32)?)?)
 }
 

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 
 use super::layer::direction;
 use super::{Entry, Limits, worst};
-use crate::layers::{Cotangent, Phase, Wanted};
+use crate::layers::{Cotangent, Pass, Phase, Wanted};
 use crate::losses::{LabelKind, Labels};
 use crate::models::LossHead;
 use crate::ops;
@@ -82,13 +82,18 @@ fn samples(head: &dyn LossHead, y: &Tensor<4>, labels: &Labels, stream: Stream, 
     let single = |sample: usize| {
         let of_sample = |batch: &Tensor<4>| batch.clone().narrow(0, sample, 1);
         let label = labels.of_sample(sample);
-        let (evaluation, saved) = head.forward(of_sample(y), &label, Phase::Train.into());
+        let pass = Pass { first: sample, ..Phase::Train.into() };
+        let (evaluation, saved) = head.forward(of_sample(y), &label, pass);
         (evaluation.loss, head.tangent(&saved, Some(of_sample(&y_dot)), &[])[0][0] / count as f64)
     };
     let (losses, expected): (Vec<f64>, Vec<f64>) = (0..count).map(single).unzip();
     let mean = losses.iter().sum::<f64>() / count as f64;
-    if !head.is_separable() || (mean - whole.loss).abs() > limits.agreement * whole.loss.abs() {
+    if !head.is_separable() {
         return None;
+    }
+    if (mean - whole.loss).abs() > limits.agreement * whole.loss.abs() {
+        // A norm over the batch couples the samples; without one, the loss is no mean of theirs.
+        return if head.averages().is_empty() { Some(f64::INFINITY) } else { None };
     }
     let found = head.tangent(&saved, Some(y_dot), &[]).swap_remove(0);
     let size = expected.iter().map(|value| value * value).sum::<f64>().sqrt();

@@ -64,7 +64,9 @@ impl Plan {
         let estimated = if config.last_block == LastBlock::Estimated { depth + 1 } else { depth - 1 };
         let all = 0..estimated;
         let target_loss: Vec<_> = all.clone().map(|block| course.target_loss(block)).collect();
-        let guess_loss: Vec<_> = all.clone().map(|block| config.guess.loss(block, &course)).collect();
+        let has = |loss: &usize| has_loss.get(*loss).copied().unwrap_or(false);
+        let nearest = |loss: usize| (loss..depth).find(has).unwrap_or(depth - 1);
+        let guess_loss: Vec<_> = all.clone().map(|block| config.guess.loss(block, &course).map(nearest)).collect();
         let ready: Vec<_> = all.map(|block| config.guess.ready(block, &course)).collect();
         let lag = ready.iter().enumerate().map(|(block, ready)| ready.saturating_sub(block)).max().unwrap_or(0);
         let marked = |losses: &mut dyn Iterator<Item = usize>| {
@@ -123,7 +125,7 @@ impl EstimatorConfig {
             return Ok(());
         }
         Err(Error::meaningless(
-            "a predsim head's loss is no sum over samples, so beyond its own block it gives no scalar to each of them",
+            "a head's loss that is no sum over samples, as predsim's, gives no scalar to each of them beyond its own block",
             "`estimator.granularity = batch`, or `estimator.target = local` or global",
         ))
     }

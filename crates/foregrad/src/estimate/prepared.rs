@@ -153,7 +153,11 @@ impl<'a> Engine<'a> {
 
     /// The coefficients of a slot's directions (or of one sample's), from their inner products with the target.
     pub fn coefficients(&self, b: &[f64], gram: Option<&Gram>) -> Vec<f64> {
-        self.config.combination().coefficients(b, gram)
+        let combination = self.config.combination();
+        let coefficients = combination.coefficients(b, gram);
+        let (made, wanted) = (coefficients.len(), b.len());
+        assert_eq!(made, wanted, "the combination `{combination}` gave {made} coefficients for {wanted} directions");
+        coefficients
     }
 
     /// The slots' signs in a mixture.

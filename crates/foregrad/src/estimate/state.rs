@@ -33,7 +33,8 @@ impl EstimatorState {
         let prefix = format!("{}.", scope(name));
         self.tensors = self.tensors.filtered(|path| !path.starts_with(&prefix));
         self.numbers.retain(|path, _| !path.starts_with(&prefix));
-        self.tensors.extend(learnt.tensors.prefixed(&scope(name)));
+        // Whole, as a file gives them back: sums over factors round otherwise.
+        self.tensors.extend(learnt.tensors.map(|_, values| values).prefixed(&scope(name)));
         self.numbers.extend(learnt.numbers.into_iter().map(|(path, number)| (format!("{prefix}{path}"), number)));
     }
 }

@@ -30,6 +30,9 @@ const UNFINISHED: &str = ".writing-";
 /// The most that is read of what has no length of its own (a pipe, a device).
 const LARGEST_STREAM: u64 = 1 << 30;
 
+/// No file that is read as a whole is larger.
+const LARGEST_FILE: u64 = 1 << 36;
+
 /// What a path is, links followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -99,6 +102,10 @@ fn whole(path: &Path) -> io::Result<Vec<u8>> {
     let metadata = attempt(Operation::Inspect, path, || file.inner().metadata())?;
     let mut bytes = Vec::new();
     if metadata.is_file() {
+        // What the system would promise, and not have, ends the process in the middle of reading.
+        if metadata.len() > LARGEST_FILE {
+            return Err(io::Error::other(format!("{} bytes, more than {LARGEST_FILE}", metadata.len())));
+        }
         file.read_to_end(&mut bytes)?;
     } else {
         file.take(LARGEST_STREAM + 1).read_to_end(&mut bytes)?;

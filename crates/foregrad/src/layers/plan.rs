@@ -22,9 +22,6 @@ const MOST_LAYERS: usize = 4096;
 /// Layers within layers.
 const DEEPEST: usize = 16;
 
-/// Parts of paths that files of weights and checkpoints have for other things: heads, state, and what wrappers of PyTorch add.
-const RESERVED: [&str; 4] = ["heads", "optimizer", "guess", "num_batches_tracked"];
-
 /// A layer that is not made yet.
 #[derive(Clone)]
 pub struct Planned {
@@ -285,8 +282,7 @@ pub fn check_name(name: &str) -> Result<()> {
         let expected = "letters, digits, `_` and `-`, with single dots between";
         return Err(Error::out_of_range("the name", format!("`{name}`"), expected));
     }
-    let is_reserved = |part: &str| RESERVED.contains(&part) || crate::weights::WRAPPERS.contains(&part);
-    match name.split('.').find(|part| is_reserved(part)) {
+    match crate::weights::reserved(name) {
         Some(part) => {
             let expected = format!("a name without `{part}`, which files of weights have for something else");
             Err(Error::out_of_range("the name", format!("`{name}`"), expected))

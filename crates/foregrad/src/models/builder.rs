@@ -7,7 +7,8 @@ use crate::estimate::View;
 use crate::layers::{Kinds, Layer, LayerSpec, Making, Sequential};
 use crate::losses::LabelKind;
 use crate::rng::{Placement, Stream};
-use crate::{Error, Result};
+use crate::vector::ParamVector;
+use crate::{Error, Result, weights};
 
 /// A network under construction: [`Network::builder`].
 #[derive(Debug)]
@@ -158,8 +159,26 @@ impl NetworkBuilder {
         let prefixes = (0..depth).map(|block| format!("blocks.{block}")).collect();
         let network = Network { blocks, heads, classifier: classifier.ok_or_else(none)?, prefixes };
         View::new(&network).validate()?;
+        check_names(&network)?;
         Ok(network)
     }
+}
+
+/// Refuses parameters whose names a file of weights would not give back.
+fn check_names(network: &Network) -> Result<()> {
+    let state = |parameters: ParamVector, averages: ParamVector| {
+        parameters.paths().chain(averages.paths()).map(str::to_string).collect::<Vec<_>>()
+    };
+    let blocks = network.blocks.iter().map(|block| state(Layer::parameters(block), block.averages()));
+    let heads = network.heads.iter().flatten().chain([&network.classifier]);
+    let heads = heads.map(|head| state(head.parameters(), head.averages()));
+    for path in blocks.chain(heads).flatten() {
+        if let Some(part) = weights::reserved(&path) {
+            let expected = format!("one without `{part}`, which files of weights have for something else");
+            return Err(Error::out_of_range("the name of a parameter", format!("`{path}`"), expected));
+        }
+    }
+    Ok(())
 }
 
 impl BlockHead {
@@ -173,7 +192,7 @@ impl BlockHead {
     ) -> Result<Option<AnyHead>> {
         match self {
             BlockHead::None => Ok(None),
-            BlockHead::Own(head) => Ok(Some(head)),
+            BlockHead::Own(head) => head.check(input, scope.labels).map(|()| Some(head)),
             BlockHead::Net(net) => with_loss(net, input, scope).map(Some),
             BlockHead::Spec(spec) => {
                 let planned = PlannedHead::of_spec(&spec, input, scope, &Registry::default())?;

@@ -111,6 +111,15 @@ pub trait LossHead: std::fmt::Debug + Send + Sync {
     fn validate(&self, _labels: &Labels) -> Result<()> {
         Ok(())
     }
+
+    /// Refuses a block's output of `[channels, height, width]`, or labels of a kind, that the head was not made for; asked when a network
+    /// is built.
+    ///
+    /// # Errors
+    /// What was expected instead.
+    fn check(&self, _input: [usize; 3], _labels: LabelKind) -> Result<()> {
+        Ok(())
+    }
 }
 
 impl Head {
@@ -131,7 +140,11 @@ impl Head {
     }
 
     /// Judged by a metric of its own.
+    ///
+    /// # Panics
+    /// If the metric is called `loss`, as what it stands beside in records.
     pub fn judged_by(self, metric: impl Metric + 'static) -> Self {
+        assert_ne!(metric.name(), "loss", "a metric stands beside the loss in records, under a name of its own");
         Self { metric: Some(Arc::new(metric)), ..self }
     }
 
@@ -239,6 +252,19 @@ impl LossHead for Head {
             ));
         }
         self.branches.iter().try_for_each(|branch| branch.loss.validate(labels))
+    }
+
+    fn check(&self, input: [usize; 3], labels: LabelKind) -> Result<()> {
+        for branch in &self.branches {
+            let output = branch.net.output(input)?;
+            let wanted = labels.outputs();
+            if branch.loss.is_separable() && output.iter().product::<usize>() != wanted {
+                let [channels, height, width] = output;
+                let expected = format!("{wanted} outputs, for {labels}");
+                return Err(Error::out_of_range("the output", format!("{channels}x{height}x{width}"), expected));
+            }
+        }
+        Ok(())
     }
 }
 

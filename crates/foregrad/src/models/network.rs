@@ -131,7 +131,9 @@ impl ModelConfig {
             return Ok(());
         }
         let path = Path::new(&self.name);
-        let is_file = self.name.ends_with(".toml") || path.components().count() > 1 || files::kind(path)?.is_some();
+        let is_file = self.name.ends_with(".toml")
+            || path.components().count() > 1
+            || matches!(files::kind(path)?, Some(files::Kind::File(_)));
         if is_file {
             let spec = NetworkSpec::read(path)?;
             self.name = spec.name.clone();

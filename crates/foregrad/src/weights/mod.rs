@@ -53,7 +53,19 @@ fn encode(entry: &ParamTensor) -> (Dtype, Vec<u8>) {
 }
 
 /// Parts of a name that wrappers of PyTorch (`DistributedDataParallel`, `torch.compile`, FSDP) put in front of a network's own.
-pub(crate) const WRAPPERS: [&str; 4] = ["module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"];
+const WRAPPERS: [&str; 4] = ["module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"];
+
+/// What stands before the names of the optimiser's tensors in a checkpoint, and of those of the estimator.
+pub const APART: [&str; 2] = ["optimizer", "estimator"];
+
+/// The part of a name that files of weights have for something else, if it has one: heads, the state of a run, counters, and what wrappers
+/// of PyTorch add. A parameter of such a name would be saved and never read again.
+pub(crate) fn reserved(name: &str) -> Option<&str> {
+    let is_reserved = |part: &&str| {
+        APART.contains(part) || WRAPPERS.contains(part) || ["heads", "num_batches_tracked"].contains(part)
+    };
+    name.split('.').find(is_reserved)
+}
 
 /// Reads all floating-point tensors and the text of a file; counters (`num_batches_tracked`) are left out, and wrappers'
 /// parts of names.

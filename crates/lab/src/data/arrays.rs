@@ -15,7 +15,7 @@ use zip::ZipArchive;
 use super::dataset::{Parts, Pixel};
 use super::numpy::{self, Array};
 use super::options::TEST_PART;
-use super::parts::parted;
+use super::parts::{in_turn, parted};
 use super::{Augmentation, Dataset, Entry, LoadOptions, Normalisation, Source, Valued, places};
 use crate::{Error, Result};
 use foregrad::files;
@@ -99,14 +99,25 @@ fn built<P: OfInputs>(
     })
 }
 
-/// At most `limit` samples of a part.
+/// At most `limit` samples of a part: of classes the first of each, the second of each and so on, for a file may be sorted by them.
+fn limited(part: Part, limit: Option<usize>) -> Part {
+    match (&part.labels, limit) {
+        (Labels::Classes { indices, classes }, Some(limit)) if limit < indices.len() => {
+            let chosen = in_turn(indices, *classes, limit);
+            part.chosen(&chosen)
+        }
+        _ => part,
+    }
+}
+
+/// At most `limit` samples of a part, as a source.
 fn source<P: OfInputs>(
     part: Part,
     classes: &[String],
     normalisation: &Normalisation,
     limit: Option<usize>,
 ) -> Arc<dyn Source> {
-    let Part { inputs, shape, labels } = part;
+    let Part { inputs, shape, labels } = limited(part, limit);
     let Normalisation { mean, deviation } = normalisation.clone();
     let (count, pixels, augmentation) = (labels.len(), P::of(inputs), Augmentation::Shift);
     let dataset = |labels: Vec<u16>| {

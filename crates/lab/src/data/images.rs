@@ -13,7 +13,7 @@ use super::dataset::Parts;
 use super::options::TEST_PART;
 use super::parts::parted;
 use super::pictures::{self, Listed, ends_in, is_hidden, is_photo};
-use super::{Augmentation, Dataset, Entry, LoadOptions, Normalisation, Source, photo, places};
+use super::{Augmentation, Dataset, Entry, LoadOptions, MOST_CLASSES, Normalisation, Source, photo, places};
 use crate::{Error, Result};
 use foregrad::files::{self, Kind};
 
@@ -22,9 +22,6 @@ const HELD_OUT: [&str; 4] = ["test", "val", "valid", "validation"];
 
 /// Endings of pictures that are not read: to pass them over would train on a part.
 const UNREAD: [&str; 8] = ["gif", "bmp", "webp", "tif", "tiff", "heic", "avif", "jxl"];
-
-/// The most classes that a label can tell.
-const MOST_CLASSES: usize = 1 << 16;
 
 /// The files of a part, and its folder for errors.
 type Placed = (PathBuf, Vec<Listed>);

@@ -58,6 +58,9 @@ use dataset::Parts;
 /// No file of a known data set is larger than this once unpacked: a guard against archives that never end.
 const LARGEST: u64 = 1 << 30;
 
+/// The most classes that a label can tell.
+const MOST_CLASSES: usize = 1 << 16;
+
 /// Loads a data set.
 ///
 /// ```

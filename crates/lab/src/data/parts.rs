@@ -23,9 +23,31 @@ pub(super) fn parted(classes: &[u16], part: f64, seed: u64) -> [Vec<usize>; 2] {
     [kept, held]
 }
 
+/// Numbers of so many samples, in order: the first of each class, the second of each and so on.
+pub(super) fn in_turn(classes: &[usize], count: usize, limit: usize) -> Vec<usize> {
+    let mut seen = vec![0; count];
+    let mut ranked: Vec<(usize, usize)> = Vec::with_capacity(classes.len());
+    for (sample, class) in classes.iter().enumerate() {
+        ranked.push((seen[*class], sample));
+        seen[*class] += 1;
+    }
+    ranked.sort_unstable();
+    let mut chosen: Vec<usize> = ranked.into_iter().take(limit).map(|(_, sample)| sample).collect();
+    chosen.sort_unstable();
+    chosen
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn classes_come_in_turn_though_a_file_is_sorted_by_them() {
+        let classes = [0, 0, 0, 0, 1, 1, 1, 2];
+        assert_eq!(in_turn(&classes, 3, 4), [0, 1, 4, 7]);
+        assert_eq!(in_turn(&classes, 3, 6), [0, 1, 2, 4, 5, 7]);
+        assert_eq!(in_turn(&classes, 3, 99), [0, 1, 2, 3, 4, 5, 6, 7]);
+    }
 
     #[test]
     fn every_class_gives_its_part_and_the_seed_says_which() {

@@ -5,13 +5,16 @@ use std::path::Path;
 use image::{ImageFormat, RgbImage};
 
 use super::{Label, Source};
-use crate::Result;
+use crate::{Error, Result};
 use foregrad::files;
 use foregrad::losses::LabelKind;
 
 /// Side of a picture element on the sheet, and the gap between images.
 const SCALE: usize = 2;
 const GAP: usize = 4;
+
+/// Pixels of a sheet at most: half a gigabyte in memory.
+const MOST_PIXELS: usize = 1 << 27;
 
 /// Classes on a sheet at most: more than these make a picture that few programs show.
 const ROWS: usize = 100;
@@ -25,7 +28,12 @@ pub fn write_preview(set: &dyn Source, columns: usize, path: &Path) -> Result<()
     let [_, height, width] = set.shape();
     let (cell_height, cell_width) = (height * SCALE + GAP, width * SCALE + GAP);
     let rows = rows(set, columns)?;
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let size = [columns * cell_width + GAP, rows.len() * cell_height + GAP];
+    if size[0].saturating_mul(size[1]) > MOST_PIXELS {
+        let expected = format!("at most {MOST_PIXELS} pixels: fewer or smaller pictures");
+        return Err(Error::out_of_range("the preview", format!("{}x{} pixels", size[0], size[1]), expected));
+    }
     let mut sheet = RgbImage::from_pixel(size[0] as u32, size[1] as u32, image::Rgb([24, 24, 28]));
     for (row, members) in rows.iter().enumerate() {
         for (column, index) in members.iter().enumerate() {

@@ -98,7 +98,8 @@ fn train(
 ) -> Result<bool> {
     let config = &planned.config;
     let mut trainer = if RunFolder::has_checkpoint(folder)? {
-        let changes = Changes { epochs: None, data_dir: config.data.dir.clone() };
+        let changes =
+            Changes { data_dir: config.data.dir.clone(), dataset: Some(config.data.dataset.clone()), epochs: None };
         Trainer::resume(folder, None, &changes, placement)?
     } else {
         Trainer::start(config, placement, folder, true)?

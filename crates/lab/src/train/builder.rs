@@ -23,7 +23,7 @@ use super::config::OWN;
 use super::settings::check_epochs;
 use super::timetable::Timetable;
 use super::{RunConfig, RunFolder, Tally, Trainer};
-use crate::data::{BatchOptions, Batches, Description, Order, Splits};
+use crate::data::{BatchOptions, Batches, Description, Order, Source, Splits};
 use crate::{Error, Result};
 use foregrad::estimate::{EstimatorConfig, EstimatorState, Plan, View};
 use foregrad::layers::{Layer, Sequential};
@@ -205,6 +205,20 @@ fn placement_of(network: &Network) -> Placement {
     first.unwrap_or(Placement { device: Default::default(), dtype: burn::tensor::DType::F32 })
 }
 
+/// Refuses samples to judge by that are not of the kind of those to learn from.
+fn check_alike(data: &Splits) -> Result<()> {
+    let of = |set: &dyn Source| {
+        let [channels, height, width] = set.shape();
+        format!("{channels}x{height}x{width} with {}", set.kind())
+    };
+    let others = [("test", &data.test), ("validation", &data.validation)];
+    let wrong = others.into_iter().find(|(_, set)| !set.is_empty() && of(&***set) != of(&*data.train));
+    wrong.map_or(Ok(()), |(name, set)| {
+        let expected = format!("{}, as the training samples are", of(&*data.train));
+        Err(Error::out_of_range(format!("a sample of the {name} set"), of(&**set), expected))
+    })
+}
+
 /// Refuses inputs that a network does not take.
 fn check_inputs(data: &Splits, network: &Network) -> Result<()> {
     let output = |shape, (number, block): (usize, &Sequential)| {
@@ -222,6 +236,7 @@ pub(super) fn plan_for(config: &RunConfig, data: &Splits, network: &Network) -> 
         let expected = format!("at most the {} training images", data.train.len());
         return Err(Error::out_of_range("batch", config.batch, expected));
     }
+    check_alike(data)?;
     let view = View::new(network);
     config.estimator.validate(view.count_losses())?;
     check_inputs(data, network)?;

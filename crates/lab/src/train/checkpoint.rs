@@ -87,9 +87,6 @@ pub struct Checkpoint {
     pub estimator: EstimatorState,
 }
 
-/// What stands before the names of the optimiser's tensors, and of those of the estimator.
-const APART: [&str; 2] = ["optimizer", "estimator"];
-
 impl Checkpoint {
     /// Writes the checkpoint, whole or not at all.
     ///
@@ -97,7 +94,7 @@ impl Checkpoint {
     /// A file that cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
         let mut tensors = self.state.clone();
-        for (name, apart) in APART.into_iter().zip([&self.optimizer, &self.estimator.tensors]) {
+        for (name, apart) in weights::APART.into_iter().zip([&self.optimizer, &self.estimator.tensors]) {
             tensors.extend(apart.clone().prefixed(name));
         }
         let position = Position { numbers: self.estimator.numbers.clone(), ..self.position.clone() };
@@ -156,8 +153,9 @@ impl Checkpoint {
             serde_json::from_str(text("position")?).map_err(|error| damaged("a run's position", error.to_string()))?;
         let data = metadata.get("data").map(|text| serde_json::from_str(text)).transpose();
         let data = data.map_err(|error| damaged("the description of a run's data", error.to_string()))?;
-        let [optimizer, of_estimator] = APART.map(|name| tensors.scoped(name));
-        let state = tensors.filtered(|name| !name.split_once('.').is_some_and(|(first, _)| APART.contains(&first)));
+        let [optimizer, of_estimator] = weights::APART.map(|name| tensors.scoped(name));
+        let state =
+            tensors.filtered(|name| !name.split_once('.').is_some_and(|(first, _)| weights::APART.contains(&first)));
         let estimator = EstimatorState { tensors: of_estimator, numbers: position.take_numbers() };
         Ok(Self { config, data, position, state, optimizer, estimator })
     }

@@ -223,6 +223,10 @@ impl RunConfig {
         // Its text does not tell what is not said from what is switched off.
         let augment = self.data.augment.map_or("as the data set says".into(), |augment| augment.text());
         values.insert("data.augment".into(), augment);
+        // Where data of one's own lie is the machine's; that they are the same is seen by what they hold.
+        if let Some((kind, _)) = self.data.dataset.split_once(':') {
+            values.insert("data.dataset".into(), format!("{kind}:"));
+        }
         values.retain(|place, _| !OF_THE_MACHINE.contains(&place.as_str()));
         values
     }

@@ -12,8 +12,11 @@ use foregrad::losses::Labels;
 use foregrad::models::{LossHead, Network};
 use foregrad::rng::Placement;
 
-/// Images a batch: nothing is kept for derivatives, so it may be larger than in training.
+/// Images a batch at most: nothing is kept for derivatives, so it may be larger than in training.
 const BATCH: usize = 256;
+
+/// Values of a batch's images, for images that are larger: those of 256 in colour of 32x32.
+const VALUES: usize = BATCH * 3 * 32 * 32;
 
 /// The tallies of every block's loss on a data set, in evaluation phase; heads that are not asked for stay empty.
 ///
@@ -34,7 +37,8 @@ pub fn evaluate_pausing(
     placement: &Placement,
     pause: &mut dyn FnMut() -> Result<()>,
 ) -> Result<Vec<Tally>> {
-    let options = BatchOptions { size: BATCH, order: Order::InOrder, augment: false, skip: 0 };
+    let size = (VALUES / set.shape().iter().product::<usize>().max(1)).clamp(1, BATCH);
+    let options = BatchOptions { size, order: Order::InOrder, augment: false, skip: 0 };
     let mut tallies = vec![Tally::default(); network.depth()];
     for batch in Batches::new(set.clone(), options)? {
         let (mut x, labels) = on_device(batch?, placement);

@@ -18,6 +18,8 @@ pub struct Changes {
     pub epochs: Option<u64>,
     /// Where the data set's files are now.
     pub data_dir: Option<PathBuf>,
+    /// The data set under another name: data of one's own that have been moved.
+    pub dataset: Option<String>,
 }
 
 impl Trainer {
@@ -41,6 +43,7 @@ impl Trainer {
         let mut config = checkpoint.config.clone();
         config.epochs = changes.epochs.unwrap_or(config.epochs);
         config.data.dir = changes.data_dir.clone().or(config.data.dir);
+        config.data.dataset = changes.dataset.clone().unwrap_or(config.data.dataset);
         check_epochs(&config, &checkpoint)?;
         let builder = prepared(&config, checkpoint.data.as_ref(), &placement)?.folder(folder);
         builder.go_on(checkpoint, from.unwrap_or(folder))

@@ -12,9 +12,6 @@ use crate::layers::Wanted;
 use crate::rng::{Placement, Stream};
 use crate::vector::{ParamTensor, ParamVector};
 
-/// Draws a direction of a shape from a stream.
-pub type Draw = fn(Stream, &[usize], &Placement) -> ParamTensor;
-
 /// The directions of one block: one vector, or one tensor at its output, a direction.
 #[derive(Debug, Clone)]
 pub enum Directions {
@@ -149,10 +146,10 @@ impl<'c, 'a> Context<'c, 'a> {
     }
 
     /// Directions drawn from this block's stream, in the space of the estimate.
-    pub fn drawn(&self, draw: Draw) -> Directions {
+    pub fn drawn(&self, draw: impl Fn(Stream, &[usize], &Placement) -> ParamTensor) -> Directions {
         match self.config().space {
             Space::Weight => {
-                Directions::Weight(self.directions().map(|direction| self.drawn_weights(direction, draw)).collect())
+                Directions::Weight(self.directions().map(|direction| self.drawn_weights(direction, &draw)).collect())
             }
             Space::Activity => {
                 let (shape, stream) = (self.output_shape(self.block), self.stream().named("activity"));
@@ -163,7 +160,11 @@ impl<'c, 'a> Context<'c, 'a> {
     }
 
     /// One direction in the block's parameters, drawn from its stream.
-    pub fn drawn_weights(&self, direction: usize, draw: Draw) -> ParamVector {
+    pub fn drawn_weights(
+        &self,
+        direction: usize,
+        draw: impl Fn(Stream, &[usize], &Placement) -> ParamTensor,
+    ) -> ParamVector {
         let stream = self.stream();
         self.parameters()
             .drawn_like(|path, shape, placement| draw(stream.named(path).at(direction as u64), shape, placement))

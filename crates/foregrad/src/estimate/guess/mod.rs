@@ -13,7 +13,7 @@ use crate::vector::ParamVector;
 use crate::{Result, settings};
 
 pub use any::AnyGuess;
-pub use context::{Context, Directions, Draw, Gradients};
+pub use context::{Context, Directions, Gradients};
 pub use ntk::NtkConfig;
 
 mod any;
@@ -50,7 +50,8 @@ pub trait Guess: Any + Debug + Send + Sync {
         HeadUse::default()
     }
 
-    /// The loss whose gradient a block's guess is made of, if its heads are asked for: the one that the guess horizon says. In a composite
+    /// The loss whose gradient a block's guess is made of, if its heads are asked for: the one that the guess horizon says. A block without
+    /// a head stands for the next one that has one. In a composite
     /// guess the first that asks for heads says it for all.
     fn loss(&self, block: usize, course: &Course<'_>) -> usize {
         course.guess_loss(block)

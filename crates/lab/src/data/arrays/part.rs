@@ -2,11 +2,9 @@
 
 use super::Arrays;
 use crate::Result;
+use crate::data::MOST_CLASSES;
 use crate::data::numpy::Array;
 use foregrad::losses::Labels;
-
-/// The most classes that a label can tell.
-const MOST_CLASSES: i64 = 1 << 16;
 
 /// Inputs, sample by sample, channel by channel.
 #[derive(Debug, Clone)]
