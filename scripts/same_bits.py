@@ -17,6 +17,8 @@ import subprocess
 import sys
 import tempfile
 
+# The file, so that both run the same one.
+QUICK = pathlib.Path(__file__).resolve().parent.parent / "crates/lab/studies/quick.toml"
 RUN = "--dataset glyphs --train-limit 256 --test-limit 64 --batch 32 --width 0.1"
 STUDY = """
 name = "halves"
@@ -149,7 +151,7 @@ def studies(old, new, folder, verdict, short):
     halves, whole = rows(new, file, folder / "shared"), rows(old, file, folder / "whole")
     verdict.say(f"a study that the new program ends, {len(whole)} runs", differing(halves, whole))
     if not short:
-        quick = [rows(program, "quick", folder / f"quick-{number}") for number, program in enumerate([old, new])]
+        quick = [rows(program, QUICK, folder / f"quick-{number}") for number, program in enumerate([old, new])]
         verdict.say(f"the quick study, {len(quick[0])} runs", differing(*quick))
 
 
