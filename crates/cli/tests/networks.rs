@@ -57,11 +57,12 @@ fn one_line_edited_trains_and_the_run_needs_the_file_no_more() {
     let dir = tempfile::tempdir().expect("a folder");
     let text = show(dir.path(), "small-net", "mine.toml");
     assert_eq!(text.matches("    \"relu\",\n").count(), 6, "{text}");
-    let edited =
-        text.replacen("    \"relu\",\n", "    { layer = \"dropout\", rate = 0.1 },\n", 1).replace("small-net", "mine");
+    let edited = text.replacen("    \"relu\",\n", "    { layer = \"dropout\", rate = 0.1 },\n", 1);
     fs::write(dir.path().join("mine.toml"), edited).expect("a file");
     succeeds(dir.path(), &format!("train --model mine.toml {TINY} --epochs 2 --out whole"));
     succeeds(dir.path(), &format!("train --model mine.toml {TINY} --epochs 1 --out run"));
+    let settings = fs::read_to_string(dir.path().join("run/config.toml")).expect("settings");
+    assert!(settings.contains("[model]\nname = \"mine\"\n"), "an edited network has another name: {settings}");
     fs::remove_file(dir.path().join("mine.toml")).expect("the file");
     succeeds(dir.path(), "train --resume --epochs 2 --quiet --out run");
     assert_eq!(results(dir.path(), "whole"), results(dir.path(), "run"));

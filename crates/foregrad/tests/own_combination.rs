@@ -22,9 +22,11 @@ impl Combination for Steepest {
 
     fn coefficients(&self, b: &[f64], products: Option<&Gram>) -> Vec<f64> {
         let square = |direction| products.map_or(1.0, |products: &Gram| products.square_norm(direction));
-        let along = |direction: &usize| (b[*direction] / square(*direction).sqrt()).abs();
+        let along = |direction: &usize| b[*direction].abs() / square(*direction).sqrt().max(f64::MIN_POSITIVE);
         let steepest = (0..b.len()).max_by(|d, e| along(d).total_cmp(&along(e)));
-        let coefficient = |direction| if Some(direction) == steepest { b[direction] / square(direction) } else { 0.0 };
+        let coefficient = |direction| {
+            if Some(direction) == steepest && square(direction) > 0.0 { b[direction] / square(direction) } else { 0.0 }
+        };
         (0..b.len()).map(coefficient).collect()
     }
 }

@@ -89,6 +89,10 @@ impl LossHead for Wrong {
         self.0.parameters()
     }
 
+    fn averages(&self) -> ParamVector {
+        self.0.averages()
+    }
+
     fn redrawn(&self, stream: Stream) -> Option<AnyHead> {
         self.0.redrawn(stream)
     }

@@ -19,7 +19,13 @@ impl Combination for Steepest {
         let square = |direction| products.map_or(1.0, |products: &Gram| products.square_norm(direction));
         let steepest = (0..b.len()).max_by(|d, e| b[*d].abs().total_cmp(&b[*e].abs()));
         (0..b.len())
-            .map(|direction| if Some(direction) == steepest { b[direction] / square(direction) } else { 0.0 })
+            .map(|direction| {
+                if Some(direction) == steepest && square(direction) > 0.0 {
+                    b[direction] / square(direction)
+                } else {
+                    0.0
+                }
+            })
             .collect()
     }
 }

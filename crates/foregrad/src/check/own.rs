@@ -37,6 +37,8 @@ fn name_of<T>() -> &'static str {
 /// If the layer takes no input of that shape.
 pub fn layer<L: Into<AnyLayer>>(mine: L, input: [usize; 4]) -> Report {
     let mut chain = Sequential::new().then(mine);
+    let [_, image @ ..] = input;
+    chain.output(image).unwrap_or_else(|error| panic!("{error}"));
     let placement = placement_of(&chain.parameters());
     let phases = if chain.averages().is_empty() { &[Phase::Train][..] } else { &[Phase::Train, Phase::Eval] };
     let check = |phase: &Phase| {
@@ -63,8 +65,10 @@ fn shape(name: &str, chain: &Sequential, input: [usize; 4], placement: &Placemen
 /// If the head takes no such output or labels.
 pub fn head<H: Into<AnyHead>>(mine: H, input: [usize; 4], labels: impl Into<LabelKind>) -> Report {
     let mut mine: AnyHead = mine.into();
-    let placement = placement_of(&mine.parameters());
-    Report { entries: check_head(name_of::<H>(), &mut *mine, (input, labels.into()), &placement, SEED) }
+    let (placement, labels) = (placement_of(&mine.parameters()), labels.into());
+    let [_, output @ ..] = input;
+    mine.check(output, labels).unwrap_or_else(|error| panic!("{error}"));
+    Report { entries: check_head(name_of::<H>(), &mut *mine, (input, labels), &placement, SEED) }
 }
 
 /// Checks a loss behind a linear map, with labels of a kind (a number of classes is one).

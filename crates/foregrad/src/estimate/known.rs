@@ -55,7 +55,7 @@ impl<T: ?Sized + Debug + 'static> Known<T> {
         };
         let is_plain = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
         if name.is_empty() || !name.chars().all(is_plain) {
-            return wrong(format!("`{name}`"), "letters, digits and dashes");
+            return wrong(format!("`{name}`"), "letters, digits, dashes and underscores");
         }
         let mut foreign = self.foreign.write().unwrap_or_else(PoisonError::into_inner);
         let Some(known) = self.own.iter().chain(foreign.iter()).copied().find(|known| (self.name)(known) == name)

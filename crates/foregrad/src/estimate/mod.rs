@@ -29,7 +29,10 @@ pub use choices::{Granularity, LastBlock, Memory, Mode, Space, StatisticsTangent
 pub use combination::{AnyCombination, COMBINATIONS, Combination};
 pub use config::EstimatorConfig;
 pub use gram::Gram;
-pub use guess::{AnyGuess, Context, Directions, GUESSES, Gradients, Guess, GuessSettings, HeadUse, NtkConfig, Support};
+pub use guess::{
+    AnyGuess, Context, Directions, DrawnHead, GUESSES, Gradients, Guess, GuessSettings, HeadUse, Measured, NtkConfig,
+    Support,
+};
 pub use methods::{METHODS, Method};
 pub use plan::{Course, Plan};
 pub use state::EstimatorState;
@@ -45,7 +48,6 @@ use crate::models::{Evaluation, Network};
 use crate::vector::ParamVector;
 use crate::{Error, Result};
 use engine::Engine;
-use guess::Measured;
 use oracle::Oracle;
 use sweep::Sweep;
 

@@ -1,4 +1,4 @@
-//! Layers: each a Burn module in a file of its own, with its three maps side by side.
+//! Layers: each in a file of its own, with its three maps side by side.
 //!
 //! ```text
 //! forward   (theta, x)                -> y, saved
@@ -177,7 +177,8 @@ pub trait Layer: Debug + Send + Sync {
 
     /// Channels, height and width of the output for an input of `[channels, height, width]`.
     ///
-    /// By default a blank image is sent through; a layer that does not take every input says here what it does take.
+    /// By default a blank image is sent through: of `f32` on the CPU, where the layer has no parameters. A layer that does not take every
+    /// input, or holds tensors that are no parameters, says here what it takes and gives.
     ///
     /// # Errors
     /// An input that the layer does not take.

@@ -77,6 +77,12 @@ settings! {
     }
 }
 
+/// Whether a network that was edited still has the name of the one that it was made of: its runs would pass for that one's.
+fn is_edited(spec: &NetworkSpec) -> bool {
+    let named = ModelConfig { name: spec.name.clone(), ..Default::default() };
+    MODELS.iter().any(|model| model.name == spec.name) && named.spec().is_ok_and(|own| own.to_toml() != spec.to_toml())
+}
+
 /// A trunk of blocks with a head after every block but the last, and a classifier after that.
 #[derive(Debug, Clone)]
 pub struct Network {
@@ -121,7 +127,8 @@ impl ModelConfig {
         Ok(spec.clone())
     }
 
-    /// Reads the file that the name is, if it is one: from then on the settings hold the network itself.
+    /// Reads the file that the name is, if it is one: from then on the settings hold the network itself. One that was made of a network with a
+    /// name, and edited, is called as its file.
     ///
     /// # Errors
     /// A file that cannot be read or holds no network.
@@ -135,7 +142,11 @@ impl ModelConfig {
             || path.components().count() > 1
             || matches!(files::kind(path)?, Some(files::Kind::File(_)));
         if is_file {
-            let spec = NetworkSpec::read(path)?;
+            let mut spec = NetworkSpec::read(path)?;
+            if is_edited(&spec) {
+                spec.name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                spec.validate()?;
+            }
             self.name = spec.name.clone();
             self.network = Some(spec);
         }
@@ -145,7 +156,7 @@ impl ModelConfig {
     /// Refuses settings that change only networks that have a name, for one that is a spec.
     fn check_own_settings(&self, spec: &NetworkSpec) -> Result<()> {
         let Self { name, pool, blocks_per_stage, classifier_norm, .. } = self;
-        if *name != spec.name {
+        if !spec.name.is_empty() && *name != spec.name {
             let expected = format!("`{}`, the name in `model.network`; leave one of the two out", spec.name);
             return Err(Error::out_of_range("model.name", name, expected));
         }

@@ -52,12 +52,17 @@ impl Registry {
     }
 
     /// With one more kind of head: what is planned for a block's output.
+    ///
+    /// # Panics
+    /// If it is called `none`, which is no head.
     pub fn with_head(
         mut self,
         name: impl Into<String>,
         plan: impl Fn([usize; 3], &HeadScope) -> Result<PlannedHead> + Send + Sync + 'static,
     ) -> Self {
-        self.heads.insert(name.into(), Arc::new(plan));
+        let name = name.into();
+        assert_ne!(name, NO_HEAD, "the name of a head");
+        self.heads.insert(name, Arc::new(plan));
         self
     }
 

@@ -76,6 +76,12 @@ impl Batches {
         let (sender, receiver) = sync_channel(AHEAD);
         let work = move || {
             let order = order(&*set, options.order);
+            if order.len() != set.len() {
+                let expected = format!("{}, one a sample", set.len());
+                let wrong = Error::out_of_range("the length of an epoch's order", order.len(), expected);
+                sender.send(Err(wrong)).ok();
+                return;
+            }
             for chunk in order.chunks(options.size).take(total).skip(options.skip) {
                 let batch = batch(&*set, chunk, &options);
                 let is_wrong = batch.is_err();

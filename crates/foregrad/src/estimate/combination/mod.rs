@@ -31,7 +31,7 @@ pub trait Combination: Any + fmt::Debug + Send + Sync {
 
     /// The coefficients of a slot's directions (or of one sample's) from their inner products `b` with the target. Random directions have
     /// unit covariance, all others norm 1. `products` are the inner products between them, there if they were asked for, and always
-    /// where all others do not have norm 1: in the network's single slot.
+    /// where all others do not have norm 1: in the network's single slot. There a direction may be zero, and its product with itself 0.
     fn coefficients(&self, b: &[f64], products: Option<&Gram>) -> Vec<f64>;
 }
 

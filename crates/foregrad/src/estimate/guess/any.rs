@@ -9,6 +9,7 @@ use crate::estimate::engine::Engine;
 use crate::estimate::plan::Course;
 use crate::estimate::stage::Window;
 use crate::estimate::{EstimatorConfig, EstimatorState};
+use crate::vector::ParamVector;
 use crate::{Error, Result};
 
 /// A guess, or several with their directions in one orthogonal projection per slot: `local+gaussian:4`.
@@ -114,11 +115,14 @@ impl AnyGuess {
             let (space, wanted) = (engine.config.space, places.len());
             assert!(
                 (made.len(), made.space()) == (wanted, space),
-                "the guess `{}` gave {} directions in {} space instead of {wanted} in {space} space",
+                "the guess `{}` gave {} directions in {} space instead of {wanted} in {space} space (gradients are given to those that `heads` asks for)",
                 guess.name(),
                 made.len(),
                 made.space(),
             );
+            if let Some(path) = stray(&made, &context) {
+                panic!("the guess `{}` gave `{path}`, which is no path of block {block}'s own", guess.name());
+            }
             match &mut all {
                 Some(all) => all.extend(made),
                 None => all = Some(made),
@@ -190,6 +194,13 @@ impl AnyGuess {
         }
         Ok(())
     }
+}
+
+/// A path of directions that their block does not have: what stands there would be lost.
+fn stray(made: &Directions, context: &Context<'_, '_>) -> Option<String> {
+    let Directions::Weight(vectors) = made else { return None };
+    let own = context.parameters();
+    vectors.iter().flat_map(ParamVector::paths).find(|path| own.entry(path).is_none()).map(str::to_string)
 }
 
 impl Part {
