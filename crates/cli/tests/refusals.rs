@@ -65,7 +65,7 @@ fn names_and_sizes_that_mean_nothing_are_refused() {
         ("init --out w.safetensors --image 99999999999999999x32x32", "at most 1073741824 values"),
         ("init --out w.safetensors --classes 0", "invalid value '0' for '--classes <N>'"),
         ("init --out w.safetensors --classes 1", "invalid value '1' for '--classes <N>'"),
-        ("init --out w.safetensors --classes 4000000000", "from 2 classes to 65536"),
+        ("init --out w.safetensors --classes 4000000000", "from 2 to 65536"),
         ("init --out w.safetensors --classes 99999999999", "invalid value '99999999999' for '--classes <N>'"),
         ("init --out w.safetensors --width 64", "--width is 64"),
         ("init --out w.safetensors --model resnet18-8b --blocks-per-stage 99999999", "--blocks-per-stage is 99999999"),
