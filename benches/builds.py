@@ -9,9 +9,12 @@ columns are the spread of one build: its slowest round over its median. A ratio 
 
 import argparse
 import json
+import pathlib
+import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 
 
 def measured(binary, method, options):
@@ -28,6 +31,12 @@ def known(binary):
     return result.stderr.split("available: ")[1].strip().split(", ")
 
 
+def alike(folder, binaries):
+    """Copies of both builds made in the same way: how many pages of a program are resident depends on how its file came to be."""
+    copies = [str(pathlib.Path(folder) / name) for name in ["old", "new"]]
+    return [shutil.copy2(binary, copy) for binary, copy in zip(binaries, copies)]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("old")
@@ -36,12 +45,17 @@ def main():
     parser.add_argument("--methods", help="separated by commas [default: all that both builds have]")
     end = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
     arguments, options = parser.parse_args(sys.argv[1:end]), sys.argv[end + 1 :]
-    common = set(known(arguments.old)) & set(known(arguments.new))
-    methods = arguments.methods.split(",") if arguments.methods else [m for m in known(arguments.new) if m in common]
+    with tempfile.TemporaryDirectory() as folder:
+        compare(alike(folder, [arguments.old, arguments.new]), arguments, options)
+
+
+def compare(builds, arguments, options):
+    common = set(known(builds[0])) & set(known(builds[1]))
+    methods = arguments.methods.split(",") if arguments.methods else [m for m in known(builds[1]) if m in common]
     print(f"{'method':<32} {'old s':>8} {'new s':>8} {'ratio':>6} {'old MiB':>8} {'new MiB':>8} {'ratio':>6}  spread")
     for method in methods:
         rounds = [
-            [measured(binary, method, options) for binary in [arguments.old, arguments.new]]
+            [measured(binary, method, options) for binary in builds]
             for _ in range(arguments.rounds)
         ]
         times = [[once[build]["minimum_seconds"] for once in rounds] for build in [0, 1]]
