@@ -10,8 +10,8 @@ use super::{AnyLayer, Layer, LayerSpec, Norm, Outputs, Sequential};
 use crate::rng::{Placement, Stream};
 use crate::{Error, Result};
 
-/// Weights of a network at most; 34 GB in single precision.
-pub const MOST_WEIGHTS: u64 = 1 << 33;
+/// Weights of a network at most; 9 GB in single precision, and twice as much while a layer's are drawn.
+pub const MOST_WEIGHTS: u64 = 1 << 31;
 
 /// Values of one image after any layer at most: 4 GiB.
 pub const MOST_VALUES: u64 = 1 << 30;
