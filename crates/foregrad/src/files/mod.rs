@@ -106,6 +106,8 @@ fn whole(path: &Path) -> io::Result<Vec<u8>> {
         if metadata.len() > LARGEST_FILE {
             return Err(io::Error::other(format!("{} bytes, more than {LARGEST_FILE}", metadata.len())));
         }
+        // Room for all of it at once, so that the number of calls does not depend on how often the room would have to be doubled.
+        bytes.try_reserve_exact(usize::try_from(metadata.len()).unwrap_or(usize::MAX)).map_err(io::Error::other)?;
         file.read_to_end(&mut bytes)?;
     } else {
         file.take(LARGEST_STREAM + 1).read_to_end(&mut bytes)?;
