@@ -187,6 +187,11 @@ impl ParamVector {
         self.entries.len()
     }
 
+    /// Where its tensors are; none of an empty one.
+    pub fn placement(&self) -> Option<Placement> {
+        self.entries.values().next().map(ParamTensor::placement)
+    }
+
     /// The number of elements of all tensors.
     pub fn dimension(&self) -> usize {
         self.entries.values().map(|entry| entry.shape.iter().product::<usize>()).sum()

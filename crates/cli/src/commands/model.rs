@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use foregrad::layers::{Kind, LAYER_KINDS, PlannedChain};
+use foregrad::layers::{Kind, LAYER_KINDS, PlannedChain, size_text};
 use foregrad::models::{MODELS, ModelConfig, NetworkSpec, PlannedBlock, PlannedHead, PlannedNetwork, Registry};
 use foregrad::settings::Setting;
 use foregrad_lab::train::RunConfig;
@@ -199,10 +199,8 @@ impl Part {
     }
 
     fn row(&self) -> Vec<String> {
-        let [channels, height, width] = self.output;
         let head = self.head.map_or(["-".to_string(), "-".to_string()], Cost::cells);
-        [vec![self.name.clone(), format!("{channels}x{height}x{width}")], self.cost.cells().to_vec(), head.to_vec()]
-            .concat()
+        [vec![self.name.clone(), size_text(self.output)], self.cost.cells().to_vec(), head.to_vec()].concat()
     }
 }
 
@@ -234,8 +232,8 @@ impl Show {
 impl Shown {
     /// The table, each line of it a comment of the file.
     fn comments(&self) -> String {
-        let Self { spec, image: [channels, height, width], classes, width: factor, .. } = self;
-        let title = format!("{}: {channels}x{height}x{width} images, {classes} classes, width {factor}", spec.name);
+        let Self { spec, image, classes, width, .. } = self;
+        let title = format!("{}: {} images, {classes} classes, width {width}", spec.name, size_text(*image));
         let mut rows: Vec<_> = self.parts.iter().map(Part::row).collect();
         rows.push(
             [vec!["all".to_string(), String::new()], self.total.cells().to_vec(), self.heads.cells().to_vec()].concat(),

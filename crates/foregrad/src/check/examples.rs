@@ -151,12 +151,21 @@ pub fn head_examples(placement: &Placement) -> Vec<HeadExample> {
         ("mean squared error of values", MeanSquaredError.into(), values),
         ("similarity matching", Similarity.into(), classes),
     ];
-    for (name, loss, labels) in losses {
-        let linear = Linear::new([6, labels.outputs()], true, stream, placement);
-        let head = Head::new(Sequential::new().then(Flatten).then(linear), loss).into();
-        examples.push(HeadExample { name: format!("{name} (loss)"), head, input: [5, 2, 3, 1], labels });
-    }
+    let example = |(name, loss, labels)| loss_example(&format!("{name} (loss)"), loss, labels, placement);
+    examples.extend(losses.map(example));
     examples
+}
+
+/// A loss behind a linear map.
+pub(super) fn loss_example(
+    name: &str,
+    loss: impl Into<AnyLoss>,
+    labels: LabelKind,
+    placement: &Placement,
+) -> HeadExample {
+    let linear = Linear::new([6, labels.outputs()], true, Stream::new(0, "examples"), placement);
+    let head = Head::new(Sequential::new().then(Flatten).then(linear), loss).into();
+    HeadExample { name: name.to_string(), head, input: [5, 2, 3, 1], labels }
 }
 
 /// Token mixing with dropout, whose masks must be the same in every map, and a block without a head.

@@ -2,11 +2,12 @@
 
 use burn::tensor::{DType, Device};
 
+use super::examples::{HeadExample, loss_example};
 use super::{Entry, Report, check_head, check_layer, check_network, guess_examples};
 use crate::estimate::AnyGuess;
-use crate::layers::{AnyLayer, Flatten, Layer, Linear, Phase, Sequential};
+use crate::layers::{AnyLayer, Layer, Phase, Sequential};
 use crate::losses::{AnyLoss, LabelKind};
-use crate::models::{AnyHead, Head, Network};
+use crate::models::{AnyHead, Network};
 use crate::rng::{Placement, Stream};
 use crate::vector::ParamVector;
 
@@ -20,7 +21,7 @@ pub fn placement() -> Placement {
 
 /// Where a part's parameters are; of a part without any, [`placement`].
 fn placement_of(parameters: &ParamVector) -> Placement {
-    parameters.iter().next().map_or_else(placement, |(_, first)| first.placement())
+    parameters.placement().unwrap_or_else(placement)
 }
 
 /// A type's name, less the modules it is in.
@@ -77,9 +78,8 @@ pub fn head<H: Into<AnyHead>>(mine: H, input: [usize; 4], labels: impl Into<Labe
 /// If the loss takes no such labels.
 pub fn loss<L: Into<AnyLoss>>(mine: L, labels: impl Into<LabelKind>) -> Report {
     let labels = labels.into();
-    let linear = Linear::new([6, labels.outputs()], true, Stream::new(SEED, "check"), &placement());
-    let mut head = Head::new(Sequential::new().then(Flatten).then(linear), mine);
-    Report { entries: check_head(name_of::<L>(), &mut head, ([5, 2, 3, 1], labels), &placement(), SEED) }
+    let HeadExample { mut head, input, .. } = loss_example(name_of::<L>(), mine, labels, &placement());
+    Report { entries: check_head(name_of::<L>(), &mut *head, (input, labels), &placement(), SEED) }
 }
 
 /// Checks a guess in every space and granularity that it has, on a narrow network: forward mode against the oracle, and a step from saved

@@ -30,7 +30,8 @@ pub use any::AnyLayer;
 pub use conv2d::Conv2dConfig;
 pub use kind::{Kind, Kinds, LayerKind, Outputs};
 pub use norm::{Norm, NormSpec};
-pub(crate) use plan::{MOST_VALUES, MOST_WEIGHTS, Surroundings, check_name, product, size_text, widened};
+pub use plan::size_text;
+pub(crate) use plan::{MOST_VALUES, MOST_WEIGHTS, Surroundings, check_name, product, widened};
 pub use plan::{Making, Planned, PlannedChain, Scope};
 pub use sequential::Sequential;
 pub use spec::LayerSpec;
@@ -183,8 +184,7 @@ pub trait Layer: Debug + Send + Sync {
     /// # Errors
     /// An input that the layer does not take.
     fn output(&self, input: [usize; 3]) -> Result<[usize; 3]> {
-        let parameters = self.parameters();
-        let of_parameters = parameters.iter().next().map(|(_, entry)| Placement::of(&entry.values()));
+        let of_parameters = self.parameters().placement();
         let placement = of_parameters.unwrap_or(Placement { device: Device::flex(), dtype: DType::F32 });
         let [channels, height, width] = input;
         let (y, _) = self.forward(placement.zeros([1, channels, height, width]), Phase::Eval.into());

@@ -6,10 +6,10 @@ use burn::tensor::Tensor;
 
 use super::AnyHead;
 use super::planned_head::PlannedNet;
-use crate::layers::{AnySaved, Cotangent, Layer, Pass, Sequential, Wanted, stacked};
+use crate::layers::{AnySaved, Cotangent, Layer, Pass, Sequential, Wanted, size_text, stacked};
 use crate::losses::{AnyLoss, CrossEntropy, LabelKind, Labels, MeanSquaredError};
 use crate::metrics::{self, Measured, Metric};
-use crate::rng::{Placement, Stream};
+use crate::rng::Stream;
 use crate::vector::ParamVector;
 use crate::{Error, Result};
 
@@ -231,9 +231,7 @@ impl LossHead for Head {
     }
 
     fn redrawn(&self, stream: Stream) -> Option<AnyHead> {
-        let parameters = self.parameters();
-        let (_, any) = parameters.iter().next()?;
-        let fresh = self.plan.as_ref()?.make(stream, &Placement::of(&any.values()));
+        let fresh = self.plan.as_ref()?.make(stream, &self.parameters().placement()?);
         Some(Head { metric: self.metric.clone(), ..fresh }.into())
     }
 
@@ -259,9 +257,8 @@ impl LossHead for Head {
             let output = branch.net.output(input)?;
             let wanted = labels.outputs();
             if branch.loss.is_separable() && output.iter().product::<usize>() != wanted {
-                let [channels, height, width] = output;
                 let expected = format!("{wanted} outputs, for {labels}");
-                return Err(Error::out_of_range("the output", format!("{channels}x{height}x{width}"), expected));
+                return Err(Error::out_of_range("the output", size_text(output), expected));
             }
         }
         Ok(())

@@ -122,16 +122,19 @@ impl PlannedHead {
     }
 }
 
+/// A loss in a scope.
+type MakeLoss = fn(&HeadScope) -> AnyLoss;
+
 /// The losses that a head can name.
-const LOSSES: [&str; 3] = ["cross-entropy", "mean-squared-error", "similarity"];
+const LOSSES: [(&str, MakeLoss); 3] = [
+    ("cross-entropy", |scope| CrossEntropy { smoothing: scope.smoothing }.into()),
+    ("mean-squared-error", |_| MeanSquaredError.into()),
+    ("similarity", |_| Similarity.into()),
+];
 
 fn loss_of_name(name: &str, scope: &HeadScope) -> Result<AnyLoss> {
-    match name {
-        "cross-entropy" => Ok(CrossEntropy { smoothing: scope.smoothing }.into()),
-        "mean-squared-error" => Ok(MeanSquaredError.into()),
-        "similarity" => Ok(Similarity.into()),
-        other => Err(Error::unknown_name("loss", other, &LOSSES)),
-    }
+    let loss = LOSSES.iter().find(|(own, _)| *own == name);
+    loss.map(|(_, make)| make(scope)).ok_or_else(|| Error::unknown_name("loss", name, &LOSSES.map(|(own, _)| own)))
 }
 
 /// The branches of a head, not made yet.

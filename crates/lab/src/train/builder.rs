@@ -26,7 +26,7 @@ use super::{RunConfig, RunFolder, Tally, Trainer};
 use crate::data::{BatchOptions, Batches, Description, Order, Source, Splits};
 use crate::{Error, Result};
 use foregrad::estimate::{EstimatorConfig, EstimatorState, Plan, View};
-use foregrad::layers::{Layer, Sequential};
+use foregrad::layers::{Layer, Sequential, size_text};
 use foregrad::models::Network;
 use foregrad::optim::{Optimizer, OptimizerConfig, ScheduleConfig};
 use foregrad::rng::Placement;
@@ -154,13 +154,15 @@ impl TrainerBuilder {
         let differences = checkpoint.config.differences(&self.config);
         match differences.into_iter().find(|own| own.setting != "epochs" && !own.is_of_keeping()) {
             Some(own) => Err(Error::out_of_range(own.setting, own.other, format!("{}, as the run began", own.own))),
-            None => self.go_on(checkpoint, from),
+            None => {
+                check_epochs(&self.config, &checkpoint)?;
+                self.go_on(checkpoint, from)
+            }
         }
     }
 
     /// Goes on from a checkpoint, which errors about its tensors call `from`.
     pub(super) fn go_on(self, checkpoint: Checkpoint, from: &Path) -> Result<Trainer> {
-        check_epochs(&self.config, &checkpoint)?;
         let folder = self.own_folder()?;
         let mut trainer = self.ready()?;
         if let Some(data) = &checkpoint.data {
@@ -200,17 +202,15 @@ impl TrainerBuilder {
 
 /// Where a network's parameters are.
 fn placement_of(network: &Network) -> Placement {
-    let parameters = network.parameters();
-    let first = parameters.iter().next().map(|(_, entry)| Placement::of(&entry.values()));
-    first.unwrap_or(Placement { device: Default::default(), dtype: burn::tensor::DType::F32 })
+    network
+        .parameters()
+        .placement()
+        .unwrap_or(Placement { device: Default::default(), dtype: burn::tensor::DType::F32 })
 }
 
 /// Refuses samples to judge by that are not of the kind of those to learn from.
 fn check_alike(data: &Splits) -> Result<()> {
-    let of = |set: &dyn Source| {
-        let [channels, height, width] = set.shape();
-        format!("{channels}x{height}x{width} with {}", set.kind())
-    };
+    let of = |set: &dyn Source| format!("{} with {}", size_text(set.shape()), set.kind());
     let others = [("test", &data.test), ("validation", &data.validation)];
     let wrong = others.into_iter().find(|(_, set)| !set.is_empty() && of(&***set) != of(&*data.train));
     wrong.map_or(Ok(()), |(name, set)| {

@@ -63,7 +63,7 @@ pub(super) fn check_epochs(config: &RunConfig, checkpoint: &Checkpoint) -> Resul
 fn prepared(config: &RunConfig, known: Option<&Description>, placement: &Placement) -> Result<TrainerBuilder> {
     config.validate()?;
     let splits = data_for(config, known)?;
-    let (network, _) = network_for(config, &splits, placement)?;
+    let network = config.model.init(splits.train.shape(), splits.train.kind(), config.seed, placement)?;
     Ok(TrainerBuilder::of(network, splits, config.clone()))
 }
 
