@@ -6,7 +6,8 @@ mod common;
 use common::Case;
 use foregrad::Error;
 use foregrad::estimate::{
-    self, AnyCombination, EstimatorConfig, EstimatorState, GUESSES, Granularity, Horizon, Mode, Space, View,
+    self, AnyCombination, COMBINATIONS, EstimatorConfig, EstimatorState, GUESSES, Granularity, Horizon, Mode, Space,
+    View,
 };
 use foregrad::models::{HeadKind, Norm};
 use foregrad::settings::Settings;
@@ -39,8 +40,13 @@ fn grid() -> Vec<EstimatorConfig> {
     all = widen(all, &|c| [None, Some(1)].map(|mix| EstimatorConfig { mix, ..c.clone() }).into());
     let horizons = [Horizon::LOCAL, Horizon::blocks(1)];
     all = widen(all, &|c| horizons.map(|guess_horizon| EstimatorConfig { guess_horizon, ..c.clone() }).into());
-    let combinations = [AnyCombination::MEAN, AnyCombination::PROJECTION];
-    widen(all, &|c| combinations.map(|combination| EstimatorConfig { combination, ..c.clone() }).into())
+    let combinations: Vec<AnyCombination> =
+        COMBINATIONS.iter().map(|own| own.name().parse().expect("a combination")).collect();
+    // One direction is combined alike by most: the mean and the projection stand for all.
+    let of = |directions| if directions == 1 { &combinations[..2] } else { &combinations };
+    let of_each =
+        |combination: &AnyCombination, c: &EstimatorConfig| EstimatorConfig { combination: *combination, ..c.clone() };
+    widen(all, &|c| of(c.directions).iter().map(|combination| of_each(combination, c)).collect())
 }
 
 /// Whether a refusal names settings that there are, under their places.

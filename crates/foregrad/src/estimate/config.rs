@@ -138,6 +138,7 @@ impl EstimatorConfig {
             }
         }
         self.guess.validate(self)?;
+        self.validate_combination()?;
         let name = &self.guess;
         if self.mode == Mode::Forward && !self.guess.support().forward_any_target && self.target != Horizon::LOCAL {
             let reason =

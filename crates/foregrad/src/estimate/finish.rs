@@ -20,6 +20,8 @@ pub struct Kept {
     block: usize,
     slots: Vec<Slot>,
     grams: Vec<Gram>,
+    /// The number of coordinates that a scalar of each slot covers.
+    dimensions: Vec<usize>,
     /// Shape of the block's output, to redraw random directions.
     shape: Option<[usize; 4]>,
     /// The directions; none where they are redrawn, or where `theta` replaces them.
@@ -37,17 +39,24 @@ impl Kept {
     pub fn gram(&self) -> Option<&Gram> {
         self.grams.first()
     }
+
+    /// The number of coordinates of all its slots.
+    pub fn dimension(&self) -> usize {
+        self.dimensions.iter().sum()
+    }
 }
 
 impl<'a> Engine<'a> {
     /// Keeps of a measured guess no more than its update needs.
     pub fn keep(&self, prepared: Prepared, stage: Option<&Stage<'a>>) -> Kept {
         let Prepared { block, slots, directions, grams } = prepared;
+        let shape = stage.map(|stage| stage.shape);
         let mut kept = Kept {
             block,
+            dimensions: slots.iter().map(|slot| self.dimension(block, slot, shape)).collect(),
             slots,
             grams,
-            shape: stage.map(|stage| stage.shape),
+            shape,
             directions: None,
             theta: Vec::new(),
             x: None,
@@ -75,7 +84,7 @@ impl<'a> Engine<'a> {
 
     /// Adds the update of one slot in weight space from its scalars, one a direction.
     pub fn finish_weight(&self, output: &mut StepOutput, kept: &Kept, slot: usize, b: &[f64]) {
-        let coefficients = self.coefficients(b, kept.grams.get(slot));
+        let coefficients = self.coefficients(b, kept.grams.get(slot), kept.dimensions[slot]);
         output.record(&kept.slots[slot].name, b.iter().map(|b| vec![*b]).collect());
         self.add_weight(output, kept, slot, &coefficients);
     }
@@ -103,7 +112,7 @@ impl<'a> Engine<'a> {
         let per_unit: Vec<Vec<f64>> = (0..width)
             .map(|unit| {
                 let b: Vec<f64> = b.iter().map(|b| b[unit]).collect();
-                self.coefficients(&b, kept.grams.get(unit).or(kept.grams.first()))
+                self.coefficients(&b, kept.grams.get(unit).or(kept.grams.first()), kept.dimensions[0])
             })
             .collect();
         output.record(&kept.slots[0].name, b);

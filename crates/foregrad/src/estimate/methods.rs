@@ -39,6 +39,12 @@ methods! {
         "guess" = "gaussian", "space" = "activity";
     "gaussian-weight-network": "one gaussian direction for all weights, the last block exact",
         "guess" = "gaussian", "granularity" = "network";
+    "projection-length-weight-network": "four gaussian directions, projected, as long as the gradient on average",
+        "guess" = "gaussian", "directions" = "4", "granularity" = "network", "combination" = "projection-length";
+    "max-weight-network": "the one of four gaussian directions along which the loss changes most",
+        "guess" = "gaussian", "directions" = "4", "granularity" = "network", "combination" = "max";
+    "max-normalised-weight-network": "the one of four gaussian directions that is nearest to the gradient",
+        "guess" = "gaussian", "directions" = "4", "granularity" = "network", "combination" = "max-normalised";
     "rademacher-weight-network": "one direction of random signs for all weights, the last block exact",
         "guess" = "rademacher", "granularity" = "network";
     "rademacher-activity": "random signs for every sample and block output",

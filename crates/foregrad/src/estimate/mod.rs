@@ -26,7 +26,7 @@ mod target;
 mod view;
 
 pub use choices::{Granularity, LastBlock, Memory, Mode, Space, StatisticsTangent, TrainHeads};
-pub use combination::{AnyCombination, COMBINATIONS, Combination};
+pub use combination::{Along, AnyCombination, COMBINATIONS, Combination};
 pub use config::EstimatorConfig;
 pub use gram::Gram;
 pub use guess::{
