@@ -232,6 +232,14 @@ impl<'a> Engine<'a> {
             .unwrap_or_else(|| self.config.guess.make(self, &Window::default(), (block, shape), Gradients::default()))
     }
 
+    /// One of a block's random directions in weight space: the same as among all.
+    pub fn redraw_one(&self, block: usize, direction: usize) -> ParamVector {
+        match self.given(block) {
+            Some(Directions::Weight(mut vectors)) => vectors.swap_remove(direction),
+            _ => self.config.guess.draw_one(self, block, direction),
+        }
+    }
+
     /// The guesses that the caller brought for a block, if any.
     fn given(&self, block: usize) -> Option<Directions> {
         let given = self.input.given?;

@@ -40,6 +40,11 @@ impl Kept {
         self.grams.first()
     }
 
+    /// The directions, where they are not drawn again.
+    pub fn directions(&self) -> Option<&Directions> {
+        self.directions.as_ref()
+    }
+
     /// The number of coordinates of all its slots.
     pub fn dimension(&self) -> usize {
         self.dimensions.iter().sum()

@@ -9,6 +9,7 @@ pub mod combination;
 mod config;
 mod engine;
 mod finish;
+mod finite;
 mod given;
 mod gram;
 pub mod guess;
@@ -48,6 +49,7 @@ use crate::models::{Evaluation, Network};
 use crate::vector::ParamVector;
 use crate::{Error, Result};
 use engine::Engine;
+use finite::Differences;
 use oracle::Oracle;
 use sweep::Sweep;
 
@@ -180,11 +182,13 @@ pub fn step_on(
     view.losses.iter().flatten().try_for_each(|loss| loss.validate(input.labels))?;
     config.validate(view.count_losses())?;
     config.validate_losses(view)?;
+    config.validate_copies(view)?;
     given::validate(config, view, input)?;
     let engine = Engine::new(config, view, input, state);
     let mut output = match config.mode {
         Mode::Forward => Sweep::run(engine),
         Mode::Oracle | Mode::Checkpointed => Oracle::run(engine),
+        Mode::FiniteDifference => Differences::run(engine),
     }?;
     let measured = Measured { step: input.step, update: &output.update, scalars: &output.scalars };
     config.guess.learn(&measured, &mut output.state);
