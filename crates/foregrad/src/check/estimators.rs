@@ -10,6 +10,7 @@ use crate::estimate::{
 use crate::losses::Labels;
 use crate::models::{ModelConfig, Network, Norm};
 use crate::rng::{Placement, Stream};
+use crate::settings::Settings;
 use crate::vector::ParamVector;
 
 /// An estimator to check.
@@ -33,6 +34,28 @@ pub fn estimator_examples() -> Vec<EstimatorExample> {
         examples.push(EstimatorExample { name: format!("local, {space}, mixed m = {mix}"), config });
     }
     examples.extend(COMBINATIONS.iter().flat_map(|combination| combined(combination.name())));
+    examples.extend(CHANGED.iter().flat_map(|settings| changed(settings)));
+    examples
+}
+
+/// What else can be asked of a guess, as settings: not to be measured, or not at every step; to be corrected.
+const CHANGED: [&[(&str, &str)]; 5] = [
+    &[("projection", "off")],
+    &[("measure-every", "2")],
+    &[("correct", "rademacher")],
+    &[("correct", "gaussian"), ("directions", "2"), ("combination", "projection")],
+    &[("correct", "low-rank")],
+];
+
+/// The local guess with other settings, wherever that has a meaning.
+fn changed(settings: &[(&str, &str)]) -> Vec<EstimatorExample> {
+    let text: Vec<String> = settings.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+    let mut examples = guess_examples(&AnyGuess::default());
+    for EstimatorExample { name, config } in &mut examples {
+        settings.iter().for_each(|(key, value)| config.set(key, value).expect("a setting"));
+        *name = format!("{name}, {}", text.join(", "));
+    }
+    examples.retain(|example| example.config.validate(6).is_ok());
     examples
 }
 

@@ -166,7 +166,7 @@ impl EstimatorConfig {
     /// Refuses a combination that the guess's directions do not have. The mean, every estimator's default, becomes the projection there.
     pub(super) fn validate_combination(&self) -> Result<()> {
         let is_projected = [AnyCombination::MEAN, AnyCombination::PROJECTION].contains(&self.combination);
-        if self.guess.support().projection_only && !is_projected {
+        if self.along().support().projection_only && !is_projected {
             let reason = format!("the directions of `{}` are combined by orthogonal projection alone", self.guess);
             let nearest = format!("`estimator.guess = {}` `estimator.combination = projection`", self.guess);
             return Err(Error::meaningless(reason, nearest));

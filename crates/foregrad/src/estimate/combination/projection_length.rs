@@ -38,7 +38,7 @@ impl Combination for ProjectionLength {
     }
 
     fn validate(&self, config: &EstimatorConfig) -> Result<()> {
-        if config.guess.support().is_random {
+        if config.along().support().is_random {
             return Ok(());
         }
         let reason = format!(
