@@ -34,7 +34,7 @@ fn grid() -> Vec<EstimatorConfig> {
     all = widen(all, &|c| granularities.map(|granularity| EstimatorConfig { granularity, ..c.clone() }).into());
     let targets = [Horizon::LOCAL, Horizon::blocks(1), Horizon::GLOBAL];
     all = widen(all, &|c| targets.map(|target| EstimatorConfig { target, ..c.clone() }).into());
-    let modes = [Mode::Forward, Mode::Oracle, Mode::Checkpointed];
+    let modes = [Mode::Forward, Mode::Oracle, Mode::Checkpointed, Mode::FiniteDifference];
     all = widen(all, &|c| modes.map(|mode| EstimatorConfig { mode, ..c.clone() }).into());
     all = widen(all, &|c| [1, 2].map(|directions| EstimatorConfig { directions, ..c.clone() }).into());
     all = widen(all, &|c| [None, Some(1)].map(|mix| EstimatorConfig { mix, ..c.clone() }).into());
@@ -54,7 +54,7 @@ fn measured_grid() -> Vec<EstimatorConfig> {
     let axes: [&[[&str; 2]]; 6] = [
         &[["space", "weight"], ["space", "activity"]],
         &[["granularity", "off"], ["granularity", "tensor"], ["granularity", "network"], ["granularity", "batch"]],
-        &[["mode", "forward"], ["mode", "oracle"]],
+        &[["mode", "forward"], ["mode", "oracle"], ["mode", "finite-difference"]],
         &[["directions", "1"], ["directions", "2"], ["mix", "1"]],
         &[["projection", "on"], ["projection", "off"]],
         &[["measure-every", "1"], ["measure-every", "2"], ["correct", "gaussian"], ["correct", "low-rank"]],

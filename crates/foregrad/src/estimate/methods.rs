@@ -55,6 +55,12 @@ methods! {
         "guess" = "exact", "target" = "local";
     "local-unprojected": "the same by the guess itself, taken for the gradient",
         "guess" = "local", "projection" = "off";
+    "finite-difference-weights": "one gaussian direction for all weights, the last block's included, by two forward passes (SPSA)",
+        "guess" = "gaussian", "last-block" = "estimated", "mode" = "finite-difference";
+    "finite-difference-weight-network": "one gaussian direction for all weights by two forward passes, the last block exact",
+        "guess" = "gaussian", "mode" = "finite-difference";
+    "finite-difference-local": "local guesses, one scalar for the network by two forward passes",
+        "guess" = "local", "mode" = "finite-difference";
     "local-weight-tensor-oracle": "local guesses, a scalar a tensor, measured by reverse mode (the paper's)",
         "guess" = "local", "granularity" = "tensor", "mode" = "oracle";
     "local-weight-block-oracle": "local guesses, a scalar a block, measured by reverse mode",
