@@ -5,6 +5,7 @@
 
 use burn::tensor::Tensor;
 
+use super::combination::Along;
 use super::correct::Base;
 use super::engine::Engine;
 use super::gram::Gram;
@@ -138,10 +139,20 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// The coefficients of a slot's directions (or of one sample's), from their inner products with the target.
-    pub fn coefficients(&self, b: &[f64], gram: Option<&Gram>) -> Vec<f64> {
+    /// The number of coordinates that one scalar covers of a block's slot, whose output has a shape in activity space.
+    pub fn dimension(&self, block: usize, slot: &Slot, shape: Option<[usize; 4]>) -> usize {
+        match (shape, self.config.granularity()) {
+            (Some([_, channels, height, width]), Granularity::Sample) => channels * height * width,
+            (Some(shape), Granularity::Batch) => shape.iter().product(),
+            _ => slot.part(&self.view.parameters(block)).dimension(),
+        }
+    }
+
+    /// The coefficients of a slot's directions (or of one sample's) of a dimension, from their inner products with the target.
+    pub fn coefficients(&self, b: &[f64], products: Option<&Gram>, dimension: usize) -> Vec<f64> {
         let combination = self.config.combination();
-        let coefficients = combination.coefficients(b, gram);
+        let has_unit_covariance = self.along.support().is_random;
+        let coefficients = combination.coefficients(&Along { b, products, has_unit_covariance, dimension });
         let (made, wanted) = (coefficients.len(), b.len());
         assert_eq!(made, wanted, "the combination `{combination}` gave {made} coefficients for {wanted} directions");
         coefficients
