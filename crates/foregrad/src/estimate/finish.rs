@@ -12,7 +12,6 @@ use super::prepared::{Prepared, Slot};
 use super::stage::{Stage, Window};
 use super::{Granularity, Memory, Scalars, Space, StepOutput};
 use crate::layers::{AnySaved, Wanted};
-use crate::ops;
 use crate::vector::ParamVector;
 
 /// What is kept of a block between its guess and its scalars.
@@ -96,7 +95,7 @@ impl<'a> Engine<'a> {
         output.update.extend(self.view.globalised(kept.block, update));
     }
 
-    /// Adds the update of a block in activity space from its scalars, `[k][n]` (or `[k][1]` for granularity `batch`).
+    /// Adds the update of a block in activity space from its scalars, `[k][n]`, `[k][n parts]`, or `[k][1]` for granularity `batch`.
     pub fn finish_activity(&self, output: &mut StepOutput, kept: &Kept, window: &Window<'a>, b: Vec<Vec<f64>>) {
         let block = kept.block;
         let width = b[0].len();
@@ -121,9 +120,10 @@ impl<'a> Engine<'a> {
     fn weighted_guess(&self, kept: &Kept, coefficients: &[Vec<f64>]) -> Tensor<4> {
         let directions = kept.directions.clone().unwrap_or_else(|| self.redraw(kept.shape, kept.block));
         let Directions::Activity(tensors) = directions else { panic!("activity space has activity directions") };
+        let parts = self.config.parts();
         let scaled = tensors.into_iter().enumerate().map(|(direction, tensor)| {
-            let factors: Vec<f64> = coefficients.iter().map(|sample| sample[direction]).collect();
-            ops::scale_rows(tensor, &factors)
+            let factors: Vec<f64> = coefficients.iter().map(|unit| unit[direction]).collect();
+            parts.scale(tensor, &factors)
         });
         scaled.reduce(|sum, part| sum + part).expect("at least one direction")
     }

@@ -11,7 +11,7 @@ use super::guess::Directions;
 use super::mix::{self, MixedSlot};
 use super::stage::Window;
 use super::{Granularity, StepOutput};
-use crate::ops;
+use crate::ops::{self, Parts};
 use crate::vector::ParamVector;
 
 /// What one scalar a direction (or one a direction and sample) covers, within one block.
@@ -42,7 +42,7 @@ pub struct Prepared {
     pub slots: Vec<Slot>,
     /// The directions as they are measured.
     pub directions: Directions,
-    /// Inner products of the directions, where the combination needs them: one a slot, or one a sample, or one for all samples.
+    /// Inner products of the directions, where the combination needs them: one a slot, or one a sample or part of one, or one for all samples.
     pub grams: Vec<Gram>,
 }
 
@@ -122,8 +122,8 @@ impl<'a> Engine<'a> {
                     .collect(),
             ),
             Directions::Activity(tensors) => {
-                let whole = granularity == Granularity::Batch;
-                Directions::Activity(tensors.into_iter().map(|tensor| unit_rows(tensor, whole, zeros)).collect())
+                let parts = (granularity != Granularity::Batch).then(|| self.config.parts());
+                Directions::Activity(tensors.into_iter().map(|tensor| unit_rows(tensor, parts, zeros)).collect())
             }
         }
     }
@@ -141,12 +141,14 @@ impl<'a> Engine<'a> {
                 vec![Gram::new(tensors.len(), |d, e| ops::dot(&tensors[d], &tensors[e]))]
             }
             Directions::Activity(tensors) => {
-                let is_shared = self.config.guess.support().shares_products && self.input.given.is_none();
+                let parts = self.config.parts();
+                let is_whole = parts == Parts::WHOLE;
+                let is_shared = self.config.guess.support().shares_products && self.input.given.is_none() && is_whole;
                 let samples = if is_shared { 1 } else { tensors[0].dims()[0] };
                 let rows: Vec<_> = tensors.iter().map(|tensor| tensor.clone().narrow(0, 0, samples)).collect();
-                let below = |d: usize| rows[..=d].iter().map(|other| ops::row_dots(&rows[d], other)).collect();
+                let below = |d: usize| rows[..=d].iter().map(|other| parts.dots(&rows[d], other)).collect();
                 let products: Vec<Vec<Vec<f64>>> = (0..rows.len()).map(below).collect();
-                (0..samples).map(|sample| Gram::new(rows.len(), |d, e| products[d][e][sample])).collect()
+                (0..samples * parts.count()).map(|unit| Gram::new(rows.len(), |d, e| products[d][e][unit])).collect()
             }
         }
     }
@@ -179,15 +181,16 @@ fn inverse(norm: f64, zeros: &mut usize) -> f64 {
     norm.recip()
 }
 
-/// Every sample's part divided by its norm, or the whole by its own. Norms are taken after dividing by the largest magnitude.
-fn unit_rows(tensor: Tensor<4>, whole: bool, zeros: &mut usize) -> Tensor<4> {
+/// Every part of every sample divided by its norm, or without parts the whole by its own. Norms are taken after dividing by the largest
+/// magnitude.
+fn unit_rows(tensor: Tensor<4>, parts: Option<Parts>, zeros: &mut usize) -> Tensor<4> {
     let largest = ops::largest_magnitude(&tensor);
     let tensor = if largest > 0.0 { tensor.mul_scalar(largest.recip()) } else { tensor };
-    let squares = ops::row_dots(&tensor, &tensor);
-    if whole {
+    let squares = parts.unwrap_or(Parts::WHOLE).dots(&tensor, &tensor);
+    let Some(parts) = parts else {
         let norm = squares.iter().sum::<f64>().sqrt();
         return tensor.mul_scalar(inverse(norm, zeros));
-    }
+    };
     let factors: Vec<f64> = squares.into_iter().map(|square| inverse(square.sqrt(), zeros)).collect();
-    ops::scale_rows(tensor, &factors)
+    parts.scale(tensor, &factors)
 }
