@@ -7,8 +7,8 @@ use burn::tensor::Tensor;
 use common::{Case, double, largest_deviation, relative};
 use foregrad::Error;
 use foregrad::estimate::{
-    self, AnyCombination, EstimatorConfig, EstimatorState, Granularity, Horizon, Memory, Mode, Space, StepInput,
-    StepOutput, View,
+    self, AnyCombination, Correction, EstimatorConfig, EstimatorState, Granularity, Horizon, Memory, Mode, Space,
+    StepInput, StepOutput, View,
 };
 use foregrad::layers::{AnySaved, Cotangent, Pass, Wanted};
 use foregrad::losses::Labels;
@@ -63,36 +63,58 @@ impl LossHead for OneByOne {
 
 #[test]
 fn forward_mode_agrees_with_the_oracle_where_samples_stay_apart() {
-    for head in [HeadKind::Mlp, HeadKind::MeanLinear, HeadKind::Predsim] {
+    for (head, guesses, targets) in [
+        (HeadKind::Mlp, &["local", "gaussian"][..], &[Horizon::LOCAL, Horizon::blocks(1), Horizon::GLOBAL][..]),
+        (HeadKind::MeanLinear, &["local+rademacher"], &[Horizon::LOCAL, Horizon::blocks(1)]),
+        (HeadKind::Predsim, &["local"], &[Horizon::LOCAL, Horizon::GLOBAL]),
+    ] {
         let case = case(head);
-        for (guess, directions) in [("local", 1), ("gaussian", 2), ("ntk", 2), ("local+rademacher", 1)] {
+        for guess in guesses {
             for granularity in CUTS {
-                for (target, memory) in [
-                    (Horizon::LOCAL, Memory::Recompute),
-                    (Horizon::blocks(1), Memory::Keep),
-                    (Horizon::GLOBAL, Memory::Recompute),
-                ] {
-                    let config = EstimatorConfig { target, memory, directions, ..config(guess, granularity) };
-                    if config.validate_losses(&View::new(&case.network)).is_err() {
-                        assert_eq!((head, target), (HeadKind::Predsim, Horizon::blocks(1)));
-                        continue;
-                    }
-                    let [forward, oracle] = [Mode::Forward, Mode::Oracle]
-                        .map(|mode| case.step(&EstimatorConfig { mode, ..config.clone() }));
-                    let deviation = largest_deviation(&forward, &oracle);
-                    assert!(deviation < 1e-10, "{head}, {guess}, {granularity}, {target}: {deviation:e}");
-                    for block in 0..case.depth() - 1 {
-                        let [forward, oracle] = [&forward, &oracle].map(|output| of_block(output, &case, block));
-                        let deviation = relative(&forward, &oracle);
-                        assert!(deviation < 1e-10, "{head}, {guess}, {granularity}, block {block}: {deviation:e}");
-                    }
-                    let parts = config.parts().count();
-                    let shape = |values: &Vec<Vec<f64>>| (values.len(), values[0].len());
-                    let expected = (config.directions(), 3 * parts);
-                    assert!(oracle.scalars.iter().all(|scalars| shape(&scalars.values) == expected), "{expected:?}");
-                }
+                targets.iter().for_each(|target| assert_agree(&case, &config(guess, granularity), *target));
             }
         }
+    }
+}
+
+/// Forward mode and oracle have the same scalars, one a part, and updates of each block.
+fn assert_agree(case: &Case, config: &EstimatorConfig, target: Horizon) {
+    let config = &EstimatorConfig { target, ..config.clone() };
+    let memory = if target == Horizon::GLOBAL { Memory::Keep } else { Memory::Recompute };
+    let step = |mode| case.step(&EstimatorConfig { mode, memory, ..config.clone() });
+    let [forward, oracle] = [Mode::Forward, Mode::Oracle].map(step);
+    let deviation = largest_deviation(&forward, &oracle);
+    assert!(deviation < 1e-10, "{config:?}: {deviation:e}");
+    for block in 0..case.depth() - 1 {
+        let [forward, oracle] = [&forward, &oracle].map(|output| of_block(output, case, block));
+        let deviation = relative(&forward, &oracle);
+        assert!(deviation < 1e-10, "{config:?}, block {block}: {deviation:e}");
+    }
+    let shape = |values: &Vec<Vec<f64>>| (values.len(), values[0].len());
+    let expected = (config.directions(), 3 * config.parts().count());
+    assert!(oracle.scalars.iter().all(|scalars| shape(&scalars.values) == expected), "{expected:?}");
+}
+
+#[test]
+fn a_loss_that_is_no_sum_is_refused_as_a_target_of_parts_beyond_its_block() {
+    let case = case(HeadKind::Predsim);
+    for granularity in CUTS {
+        let config = EstimatorConfig { target: Horizon::blocks(1), ..config("local", granularity) };
+        let error = config.validate_losses(&View::new(&case.network)).expect_err("no sum over samples").to_string();
+        assert!(error.contains("estimator.granularity = batch"), "{error}");
+    }
+}
+
+#[test]
+fn guesses_that_are_not_measured_and_corrected_ones_are_cut_too() {
+    let case = case(HeadKind::MeanLinear);
+    let whole = EstimatorConfig { projection: false, space: Space::Activity, ..Default::default() };
+    let expected = case.step(&whole).update;
+    for granularity in CUTS {
+        let update = case.step(&EstimatorConfig { projection: false, ..config("local", granularity) }).update;
+        assert!(relative(&update, &expected) == 0.0, "{granularity}");
+        let corrected = EstimatorConfig { correct: Some(Correction::Rademacher), ..config("local", granularity) };
+        [Horizon::LOCAL, Horizon::GLOBAL].iter().for_each(|target| assert_agree(&case, &corrected, *target));
     }
 }
 

@@ -10,6 +10,7 @@ use crate::losses::Labels;
 use crate::models::{HeadKind, ModelConfig, Network, Norm};
 use crate::ops::Parts;
 use crate::rng::{Placement, Stream};
+use crate::settings::Settings;
 use crate::vector::ParamVector;
 
 /// An estimator to check.
@@ -34,6 +35,7 @@ pub fn estimator_examples() -> Vec<EstimatorExample> {
         let config = EstimatorConfig { space, mix: Some(mix), ..Default::default() };
         examples.push(EstimatorExample::new(format!("local, {space}, mixed m = {mix}"), config));
     }
+    examples.extend(CHANGED.iter().flat_map(|settings| changed(settings)));
     // A loss that keeps parts apart: one pass carries all of them.
     let parts = examples.iter().filter(|example| example.config.parts() != Parts::WHOLE);
     let of_own_loss = parts.map(|EstimatorExample { name, config, .. }| EstimatorExample {
@@ -43,6 +45,27 @@ pub fn estimator_examples() -> Vec<EstimatorExample> {
     });
     let of_own_loss: Vec<_> = of_own_loss.collect();
     examples.into_iter().chain(of_own_loss).collect()
+}
+
+/// What else can be asked of a guess, as settings: not to be measured, or not at every step; to be corrected.
+const CHANGED: [&[(&str, &str)]; 5] = [
+    &[("projection", "off")],
+    &[("measure-every", "2")],
+    &[("correct", "rademacher")],
+    &[("correct", "gaussian"), ("directions", "2"), ("combination", "projection")],
+    &[("correct", "low-rank")],
+];
+
+/// The local guess with other settings, wherever that has a meaning.
+fn changed(settings: &[(&str, &str)]) -> Vec<EstimatorExample> {
+    let text: Vec<String> = settings.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+    let mut examples = guess_examples(&AnyGuess::default());
+    for EstimatorExample { name, config, .. } in &mut examples {
+        settings.iter().for_each(|(key, value)| config.set(key, value).expect("a setting"));
+        *name = format!("{name}, {}", text.join(", "));
+    }
+    examples.retain(|example| example.config.validate(6).is_ok());
+    examples
 }
 
 /// A guess in every space and granularity it has.

@@ -4,7 +4,7 @@
 
 use burn::tensor::Tensor;
 
-use super::guess::{Directions, Gradients, HeadUse};
+use super::guess::{AnyGuess, Directions, Gradients, HeadUse};
 use super::plan::Plan;
 use super::stage::{LossRef, Stage, Window};
 use super::view::View;
@@ -24,6 +24,10 @@ pub struct Engine<'a> {
     pub plan: Plan,
     /// The heads that the guess is made of.
     pub heads: HeadUse,
+    /// What the target is measured along: the guess, or the directions that correct it.
+    pub along: AnyGuess,
+    /// Whether the step measures its target at all.
+    pub measured: bool,
 }
 
 impl<'a> Engine<'a> {
@@ -35,7 +39,14 @@ impl<'a> Engine<'a> {
         state: &'a EstimatorState,
     ) -> Self {
         let plan = Plan::new(config, &view.has_loss());
-        Self { view, config, input, state, plan, heads: config.guess.heads(config.directions()) }
+        let measured = config.is_measured_at(view, input.step, state);
+        let heads = config.guess.heads(config.guess_directions());
+        Self { view, config, input, state, plan, heads, along: config.along(), measured }
+    }
+
+    /// Whether the step needs its target.
+    pub fn needs_target(&self) -> bool {
+        self.measured || self.input.collect.has_targets() || self.config.guess.support().is_target
     }
 
     /// A step's output, before anything is in it.
@@ -206,12 +217,17 @@ impl<'a> Engine<'a> {
 
     /// A block's guesses as they are made, one a direction, before any scaling.
     pub fn guesses(&self, window: &mut Window<'a>, block: usize) -> Directions {
-        if let Some(given) = self.given(block) {
-            return given;
+        match self.given(block) {
+            Some(given) => given,
+            None => self.own_guess(window, block),
         }
+    }
+
+    /// A block's guess by the estimator's own guess, whatever the caller brought.
+    pub fn own_guess(&self, window: &mut Window<'a>, block: usize) -> Directions {
         let gradients = self.gradients(window, block);
         let shape = window.get(block).map(|stage| stage.shape);
-        self.config.guess.make(self, window, (block, shape), gradients)
+        self.config.guess.make(self, window, (block, shape), gradients, self.config.guess_directions())
     }
 
     /// The gradients that a block's guess is made of, at the block's output.
@@ -233,8 +249,10 @@ impl<'a> Engine<'a> {
 
     /// Random directions: the same for the same step, however often they are drawn. `shape` is that of the block's output.
     pub fn redraw(&self, shape: Option<[usize; 4]>, block: usize) -> Directions {
-        self.given(block)
-            .unwrap_or_else(|| self.config.guess.make(self, &Window::default(), (block, shape), Gradients::default()))
+        self.given(block).unwrap_or_else(|| {
+            let (window, directions) = (Window::default(), self.config.directions());
+            self.along.make(self, &window, (block, shape), Gradients::default(), directions)
+        })
     }
 
     /// The guesses that the caller brought for a block, if any.

@@ -47,6 +47,8 @@ methods! {
         "guess" = "momentum", "directions" = "2", "granularity" = "network";
     "local-learning": "each block by its own head's gradient: no tangent runs",
         "guess" = "exact", "target" = "local";
+    "local-unprojected": "the same by the guess itself, taken for the gradient",
+        "guess" = "local", "projection" = "off";
     "local-weight-tensor-oracle": "local guesses, a scalar a tensor, measured by reverse mode (the paper's)",
         "guess" = "local", "granularity" = "tensor", "mode" = "oracle";
     "local-weight-block-oracle": "local guesses, a scalar a block, measured by reverse mode",
@@ -59,6 +61,12 @@ methods! {
         "guess" = "local", "target" = "intermediate";
     "local-weight-network-forward": "local guesses, one scalar and one tangent for the network",
         "guess" = "local", "granularity" = "network";
+    "local-weight-network-lazy": "the same, measured every 8 steps only",
+        "guess" = "local", "granularity" = "network", "measure-every" = "8";
+    "local-weight-network-corrected": "local guesses, made unbiased by one direction of random signs",
+        "guess" = "local", "granularity" = "network", "correct" = "rademacher";
+    "local-activity-corrected": "local guesses at block outputs, made unbiased by one direction of random signs",
+        "guess" = "local", "space" = "activity", "correct" = "rademacher";
     "local-weight-mixed-forward": "local guesses, a scalar a block from one tangent with random signs",
         "guess" = "local", "mix" = "1";
     "local-activity-oracle": "local guesses at block outputs, a scalar a sample, measured by reverse mode (the paper's)",
@@ -71,6 +79,8 @@ methods! {
         "guess" = "local", "granularity" = "network", "guess-horizon" = "1";
     "horizon-2-weight-network": "guesses that look two blocks further, one scalar for the network",
         "guess" = "local", "granularity" = "network", "guess-horizon" = "2";
+    "horizon-2-unprojected": "guesses that look two blocks further, taken for the gradient",
+        "guess" = "local", "guess-horizon" = "2", "projection" = "off";
     "ntk-weight-network": "guesses from heads drawn afresh, one scalar for the network",
         "guess" = "ntk", "granularity" = "network";
     "ntk-activity": "guesses from heads drawn afresh at block outputs, a scalar a sample",
