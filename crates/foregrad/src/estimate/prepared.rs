@@ -14,7 +14,7 @@ use super::mix::{self, MixedSlot};
 use super::slot::Slot;
 use super::stage::Window;
 use super::{Collect, Granularity, StepOutput};
-use crate::ops;
+use crate::ops::{self, Parts};
 use crate::vector::ParamVector;
 
 /// A block's guesses, scaled, with their slots.
@@ -30,7 +30,7 @@ pub struct Prepared {
     pub factors: Vec<Vec<f64>>,
     /// The guess itself, where the directions only correct it.
     pub base: Option<Base>,
-    /// Inner products of the directions, where the combination needs them: one a slot, or one a sample, or one for all samples.
+    /// Inner products of the directions, where the combination needs them: one a slot, or one a sample or part of one, or one for all samples.
     pub grams: Vec<Gram>,
 }
 
@@ -110,7 +110,8 @@ impl<'a> Engine<'a> {
                 (Directions::Activity(tensors), vec![factors])
             }
             Directions::Activity(tensors) => {
-                let rows = tensors.into_iter().map(|tensor| unit_rows(tensor, zeros));
+                let parts = self.config.parts();
+                let rows = tensors.into_iter().map(|tensor| unit_rows(tensor, parts, zeros));
                 (Directions::Activity(rows.collect()), Vec::new())
             }
         }
@@ -129,12 +130,14 @@ impl<'a> Engine<'a> {
                 vec![Gram::new(tensors.len(), |d, e| ops::dot(&tensors[d], &tensors[e]))]
             }
             Directions::Activity(tensors) => {
-                let is_shared = self.along.support().shares_products && self.input.given.is_none();
+                let parts = self.config.parts();
+                let is_whole = parts == Parts::WHOLE;
+                let is_shared = self.along.support().shares_products && self.input.given.is_none() && is_whole;
                 let samples = if is_shared { 1 } else { tensors[0].dims()[0] };
                 let rows: Vec<_> = tensors.iter().map(|tensor| tensor.clone().narrow(0, 0, samples)).collect();
-                let below = |d: usize| rows[..=d].iter().map(|other| ops::row_dots(&rows[d], other)).collect();
+                let below = |d: usize| rows[..=d].iter().map(|other| parts.dots(&rows[d], other)).collect();
                 let products: Vec<Vec<Vec<f64>>> = (0..rows.len()).map(below).collect();
-                (0..samples).map(|sample| Gram::new(rows.len(), |d, e| products[d][e][sample])).collect()
+                (0..samples * parts.count()).map(|unit| Gram::new(rows.len(), |d, e| products[d][e][unit])).collect()
             }
         }
     }
@@ -185,12 +188,12 @@ fn unit(tensor: Tensor<4>, zeros: &mut usize) -> (Tensor<4>, f64) {
     (tensor.mul_scalar(inverse), factor * inverse)
 }
 
-/// Every sample's part divided by its norm.
-fn unit_rows(tensor: Tensor<4>, zeros: &mut usize) -> Tensor<4> {
+/// Every part of every sample divided by its norm.
+fn unit_rows(tensor: Tensor<4>, parts: Parts, zeros: &mut usize) -> Tensor<4> {
     let (tensor, _) = without_underflow(tensor);
-    let squares = ops::row_dots(&tensor, &tensor);
+    let squares = parts.dots(&tensor, &tensor);
     let factors: Vec<f64> = squares.into_iter().map(|square| inverse(square.sqrt(), zeros)).collect();
-    ops::scale_rows(tensor, &factors)
+    parts.scale(tensor, &factors)
 }
 
 /// The tensor divided by its largest magnitude, so that squares of tiny values do not underflow, with what it was multiplied by.
