@@ -73,12 +73,10 @@ fn changed(settings: &[(&str, &str)]) -> Vec<EstimatorExample> {
 /// Several random directions and several that are not, combined in a way, in the granularities where it has a meaning.
 fn combined(name: &str) -> Vec<EstimatorExample> {
     let guesses = ["gaussian", "ntk"].map(|guess| guess.parse().expect("a guess of the list"));
-    let all = guesses.iter().flat_map(guess_examples).map(|EstimatorExample { name: guess, config }| {
+    let all = guesses.iter().flat_map(guess_examples).map(|EstimatorExample { name: guess, config, .. }| {
         let combination = name.parse().expect("a combination of the list");
-        EstimatorExample {
-            name: format!("{guess}, {name} of 3"),
-            config: EstimatorConfig { directions: 3, combination, ..config },
-        }
+        let config = EstimatorConfig { directions: 3, combination, ..config };
+        EstimatorExample::new(format!("{guess}, {name} of 3"), config)
     });
     all.filter(|example| example.config.validate(6).is_ok()).collect()
 }

@@ -25,7 +25,7 @@ pub struct Kept {
     /// The guess itself, where the directions only correct it.
     pub(super) base: Option<Base>,
     grams: Vec<Gram>,
-    /// The number of coordinates that a scalar of each slot covers.
+    /// The number of coordinates that a scalar covers: of each slot, or of each part of a sample.
     dimensions: Vec<usize>,
     /// Shape of the block's output, to redraw random directions.
     shape: Option<[usize; 4]>,
@@ -63,7 +63,7 @@ impl<'a> Engine<'a> {
         let shape = stage.map(|stage| stage.shape);
         let mut kept = Kept {
             block,
-            dimensions: slots.iter().map(|slot| self.dimension(block, slot, shape)).collect(),
+            dimensions: self.dimensions(block, &slots, shape),
             slots,
             factors,
             base,
@@ -137,7 +137,7 @@ impl<'a> Engine<'a> {
             .enumerate()
             .map(|(unit, b)| {
                 let gram = kept.grams.get(unit).or(kept.grams.first());
-                self.coefficients(&self.residual(kept, unit, b), gram, kept.dimensions[0])
+                self.coefficients(&self.residual(kept, unit, b), gram, kept.dimensions[unit % kept.dimensions.len()])
             })
             .collect();
         output.record(&kept.slots[0].name, b);

@@ -13,7 +13,7 @@ use super::guess::Directions;
 use super::mix::{self, MixedSlot};
 use super::slot::Slot;
 use super::stage::Window;
-use super::{Collect, Granularity, StepOutput};
+use super::{Collect, Granularity, Space, StepOutput};
 use crate::ops::{self, Parts};
 use crate::vector::ParamVector;
 
@@ -142,12 +142,20 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// The number of coordinates that one scalar covers of a block's slot, whose output has a shape in activity space.
-    pub fn dimension(&self, block: usize, slot: &Slot, shape: Option<[usize; 4]>) -> usize {
-        match (shape, self.config.granularity()) {
-            (Some([_, channels, height, width]), Granularity::Sample) => channels * height * width,
-            (Some(shape), Granularity::Batch) => shape.iter().product(),
-            _ => slot.part(&self.view.parameters(block)).dimension(),
+    /// The number of coordinates that one scalar covers: one of each slot; in activity space, where the block's output has a shape, one of
+    /// each part of a sample.
+    pub fn dimensions(&self, block: usize, slots: &[Slot], shape: Option<[usize; 4]>) -> Vec<usize> {
+        match (shape, self.config.space) {
+            (Some(shape), Space::Activity) if self.config.granularity() == Granularity::Batch => {
+                vec![shape.iter().product()]
+            }
+            (Some([_, channels, height, width]), Space::Activity) => {
+                self.config.parts().sizes([channels, height, width])
+            }
+            _ => {
+                let parameters = self.view.parameters(block);
+                slots.iter().map(|slot| slot.part(&parameters).dimension()).collect()
+            }
         }
     }
 
