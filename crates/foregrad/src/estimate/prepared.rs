@@ -60,7 +60,11 @@ impl<'a> Engine<'a> {
         self.measured && (self.config.combination().needs_products() || merged)
     }
 
+    /// Notes the directions that were asked for; a guess that is the target is none.
     fn collect(&self, output: &mut StepOutput, block: usize, directions: &Directions) {
+        if self.config.guess.support().is_target {
+            return;
+        }
         let kept = self.input.collect.directions(self.config.directions());
         // Of a guess that is corrected the first is the guess itself.
         let is_first = self.config.correct.is_some() && self.input.collect == Collect::FirstGuess;
