@@ -77,6 +77,10 @@ fn causes(identity: &str) -> &'static str {
              number of samples left out or done twice; sums over the batch; samples in another order; a loss that is no mean over \
              samples and does not say so (`is_separable`)"
         }
+        "outputs" => {
+            "a sample's derivative = the error at its outputs times their tangent: `at_outputs` gives what stands between net and \
+             loss. Usual causes: the loss's factor left out; another tangent than the one that was given; rows in another order"
+        }
         "agreement" => {
             "forward mode = oracle: both make their estimate along the same directions. Usual causes: draws that depend on more than \
              their stream (a counter, the order of blocks); a direction made of what only one of the modes has at hand; a wrong \

@@ -83,6 +83,8 @@ methods! {
         "guess" = "upstream", "space" = "activity";
     "span-activity": "the principal directions of the batch's local guesses",
         "guess" = "span", "space" = "activity", "directions" = "4";
+    "feedback-activity": "the error at the network's outputs, fed back by matrices that are learnt forward, a scalar a sample",
+        "guess" = "feedback", "space" = "activity";
 }
 
 impl Method {

@@ -51,6 +51,7 @@ impl<'a> Engine<'a> {
     pub fn prepare(&self, output: &mut StepOutput, window: &mut Window<'a>, block: usize) -> Prepared {
         let raw = self.guesses(window, block);
         self.collect(output, block, &raw);
+        self.learn_block(output, window, block);
         let slots = self.slots(block);
         let directions = if self.scales() { self.scaled(raw, &slots, &mut output.zero_guesses) } else { raw };
         let grams = if self.needs_grams() { self.grams(&directions, &slots) } else { Vec::new() };
