@@ -43,6 +43,28 @@ fn grid() -> Vec<EstimatorConfig> {
     widen(all, &|c| combinations.map(|combination| EstimatorConfig { combination, ..c.clone() }).into())
 }
 
+/// Every way of measuring a guess, or not.
+fn measured_grid() -> Vec<EstimatorConfig> {
+    let axes: [&[[&str; 2]]; 6] = [
+        &[["space", "weight"], ["space", "activity"]],
+        &[["granularity", "off"], ["granularity", "tensor"], ["granularity", "network"], ["granularity", "batch"]],
+        &[["mode", "forward"], ["mode", "oracle"]],
+        &[["directions", "1"], ["directions", "2"], ["mix", "1"]],
+        &[["projection", "on"], ["projection", "off"]],
+        &[["measure-every", "1"], ["measure-every", "2"], ["correct", "gaussian"], ["correct", "low-rank"]],
+    ];
+    let guesses = GUESSES.iter().map(|guess| guess.name()).chain(["local+gaussian", "local+ntk"]);
+    let guesses: Vec<[&str; 2]> = guesses.map(|name| ["guess", name]).collect();
+    [guesses.as_slice()].into_iter().chain(axes).fold(vec![EstimatorConfig::default()], |all, axis| {
+        let with = |config: &EstimatorConfig, [key, value]: &[&str; 2]| {
+            let mut config = config.clone();
+            config.set(key, value).expect("a setting");
+            config
+        };
+        all.iter().flat_map(|config| axis.iter().map(|choice| with(config, choice))).collect()
+    })
+}
+
 /// Whether a refusal names settings that there are, under their places.
 fn names_a_way_out(error: &Error) -> bool {
     let known: Vec<String> = EstimatorConfig::settings().into_iter().map(|setting| setting.place).collect();
@@ -73,6 +95,8 @@ fn every_combination_runs_or_is_refused() {
     let case = Case::new("mlp", Norm::Batch, Norm::Batch, HeadKind::Linear);
     let ran = grid().iter().filter(|config| check(&case, config)).count();
     assert!(ran > 500, "only {ran} combinations ran");
+    let ran = measured_grid().iter().filter(|config| check(&case, config)).count();
+    assert!(ran > 200, "only {ran} ways of measuring ran");
 }
 
 #[test]

@@ -159,9 +159,12 @@ fn a_sample_alone_with_its_own_jacobian_learns_by_its_gradient() {
     let gradient = tiny.step(&exact, None, &EstimatorState::default()).update;
     let state = holding([tiny.jacobian(0), tiny.jacobian(1)]);
     for space in [Space::Activity, Space::Weight] {
-        let granularity = (space == Space::Weight).then_some(Granularity::Block);
-        let update = tiny.step(&EstimatorConfig { space, granularity, ..config(MEAN) }, None, &state).update;
-        assert!(relative(&update, &gradient) < 1e-12, "{space}");
+        for projection in [true, false] {
+            let granularity = (space == Space::Weight).then_some(Granularity::Block);
+            let config = EstimatorConfig { space, granularity, projection, ..config(MEAN) };
+            let update = tiny.step(&config, None, &state).update;
+            assert!(relative(&update, &gradient) < 1e-12, "{space}, {projection}");
+        }
     }
 }
 

@@ -74,6 +74,8 @@ fn forward_mode_and_the_oracle_agree_in_what_they_measure_and_learn() {
             assert_modes_agree(&group, &EstimatorConfig { granularity: Some(granularity), ..config(settings.clone()) });
         }
     }
+    let unmeasured = EstimatorConfig { projection: false, ..config(MEAN) };
+    assert_modes_agree(&group, &unmeasured);
     assert_modes_agree(&group, &EstimatorConfig { mix: Some(2), ..config(KOLEN_POLLACK) });
     let joined = "feedback+gaussian:2".parse().expect("a guess");
     assert_modes_agree(&group, &EstimatorConfig { guess: joined, ..config(MEAN) });
@@ -81,6 +83,19 @@ fn forward_mode_and_the_oracle_agree_in_what_they_measure_and_learn() {
     for granularity in [Granularity::Tensor, Granularity::Block, Granularity::Network] {
         let weight = EstimatorConfig { space: Space::Weight, granularity: Some(granularity), ..config(MEAN) };
         assert_modes_agree(&batch, &weight);
+    }
+}
+
+/// Direct feedback alignment: trunk and classifier twice, each block's own cotangent once, and no tangent but the noise's.
+#[test]
+fn without_a_projection_no_tangent_measures_anything() {
+    let case = Case::new("small-net", Norm::Batch, Norm::Batch, HeadKind::Linear);
+    let blocks = case.depth();
+    for (settings, passes, noise) in [(MEAN, 2, blocks - 1), (ALIGNMENT, 2, 0), (TARGETS, 1, 0)] {
+        let config = EstimatorConfig { projection: false, ..config(settings) };
+        let counts = count_maps(&config, &case.network, &case.input()).expect("a step");
+        assert_eq!((counts.forward, counts.tangent), (passes * blocks, noise), "{config:?}");
+        assert_eq!((counts.cotangent_inside, counts.cotangent_across, counts.heads), (blocks, 0, 0), "{config:?}");
     }
 }
 

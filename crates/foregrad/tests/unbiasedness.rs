@@ -6,7 +6,7 @@ mod common;
 use burn::tensor::Tensor;
 use common::{Case, double, relative};
 use foregrad::estimate::{
-    self, AnyCombination, EstimatorConfig, EstimatorState, Granularity, Space, StepInput, StepOutput,
+    self, AnyCombination, Correction, EstimatorConfig, EstimatorState, Granularity, Space, StepInput, StepOutput,
 };
 use foregrad::layers::{Conv2dConfig, Flatten, GroupNorm, Linear, Sequential};
 use foregrad::losses::{CrossEntropy, Labels};
@@ -139,6 +139,74 @@ fn the_mean_of_several_directions_is_the_mean_of_single_ones() {
     let one = |given: &ParamVector| first(tiny.step(&single, Some(given), &state).update);
     let expected = one(&both).axpy(1.0, &one(&weight_guess(signs(9, 6)))).scaled(0.5);
     assert!(relative(&first(tiny.step(&double_config, Some(&pair), &state).update), &expected) < 1e-13);
+}
+
+/// `E` over independent numbers with a normal number's moments up to the fifth: 0 with weight 2/3, and `+-sqrt 3` with 1/6 each.
+fn normal_points(count: usize) -> Vec<(Vec<f64>, f64)> {
+    let points = [(0.0, 2.0 / 3.0), (3f64.sqrt(), 1.0 / 6.0), (-3f64.sqrt(), 1.0 / 6.0)];
+    (0..count).fold(vec![(Vec::new(), 1.0)], |all, _| {
+        let longer = |(values, weight): &(Vec<f64>, f64)| {
+            points.map(|(value, own)| ([values.as_slice(), &[value]].concat(), weight * own))
+        };
+        all.iter().flat_map(longer).collect()
+    })
+}
+
+#[test]
+fn a_corrected_guess_is_unbiased_with_the_variance_of_what_it_does_not_say() {
+    let (tiny, gradient) = (Tiny::new(), Tiny::new().gradient());
+    let guess = first(
+        tiny.step(
+            &EstimatorConfig { projection: false, ..config("local", Space::Weight, Granularity::Block) },
+            None,
+            &EstimatorState::default(),
+        )
+        .update,
+    );
+    let all_signs: Vec<_> = (0..64).map(|pattern| (signs(pattern, 6), 1.0 / 64.0)).collect();
+    for (correct, draws, factor) in
+        [(Correction::Rademacher, all_signs, 5.0), (Correction::Gaussian, normal_points(6), 7.0)]
+    {
+        for (slot, granularity) in
+            [("conv.weight", Granularity::Tensor), ("blocks.0", Granularity::Block), ("network", Granularity::Network)]
+        {
+            for scale in [None, Some(0.3)] {
+                let config = EstimatorConfig { correct: Some(correct), ..config("local", Space::Weight, granularity) };
+                let number = |name: &str, value| (format!("correct.{slot}.{name}"), value);
+                let numbers =
+                    scale.map(|scale| [number("product", scale), number("square", 1.0)]).into_iter().flatten();
+                let state = EstimatorState { numbers: numbers.collect(), ..Default::default() };
+                let rest = gradient.clone().axpy(-scale.unwrap_or(1.0), &guess);
+                let (mut mean, mut variance) = (ParamVector::default(), 0.0);
+                for (values, weight) in &draws {
+                    let given = weight_guess(values.clone());
+                    let update = first(tiny.step(&config, Some(&given), &state).update);
+                    variance += weight * update.clone().axpy(-1.0, &gradient).norm().powi(2);
+                    mean = mean.axpy(*weight, &update);
+                }
+                assert!(relative(&mean, &gradient) < 1e-12, "{correct} {granularity} {scale:?}");
+                let expected = factor * rest.norm().powi(2);
+                assert!((variance / expected - 1.0).abs() < 1e-11, "{correct} {granularity} {scale:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_corrected_guess_is_unbiased_in_activity_space() {
+    let (tiny, gradient) = (Tiny::new(), Tiny::new().gradient());
+    for granularity in [Granularity::Batch, Granularity::Sample] {
+        let guesses = (0..64).map(|pattern| {
+            let mut given = ParamVector::default();
+            given.insert::<4>("0.blocks.0", double().tensor(signs(pattern, 6), [2, 3, 1, 1]));
+            given
+        });
+        let correct = Some(Correction::Rademacher);
+        let config = EstimatorConfig { correct, ..config("local", Space::Activity, granularity) };
+        let (mean, square) = mean_over(&tiny, &config, guesses);
+        assert!(relative(&mean, &gradient) < 1e-12, "{granularity}");
+        assert!(square > gradient.norm().powi(2), "{granularity}: a correction has its noise");
+    }
 }
 
 #[test]

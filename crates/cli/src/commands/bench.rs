@@ -199,18 +199,20 @@ pub fn measure_one(task: &MeasureTask) -> Result<Exit> {
 fn measure(task: &MeasureTask) -> Result<Measurement> {
     let MeasureTask { method, config, steps, warm_up, .. } = task;
     let placement = device::placement(&config.device, DType::F32)?;
-    let case = Case::new(task, &placement)?;
+    let mut case = Case::new(task, &placement)?;
+    // Of a method whose steps differ, a step is the mean over as many as come round again.
+    let period = case.period();
     let mut seconds = Vec::new();
     let mut counted = 0;
-    for step in 0..warm_up + steps {
+    for turn in 0..u64::from(warm_up + steps) {
         operations::take();
         let began = Instant::now();
-        case.once(u64::from(step))?;
+        (turn * period..(turn + 1) * period).try_for_each(|step| case.once(step))?;
         finish(&placement)?;
-        if step >= *warm_up {
-            seconds.push(began.elapsed().as_secs_f64());
+        if turn >= u64::from(*warm_up) {
+            seconds.push(began.elapsed().as_secs_f64() / period as f64);
         }
-        counted = operations::take();
+        counted = operations::take() / period;
     }
     let mut sorted = seconds.clone();
     sorted.sort_by(f64::total_cmp);
@@ -235,6 +237,8 @@ struct Case {
     network: Network,
     images: Tensor<4>,
     labels: Labels,
+    /// What one step leaves to the next.
+    state: EstimatorState,
     what: What,
 }
 
@@ -260,11 +264,16 @@ impl Case {
             LOADING => What::Loading(random_set(*image, samples).into()),
             name => What::Step(Box::new(Method::named(name)?.config())),
         };
-        Ok(Self { network, images, labels, what })
+        Ok(Self { network, images, labels, state: EstimatorState::default(), what })
     }
 
-    fn once(&self, step: u64) -> Result<()> {
-        let Self { network, images, labels, what } = self;
+    /// Steps after which they come round again.
+    fn period(&self) -> u64 {
+        if let What::Step(config) = &self.what { config.measure_every } else { 1 }
+    }
+
+    fn once(&mut self, step: u64) -> Result<()> {
+        let Self { network, images, labels, state, what } = self;
         match what {
             What::Forward => drop(baseline::forward(network, images.clone(), labels)),
             What::Loading(set) => {
@@ -275,7 +284,7 @@ impl Case {
             What::Step(config) => {
                 let momentum = ParamVector::default();
                 let input = StepInput { momentum: Some(&momentum), ..StepInput::new(images.clone(), labels, 0, step) };
-                drop(estimate::step(config, network, &input, &EstimatorState::default())?);
+                *state = estimate::step(config, network, &input, state)?.state;
             }
         }
         Ok(())

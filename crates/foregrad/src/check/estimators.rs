@@ -9,6 +9,7 @@ use crate::estimate::{
 use crate::losses::Labels;
 use crate::models::{ModelConfig, Network, Norm};
 use crate::rng::{Placement, Stream};
+use crate::settings::Settings;
 use crate::vector::ParamVector;
 
 /// An estimator to check.
@@ -31,6 +32,37 @@ pub fn estimator_examples() -> Vec<EstimatorExample> {
         let config = EstimatorConfig { space, mix: Some(mix), ..Default::default() };
         examples.push(EstimatorExample { name: format!("local, {space}, mixed m = {mix}"), config });
     }
+    examples.extend(CHANGED.iter().flat_map(|settings| changed("local", settings)));
+    examples.extend(FEEDBACK.iter().flat_map(|settings| changed("feedback", settings)));
+    examples
+}
+
+/// What else can be asked of a guess, as settings: not to be measured, or not at every step; to be corrected.
+const CHANGED: [&[(&str, &str)]; 5] = [
+    &[("projection", "off")],
+    &[("measure-every", "2")],
+    &[("correct", "rademacher")],
+    &[("correct", "gaussian"), ("directions", "2"), ("combination", "projection")],
+    &[("correct", "low-rank")],
+];
+
+/// What feedback can be of, can follow, and can be taken for.
+const FEEDBACK: [&[(&str, &str)]; 4] = [
+    &[("guesses.feedback.rule", "mean"), ("guesses.feedback.rate", "0.1"), ("projection", "off")],
+    &[("guesses.feedback.start", "uniform"), ("guesses.feedback.rate", "0"), ("projection", "off")],
+    &[("guesses.feedback.start", "uniform"), ("guesses.feedback.rate", "0"), ("guesses.feedback.source", "label")],
+    &[("guesses.feedback.start", "uniform"), ("guesses.feedback.follows", "kolen-pollack")],
+];
+
+/// A guess with other settings, wherever that has a meaning.
+fn changed(guess: &str, settings: &[(&str, &str)]) -> Vec<EstimatorExample> {
+    let text: Vec<String> = settings.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+    let mut examples = guess_examples(&guess.parse().expect("a guess of the list"));
+    for EstimatorExample { name, config } in &mut examples {
+        settings.iter().for_each(|(key, value)| config.set(key, value).expect("a setting"));
+        *name = format!("{name}, {}", text.join(", "));
+    }
+    examples.retain(|example| example.config.validate(6).is_ok());
     examples
 }
 

@@ -84,3 +84,25 @@ names! {
         Detached = "detached",
     }
 }
+
+names! {
+    /// Random directions along which a guess is corrected.
+    "correction" pub enum Correction {
+        /// Independent standard normal numbers: total variance `(D + 1) |t - s g|^2`.
+        Gaussian = "gaussian",
+        /// Independent signs: total variance `(D - 1) |t - s g|^2`.
+        Rademacher = "rademacher",
+        /// Rank-1 products of two normal vectors (weight space).
+        LowRank = "low-rank",
+    }
+}
+
+names! {
+    /// The factor of a guess that is corrected.
+    "choice" pub enum CorrectionScale {
+        /// What fits the targets of earlier steps best.
+        Fitted = "fitted",
+        /// One.
+        One = "one",
+    }
+}

@@ -1,6 +1,8 @@
 //! What an estimator is made of, and which combinations have a meaning.
 
-use super::choices::{Granularity, LastBlock, Memory, Mode, Space, StatisticsTangent, TrainHeads};
+use super::choices::{
+    Correction, CorrectionScale, Granularity, LastBlock, Memory, Mode, Space, StatisticsTangent, TrainHeads,
+};
 use super::combination::AnyCombination;
 use super::guess::{AnyGuess, GuessSettings};
 use super::target::Horizon;
@@ -32,6 +34,14 @@ settings! {
         directions: usize = 1 => flag("directions", "K"),
         /// How several directions are combined.
         combination: AnyCombination = AnyCombination::MEAN => flag("combination", "NAME"),
+        /// Whether the target is measured along the guess; off, a guess with a scale of its own is taken for the gradient itself.
+        projection: bool = true => flag("projection", "on|off"),
+        /// Steps from one measurement to the next; between them a guess keeps its last coefficient.
+        measure_every: u64 = 1 => flag("measure-every", "T"),
+        /// Random directions that make any guess unbiased: the target is measured along them, less what the guess says (off: none).
+        correct: Option<Correction> = None => flag("correct", "NAME"),
+        /// The factor of a guess that is corrected.
+        correct_scale: CorrectionScale = CorrectionScale::Fitted => flag("correct-scale", "NAME"),
         /// How scalars are measured.
         mode: Mode = Mode::Forward => flag("mode", "NAME"),
         /// Tangents that go through a block in one call (0: all).
@@ -58,6 +68,16 @@ impl EstimatorConfig {
         self.guess.directions().unwrap_or(self.directions)
     }
 
+    /// The number of directions of the guess itself: one where it is corrected, for then the others are the correction's.
+    pub(super) fn guess_directions(&self) -> usize {
+        if self.correct.is_some() { 1 } else { self.directions() }
+    }
+
+    /// What the target is measured along: the guess, or the directions that correct it.
+    pub(super) fn along(&self) -> AnyGuess {
+        self.correct.map_or_else(|| self.guess.clone(), Correction::guess)
+    }
+
     /// The granularity in force: as chosen, else `sample` in activity space; in weight space `tensor` in reverse mode, and in
     /// forward mode `network` with the global target, `block` with others and with mixing.
     pub fn granularity(&self) -> Granularity {
@@ -73,7 +93,7 @@ impl EstimatorConfig {
 
     /// How directions are combined: as chosen, but always projected where the guess knows nothing else.
     pub fn combination(&self) -> AnyCombination {
-        if self.guess.support().projection_only { AnyCombination::PROJECTION } else { self.combination }
+        if self.along().support().projection_only { AnyCombination::PROJECTION } else { self.combination }
     }
 
     /// The phase in which blocks and heads run.
@@ -94,6 +114,7 @@ impl EstimatorConfig {
         self.validate_guess()?;
         self.validate_granularity(losses)?;
         self.validate_mix(losses)?;
+        self.validate_measuring()?;
         let is_backprop = self.guess.support().is_target && self.target.is_global(losses);
         if self.mode == Mode::Checkpointed && !is_backprop {
             let reason = "checkpoints are for plain backprop: the exact guess with the global target";

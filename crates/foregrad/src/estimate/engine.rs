@@ -7,7 +7,7 @@ use std::rc::Rc;
 use burn::tensor::Tensor;
 
 use super::given::NOISE;
-use super::guess::{Directions, Gradients, HeadUse, Needs};
+use super::guess::{AnyGuess, Directions, Gradients, HeadUse, Needs};
 use super::plan::Plan;
 use super::rehearsal::Rehearsal;
 use super::stage::{LossRef, Stage, Window};
@@ -32,6 +32,10 @@ pub struct Engine<'a> {
     pub needs: Needs,
     /// What is known of the network's outputs before the step, where the guess asks for it.
     pub rehearsal: Option<Rehearsal>,
+    /// What the target is measured along: the guess, or the directions that correct it.
+    pub along: AnyGuess,
+    /// Whether the step measures its target at all.
+    pub measured: bool,
 }
 
 impl<'a> Engine<'a> {
@@ -46,10 +50,17 @@ impl<'a> Engine<'a> {
         state: &'a EstimatorState,
     ) -> Result<Self> {
         let plan = Plan::new(config, &view.has_loss());
-        let (heads, needs) = (config.guess.heads(config.directions()), config.guess.needs(config));
-        let mut engine = Self { view, config, input, state, plan, heads, needs, rehearsal: None };
+        let measured = config.is_measured_at(view, input.step, state);
+        let (heads, needs) = (config.guess.heads(config.guess_directions()), config.guess.needs(config));
+        let along = config.along();
+        let mut engine = Self { view, config, input, state, plan, heads, needs, rehearsal: None, along, measured };
         engine.rehearsal = Rehearsal::run(&engine)?;
         Ok(engine)
+    }
+
+    /// Whether the step needs its target.
+    pub fn needs_target(&self) -> bool {
+        self.measured || self.input.collect.has_targets() || self.config.guess.support().is_target
     }
 
     /// A step's output, before anything is in it.
@@ -224,12 +235,17 @@ impl<'a> Engine<'a> {
 
     /// A block's guesses as they are made, one a direction, before any scaling.
     pub fn guesses(&self, window: &mut Window<'a>, block: usize) -> Directions {
-        if let Some(given) = self.given(block) {
-            return given;
+        match self.given(block) {
+            Some(given) => given,
+            None => self.own_guess(window, block),
         }
+    }
+
+    /// A block's guess by the estimator's own guess, whatever the caller brought.
+    pub fn own_guess(&self, window: &mut Window<'a>, block: usize) -> Directions {
         let gradients = self.gradients(window, block);
         let shape = window.get(block).map(|stage| stage.shape);
-        self.config.guess.make(self, window, (block, shape), gradients)
+        self.config.guess.make(self, window, (block, shape), gradients, self.config.guess_directions())
     }
 
     /// The gradients that a block's guess is made of, at the block's output.
@@ -251,8 +267,10 @@ impl<'a> Engine<'a> {
 
     /// Random directions: the same for the same step, however often they are drawn. `shape` is that of the block's output.
     pub fn redraw(&self, shape: Option<[usize; 4]>, block: usize) -> Directions {
-        self.given(block)
-            .unwrap_or_else(|| self.config.guess.make(self, &Window::default(), (block, shape), Gradients::default()))
+        self.given(block).unwrap_or_else(|| {
+            let (window, directions) = (Window::default(), self.config.directions());
+            self.along.make(self, &window, (block, shape), Gradients::default(), directions)
+        })
     }
 
     /// The guesses that the caller brought for a block, if any.

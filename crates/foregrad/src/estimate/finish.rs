@@ -5,10 +5,12 @@ use std::rc::Rc;
 
 use burn::tensor::Tensor;
 
+use super::correct::Base;
 use super::engine::Engine;
 use super::gram::Gram;
 use super::guess::Directions;
-use super::prepared::{Prepared, Slot};
+use super::prepared::Prepared;
+use super::slot::Slot;
 use super::stage::{Stage, Window};
 use super::{Granularity, Memory, Scalars, Space, StepOutput};
 use crate::layers::{AnySaved, Wanted};
@@ -17,8 +19,12 @@ use crate::vector::ParamVector;
 
 /// What is kept of a block between its guess and its scalars.
 pub struct Kept {
-    block: usize,
-    slots: Vec<Slot>,
+    pub(super) block: usize,
+    pub(super) slots: Vec<Slot>,
+    /// What each direction was multiplied by, one a slot.
+    pub(super) factors: Vec<Vec<f64>>,
+    /// The guess itself, where the directions only correct it.
+    pub(super) base: Option<Base>,
     grams: Vec<Gram>,
     /// Shape of the block's output, to redraw random directions.
     shape: Option<[usize; 4]>,
@@ -42,10 +48,12 @@ impl Kept {
 impl<'a> Engine<'a> {
     /// Keeps of a measured guess no more than its update needs.
     pub fn keep(&self, prepared: Prepared, stage: Option<&Stage<'a>>) -> Kept {
-        let Prepared { block, slots, directions, grams } = prepared;
+        let Prepared { block, slots, directions, factors, base, grams } = prepared;
         let mut kept = Kept {
             block,
             slots,
+            factors,
+            base,
             grams,
             shape: stage.map(|stage| stage.shape),
             directions: None,
@@ -59,9 +67,10 @@ impl<'a> Engine<'a> {
                 let maps = self.view.blocks[block];
                 let pulled = |bar| maps.cotangent(&stage.saved, bar, Wanted::PARAMETERS).theta_bar;
                 kept.theta = tensors.into_iter().map(pulled).collect();
+                kept.base = kept.base.map(|base| base.in_weights(pulled));
             }
             (directions, stage) => {
-                kept.directions = (!self.config.guess.support().is_random).then_some(directions);
+                kept.directions = (!self.redraws()).then_some(directions);
                 if let (Space::Activity, Some(stage)) = (self.config.space, stage) {
                     match self.config.memory {
                         Memory::Recompute => kept.x.clone_from(&stage.x),
@@ -73,14 +82,20 @@ impl<'a> Engine<'a> {
         kept
     }
 
+    /// Whether directions are drawn again once their scalars are known, instead of being kept.
+    fn redraws(&self) -> bool {
+        self.along.support().is_random
+    }
+
     /// Adds the update of one slot in weight space from its scalars, one a direction.
     pub fn finish_weight(&self, output: &mut StepOutput, kept: &Kept, slot: usize, b: &[f64]) {
-        let coefficients = self.coefficients(b, kept.grams.get(slot));
+        let coefficients = self.coefficients(&self.residual(kept, slot, b), kept.grams.get(slot));
         output.record(&kept.slots[slot].name, b.iter().map(|b| vec![*b]).collect());
+        self.learn_of_slot(output, kept, slot, (&[b], &coefficients));
         self.add_weight(output, kept, slot, &coefficients);
     }
 
-    /// Adds `sum_d c_d G_d` of one slot in weight space.
+    /// Adds `sum_d c_d G_d` of one slot in weight space, and the guess that the directions correct.
     pub fn add_weight(&self, output: &mut StepOutput, kept: &Kept, slot: usize, coefficients: &[f64]) {
         let redrawn;
         let directions = match &kept.directions {
@@ -91,28 +106,44 @@ impl<'a> Engine<'a> {
             }
         };
         let Directions::Weight(vectors) = directions else { panic!("weight space has weight directions") };
-        let parts: Vec<_> = vectors.iter().map(|vector| kept.slots[slot].part(vector)).collect();
-        let update = combination(&parts, coefficients);
+        let slot = &kept.slots[slot];
+        let parts: Vec<_> = vectors.iter().map(|vector| slot.part(vector)).collect();
+        let mut update = combination(&parts, coefficients);
+        if let Some(base) = &kept.base {
+            update = update.axpy(self.base_scale(&slot.name), &slot.part(base.weights()));
+        }
         output.update.extend(self.view.globalised(kept.block, update));
     }
 
     /// Adds the update of a block in activity space from its scalars, `[k][n]` (or `[k][1]` for granularity `batch`).
     pub fn finish_activity(&self, output: &mut StepOutput, kept: &Kept, window: &Window<'a>, b: Vec<Vec<f64>>) {
-        let block = kept.block;
-        let width = b[0].len();
-        let per_unit: Vec<Vec<f64>> = (0..width)
-            .map(|unit| {
-                let b: Vec<f64> = b.iter().map(|b| b[unit]).collect();
-                self.coefficients(&b, kept.grams.get(unit).or(kept.grams.first()))
+        let by_unit: Vec<Vec<f64>> = (0..b[0].len()).map(|unit| b.iter().map(|b| b[unit]).collect()).collect();
+        let coefficients: Vec<Vec<f64>> = by_unit
+            .iter()
+            .enumerate()
+            .map(|(unit, b)| {
+                let gram = kept.grams.get(unit).or(kept.grams.first());
+                self.coefficients(&self.residual(kept, unit, b), gram)
             })
             .collect();
         output.record(&kept.slots[0].name, b);
+        self.learn_of_slot(output, kept, 0, (&by_unit, &coefficients[0]));
+        self.add_activity(output, kept, window, &coefficients);
+    }
+
+    /// Adds what `sum_d c_di G_di` gives of a block in activity space, and the guess that the directions correct.
+    pub fn add_activity(&self, output: &mut StepOutput, kept: &Kept, window: &Window<'a>, coefficients: &[Vec<f64>]) {
+        let block = kept.block;
         let update = if kept.theta.is_empty() {
-            let y_bar = self.weighted_guess(kept, &per_unit);
+            let y_bar = self.weighted_guess(kept, coefficients);
             let saved = self.saved_again(kept, window);
             self.view.blocks[block].cotangent(&saved, y_bar, Wanted::PARAMETERS).theta_bar
         } else {
-            combination(&kept.theta, &per_unit[0])
+            let update = combination(&kept.theta, &coefficients[0]);
+            match &kept.base {
+                Some(base) => update.axpy(self.base_scale(&kept.slots[0].name), base.weights()),
+                None => update,
+            }
         };
         output.update.extend(self.view.globalised(block, update));
     }
@@ -125,7 +156,8 @@ impl<'a> Engine<'a> {
             let factors: Vec<f64> = coefficients.iter().map(|sample| sample[direction]).collect();
             ops::scale_rows(tensor, &factors)
         });
-        scaled.reduce(|sum, part| sum + part).expect("at least one direction")
+        let base = kept.base.iter().map(|base| base.activity().mul_scalar(self.base_scale(&kept.slots[0].name)));
+        scaled.chain(base).reduce(|sum, part| sum + part).expect("at least one direction")
     }
 
     /// A block's saved values: still there, kept, or computed again from its input.

@@ -47,6 +47,8 @@ methods! {
         "guess" = "momentum", "directions" = "2", "granularity" = "network";
     "local-learning": "each block by its own head's gradient: no tangent runs",
         "guess" = "exact", "target" = "local";
+    "local-unprojected": "the same by the guess itself, taken for the gradient",
+        "guess" = "local", "projection" = "off";
     "local-weight-tensor-oracle": "local guesses, a scalar a tensor, measured by reverse mode (the paper's)",
         "guess" = "local", "granularity" = "tensor", "mode" = "oracle";
     "local-weight-block-oracle": "local guesses, a scalar a block, measured by reverse mode",
@@ -59,6 +61,12 @@ methods! {
         "guess" = "local", "target" = "intermediate";
     "local-weight-network-forward": "local guesses, one scalar and one tangent for the network",
         "guess" = "local", "granularity" = "network";
+    "local-weight-network-lazy": "the same, measured every 8 steps only",
+        "guess" = "local", "granularity" = "network", "measure-every" = "8";
+    "local-weight-network-corrected": "local guesses, made unbiased by one direction of random signs",
+        "guess" = "local", "granularity" = "network", "correct" = "rademacher";
+    "local-activity-corrected": "local guesses at block outputs, made unbiased by one direction of random signs",
+        "guess" = "local", "space" = "activity", "correct" = "rademacher";
     "local-weight-mixed-forward": "local guesses, a scalar a block from one tangent with random signs",
         "guess" = "local", "mix" = "1";
     "local-activity-oracle": "local guesses at block outputs, a scalar a sample, measured by reverse mode (the paper's)",
@@ -71,6 +79,8 @@ methods! {
         "guess" = "local", "granularity" = "network", "guess-horizon" = "1";
     "horizon-2-weight-network": "guesses that look two blocks further, one scalar for the network",
         "guess" = "local", "granularity" = "network", "guess-horizon" = "2";
+    "horizon-2-unprojected": "guesses that look two blocks further, taken for the gradient",
+        "guess" = "local", "guess-horizon" = "2", "projection" = "off";
     "ntk-weight-network": "guesses from heads drawn afresh, one scalar for the network",
         "guess" = "ntk", "granularity" = "network";
     "ntk-activity": "guesses from heads drawn afresh at block outputs, a scalar a sample",
@@ -85,6 +95,17 @@ methods! {
         "guess" = "span", "space" = "activity", "directions" = "4";
     "feedback-activity": "the error at the network's outputs, fed back by matrices that are learnt forward, a scalar a sample",
         "guess" = "feedback", "space" = "activity";
+    "feedback-unprojected": "the same, taken for the gradient (forward direct feedback alignment)",
+        "guess" = "feedback", "space" = "activity", "projection" = "off";
+    "feedback-alignment": "the error, fed back by random matrices that stay as they are (direct feedback alignment)",
+        "guess" = "feedback", "space" = "activity", "projection" = "off",
+        "guesses.feedback.start" = "uniform", "guesses.feedback.rate" = "0";
+    "feedback-labels": "the labels, fed back by random matrices that stay as they are (direct random target projection)",
+        "guess" = "feedback", "space" = "activity", "projection" = "off", "guesses.feedback.source" = "label",
+        "guesses.feedback.start" = "uniform", "guesses.feedback.rate" = "0";
+    "feedback-kolen-pollack": "the error, fed back by matrices that move as a last layer's weights would (direct Kolen-Pollack)",
+        "guess" = "feedback", "space" = "activity", "projection" = "off", "guesses.feedback.follows" = "kolen-pollack",
+        "guesses.feedback.start" = "uniform", "guesses.feedback.decay" = "1e-6";
 }
 
 impl Method {

@@ -11,7 +11,7 @@ use super::EstimatorState;
 use crate::rng::Stream;
 
 /// The weight of the past in a baseline.
-const DECAY: f64 = 0.95;
+pub(super) const DECAY: f64 = 0.95;
 
 /// One slot in the mixture: its name and its signs, `[m][width]` with `width` the number of samples, or 1.
 #[derive(Debug, Clone)]

@@ -7,12 +7,14 @@
 mod choices;
 pub mod combination;
 mod config;
+mod correct;
 mod engine;
 mod finish;
 mod given;
 mod gram;
 pub mod guess;
 mod known;
+mod measuring;
 mod merged;
 mod methods;
 mod mix;
@@ -20,13 +22,16 @@ mod oracle;
 mod plan;
 mod prepared;
 mod rehearsal;
+mod slot;
 mod stage;
 mod state;
 mod sweep;
 mod target;
 mod view;
 
-pub use choices::{Granularity, LastBlock, Memory, Mode, Space, StatisticsTangent, TrainHeads};
+pub use choices::{
+    Correction, CorrectionScale, Granularity, LastBlock, Memory, Mode, Space, StatisticsTangent, TrainHeads,
+};
 pub use combination::{AnyCombination, COMBINATIONS, Combination};
 pub use config::EstimatorConfig;
 pub use gram::Gram;
@@ -62,7 +67,7 @@ pub enum Collect {
     FirstGuess,
     /// The targets (reverse mode).
     Targets,
-    /// All guesses, and in reverse mode the targets.
+    /// All guesses (`corrected.PATH` is one that is corrected), and in reverse mode the targets.
     Everything,
 }
 
@@ -73,6 +78,15 @@ impl Collect {
             Collect::Nothing | Collect::Targets => 0,
             Collect::FirstGuess => 1,
             Collect::Everything => all,
+        }
+    }
+
+    /// The name under which a guess that is corrected is kept: beside its correction's directions, of which none stands for it.
+    fn base(self) -> Option<&'static str> {
+        match self {
+            Collect::Nothing | Collect::Targets => None,
+            Collect::FirstGuess => Some("0"),
+            Collect::Everything => Some("corrected"),
         }
     }
 
@@ -188,6 +202,8 @@ pub fn step_on(
     let engine = Engine::new(config, view, input, state)?;
     let mut output = match config.mode {
         Mode::Forward => Sweep::run(engine),
+        // Without a target to look at there is nothing to go back for.
+        Mode::Oracle if !engine.needs_target() => Sweep::run(engine),
         Mode::Oracle | Mode::Checkpointed => Oracle::run(engine),
     }?;
     let measured = Measured { step: input.step, update: &output.update, scalars: &output.scalars };

@@ -146,6 +146,9 @@ impl<'a> Oracle<'a> {
             return self.output.update.extend(update);
         }
         let prepared = self.engine.prepare(&mut self.output, &mut self.window, block);
+        if !self.engine.measured {
+            return self.engine.finish_unmeasured(&mut self.output, prepared, &self.window);
+        }
         let products = self.products(&prepared, &target);
         let signs = self.engine.config.mix.is_some().then(|| self.engine.mixed_slots(&prepared));
         let kept = self.engine.keep(prepared, self.window.get(block));
@@ -208,7 +211,7 @@ impl<'a> Oracle<'a> {
         if self.engine.config.mix.is_some() {
             return self.end_mixture();
         }
-        if Merged::new(self.engine.config).is_some() && !self.is_exact() {
+        if Merged::new(self.engine.config).is_some() && self.engine.measured {
             finish_network(&self.engine, &mut self.output, &self.kept, &self.network);
         }
     }

@@ -74,11 +74,11 @@ impl Plan {
             losses.for_each(|loss| marked[loss] = true);
             marked
         };
-        let measures = marked(&mut target_loss.iter().copied());
+        let measures = marked(&mut target_loss.iter().copied().filter(|_| config.is_measured()));
         let guesses_from = marked(&mut guess_loss.iter().copied().flatten());
         let mut runs: Vec<_> =
             guesses_from.iter().zip(&measures).map(|(guessed, measures)| *guessed || *measures).collect();
-        let untrained = config.guess.heads(config.directions()).untrained;
+        let untrained = config.guess.heads(config.guess_directions()).untrained;
         let trains: Vec<_> = (0..depth - 1)
             .map(|block| match config.train_heads {
                 TrainHeads::Auto => runs[block] && !untrained,
@@ -116,7 +116,7 @@ impl EstimatorConfig {
     /// # Errors
     /// [`Error::Meaningless`].
     pub fn validate_losses(&self, view: &View<'_>) -> Result<()> {
-        if self.granularity() != Granularity::Sample || self.guess.support().is_target {
+        if self.granularity() != Granularity::Sample || !self.is_measured() {
             return Ok(());
         }
         let plan = Plan::new(self, &view.has_loss());

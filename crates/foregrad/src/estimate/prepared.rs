@@ -5,33 +5,16 @@
 
 use burn::tensor::Tensor;
 
+use super::correct::Base;
 use super::engine::Engine;
 use super::gram::Gram;
 use super::guess::Directions;
 use super::mix::{self, MixedSlot};
+use super::slot::Slot;
 use super::stage::Window;
-use super::{Granularity, StepOutput};
+use super::{Collect, Granularity, StepOutput};
 use crate::ops;
 use crate::vector::ParamVector;
-
-/// What one scalar a direction (or one a direction and sample) covers, within one block.
-#[derive(Debug, Clone)]
-pub struct Slot {
-    /// The slot's name: a tensor's path, `blocks.J`, `classifier` or `network`.
-    pub name: String,
-    /// The tensor's path within the block, or all of the block.
-    pub path: Option<String>,
-}
-
-impl Slot {
-    /// The part of a block's vector that the slot covers.
-    pub fn part(&self, vector: &ParamVector) -> ParamVector {
-        match &self.path {
-            Some(only) => vector.filtered(|path| path == only),
-            None => vector.clone(),
-        }
-    }
-}
 
 /// A block's guesses, scaled, with their slots.
 #[derive(Debug, Clone)]
@@ -42,6 +25,10 @@ pub struct Prepared {
     pub slots: Vec<Slot>,
     /// The directions as they are measured.
     pub directions: Directions,
+    /// What each direction was multiplied by, one a slot; empty where it was not scaled by slots.
+    pub factors: Vec<Vec<f64>>,
+    /// The guess itself, where the directions only correct it.
+    pub base: Option<Base>,
     /// Inner products of the directions, where the combination needs them: one a slot, or one a sample, or one for all samples.
     pub grams: Vec<Gram>,
 }
@@ -49,82 +36,82 @@ pub struct Prepared {
 impl<'a> Engine<'a> {
     /// A block's guesses, made ready; notes them in the output as far as they were asked for, and counts zero ones.
     pub fn prepare(&self, output: &mut StepOutput, window: &mut Window<'a>, block: usize) -> Prepared {
-        let raw = self.guesses(window, block);
+        let raw = match self.config.correct {
+            Some(_) => self.redraw(window.get(block).map(|stage| stage.shape), block),
+            None => self.guesses(window, block),
+        };
         self.collect(output, block, &raw);
+        let slots = self.view.slots(self.config.granularity(), block);
+        let base = self.config.correct.map(|_| self.base(output, window, block, (&raw, &slots)));
+        let (directions, factors) =
+            if self.scales() { self.scaled(raw, &slots, &mut output.zero_guesses) } else { (raw, Vec::new()) };
         self.learn_block(output, window, block);
-        let slots = self.slots(block);
-        let directions = if self.scales() { self.scaled(raw, &slots, &mut output.zero_guesses) } else { raw };
         let grams = if self.needs_grams() { self.grams(&directions, &slots) } else { Vec::new() };
-        Prepared { block, slots, directions, grams }
+        Prepared { block, slots, directions, factors, base, grams }
     }
 
     /// Whether guesses are divided by their norms as they are made.
     fn scales(&self) -> bool {
-        !self.config.guess.support().is_random && self.config.granularity() != Granularity::Network
+        self.measured && !self.along.support().is_random && self.config.granularity() != Granularity::Network
     }
 
     fn needs_grams(&self) -> bool {
-        let merged = self.config.granularity() == Granularity::Network && !self.config.guess.support().is_random;
-        self.config.combination().needs_products() || merged
-    }
-
-    /// The slots of a block.
-    pub fn slots(&self, block: usize) -> Vec<Slot> {
-        let whole = |name: String| vec![Slot { name, path: None }];
-        match self.config.granularity() {
-            Granularity::Network => whole("network".into()),
-            Granularity::Tensor => {
-                let slot = |path: &str| {
-                    let prefix = self.view.prefixes.get(block).copied().unwrap_or_default();
-                    let name = if prefix.is_empty() { path.to_string() } else { format!("{prefix}.{path}") };
-                    Slot { name, path: Some(path.to_string()) }
-                };
-                self.view.parameters(block).paths().map(slot).collect()
-            }
-            _ if block == self.plan.depth => whole("classifier".into()),
-            _ => whole(format!("blocks.{block}")),
-        }
+        let merged = self.config.granularity() == Granularity::Network && !self.along.support().is_random;
+        self.measured && (self.config.combination().needs_products() || merged)
     }
 
     fn collect(&self, output: &mut StepOutput, block: usize, directions: &Directions) {
-        let view = self.view;
         let kept = self.input.collect.directions(self.config.directions());
-        let mut add = |direction: usize, vector: ParamVector| {
-            output.guesses.extend(vector.prefixed(&direction.to_string()));
-        };
-        match directions {
-            Directions::Weight(vectors) => vectors
-                .iter()
-                .take(kept)
-                .enumerate()
-                .for_each(|(direction, vector)| add(direction, view.globalised(block, vector.clone()))),
-            Directions::Activity(tensors) => tensors.iter().take(kept).enumerate().for_each(|(direction, tensor)| {
-                let mut vector = ParamVector::default();
-                vector.insert(format!("blocks.{block}"), tensor.clone());
-                add(direction, vector);
-            }),
+        // Of a guess that is corrected the first is the guess itself.
+        let is_first = self.config.correct.is_some() && self.input.collect == Collect::FirstGuess;
+        for direction in 0..if is_first { 0 } else { kept } {
+            self.collect_as(output, block, &direction.to_string(), (directions, direction));
         }
     }
 
-    fn scaled(&self, raw: Directions, slots: &[Slot], zeros: &mut usize) -> Directions {
+    /// Notes one direction under a name.
+    pub fn collect_as(
+        &self,
+        output: &mut StepOutput,
+        block: usize,
+        name: &str,
+        (all, direction): (&Directions, usize),
+    ) {
+        let vector = match all {
+            Directions::Weight(vectors) => self.view.globalised(block, vectors[direction].clone()),
+            Directions::Activity(tensors) => {
+                let mut vector = ParamVector::default();
+                vector.insert(format!("blocks.{block}"), tensors[direction].clone());
+                vector
+            }
+        };
+        output.guesses.extend(vector.prefixed(name));
+    }
+
+    /// Directions divided by their slots' norms, with what they were multiplied by, one a slot and direction.
+    fn scaled(&self, raw: Directions, slots: &[Slot], zeros: &mut usize) -> (Directions, Vec<Vec<f64>>) {
         let granularity = self.config.granularity();
         match raw {
-            Directions::Weight(vectors) => Directions::Weight(
-                vectors
-                    .iter()
-                    .map(|vector| {
-                        let mut scaled = ParamVector::default();
-                        for slot in slots {
-                            let part = slot.part(vector);
-                            scaled.extend(part.scaled(inverse(part.norm(), zeros)));
-                        }
-                        scaled
-                    })
-                    .collect(),
-            ),
+            Directions::Weight(vectors) => {
+                let mut factors = vec![Vec::new(); slots.len()];
+                let mut scaled = vec![ParamVector::default(); vectors.len()];
+                for (vector, scaled) in vectors.iter().zip(&mut scaled) {
+                    for (slot, factors) in slots.iter().zip(&mut factors) {
+                        let part = slot.part(vector);
+                        let factor = inverse(part.norm(), zeros);
+                        scaled.extend(part.scaled(factor));
+                        factors.push(factor);
+                    }
+                }
+                (Directions::Weight(scaled), factors)
+            }
+            Directions::Activity(tensors) if granularity == Granularity::Batch => {
+                let (tensors, factors) = tensors.into_iter().map(|tensor| unit(tensor, zeros)).unzip();
+                (Directions::Activity(tensors), vec![factors])
+            }
             Directions::Activity(tensors) => {
-                let whole = granularity == Granularity::Batch;
-                Directions::Activity(tensors.into_iter().map(|tensor| unit_rows(tensor, whole, zeros)).collect())
+                let rows = tensors.into_iter().map(|tensor| unit_rows(tensor, zeros));
+                (Directions::Activity(rows.collect()), Vec::new())
             }
         }
     }
@@ -142,7 +129,7 @@ impl<'a> Engine<'a> {
                 vec![Gram::new(tensors.len(), |d, e| ops::dot(&tensors[d], &tensors[e]))]
             }
             Directions::Activity(tensors) => {
-                let is_shared = self.config.guess.support().shares_products && self.input.given.is_none();
+                let is_shared = self.along.support().shares_products && self.input.given.is_none();
                 let samples = if is_shared { 1 } else { tensors[0].dims()[0] };
                 let rows: Vec<_> = tensors.iter().map(|tensor| tensor.clone().narrow(0, 0, samples)).collect();
                 let below = |d: usize| rows[..=d].iter().map(|other| ops::row_dots(&rows[d], other)).collect();
@@ -180,15 +167,25 @@ fn inverse(norm: f64, zeros: &mut usize) -> f64 {
     norm.recip()
 }
 
-/// Every sample's part divided by its norm, or the whole by its own. Norms are taken after dividing by the largest magnitude.
-fn unit_rows(tensor: Tensor<4>, whole: bool, zeros: &mut usize) -> Tensor<4> {
-    let largest = ops::largest_magnitude(&tensor);
-    let tensor = if largest > 0.0 { tensor.mul_scalar(largest.recip()) } else { tensor };
+/// The tensor divided by its norm, with what it was multiplied by.
+fn unit(tensor: Tensor<4>, zeros: &mut usize) -> (Tensor<4>, f64) {
+    let (tensor, factor) = without_underflow(tensor);
+    let norm = ops::row_dots(&tensor, &tensor).iter().sum::<f64>().sqrt();
+    let inverse = inverse(norm, zeros);
+    (tensor.mul_scalar(inverse), factor * inverse)
+}
+
+/// Every sample's part divided by its norm.
+fn unit_rows(tensor: Tensor<4>, zeros: &mut usize) -> Tensor<4> {
+    let (tensor, _) = without_underflow(tensor);
     let squares = ops::row_dots(&tensor, &tensor);
-    if whole {
-        let norm = squares.iter().sum::<f64>().sqrt();
-        return tensor.mul_scalar(inverse(norm, zeros));
-    }
     let factors: Vec<f64> = squares.into_iter().map(|square| inverse(square.sqrt(), zeros)).collect();
     ops::scale_rows(tensor, &factors)
+}
+
+/// The tensor divided by its largest magnitude, so that squares of tiny values do not underflow, with what it was multiplied by.
+fn without_underflow(tensor: Tensor<4>) -> (Tensor<4>, f64) {
+    let largest = ops::largest_magnitude(&tensor);
+    let factor = if largest > 0.0 { largest.recip() } else { 1.0 };
+    (if largest > 0.0 { tensor.mul_scalar(factor) } else { tensor }, factor)
 }

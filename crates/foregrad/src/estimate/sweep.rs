@@ -44,7 +44,7 @@ impl<'a> Sweep<'a> {
     /// # Errors
     /// [`Error::Stopped`](crate::Error::Stopped).
     pub fn run(engine: Engine<'a>) -> Result<StepOutput> {
-        let merged = Merged::new(engine.config);
+        let merged = Merged::new(engine.config).filter(|_| engine.measured);
         let (output, window) = (engine.output(), Window::default());
         let mut sweep = Self { engine, output, window, flights: Vec::new(), merged, kept: BTreeMap::new() };
         let mut x = sweep.engine.input.images.clone();
@@ -82,8 +82,8 @@ impl<'a> Sweep<'a> {
     /// Everything that happens at a block once its forward map has run.
     fn advance(&mut self, block: usize) {
         let ready: Vec<usize> = self.engine.plan.ready_at(block).collect();
-        if self.engine.config.guess.support().is_target {
-            return ready.into_iter().for_each(|guessed| self.take_exactly(guessed));
+        if !self.engine.measured {
+            return ready.into_iter().for_each(|guessed| self.take_unmeasured(guessed));
         }
         let prepared: Vec<Prepared> =
             ready.into_iter().map(|guessed| self.engine.prepare(&mut self.output, &mut self.window, guessed)).collect();
@@ -100,12 +100,10 @@ impl<'a> Sweep<'a> {
         }
     }
 
-    /// The local target's own gradient: no projection, no tangent.
-    fn take_exactly(&mut self, block: usize) {
-        let y_bar = self.engine.gradients(&mut self.window, block).own.expect("the gradient of the target's loss");
-        let saved = &self.window.stage(block).saved;
-        let theta_bar = self.engine.view.blocks[block].cotangent(saved, y_bar, Wanted::PARAMETERS).theta_bar;
-        self.output.update.extend(self.engine.view.globalised(block, theta_bar));
+    /// A guess that no tangent measures: with the coefficient that it has kept, or as it is.
+    fn take_unmeasured(&mut self, block: usize) {
+        let prepared = self.engine.prepare(&mut self.output, &mut self.window, block);
+        self.engine.finish_unmeasured(&mut self.output, prepared, &self.window);
     }
 
     /// All tangents in flight through a block, stacked as far as `tangents_at_once` allows.

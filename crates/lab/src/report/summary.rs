@@ -166,6 +166,7 @@ fn combination(results: &Results, name: String, choices: &[(String, String)], gr
         quality: spread(&|row| row.test_score().map(Score::quality)),
         is_best: false,
         published: reference,
+        elsewhere: results.study.published(choices),
         train_loss: spread(&train_loss),
         seconds: spread(&|row| Some(row.machine.seconds)),
         images_per_second: spread(&|row| Some(row.machine.images_per_second)),

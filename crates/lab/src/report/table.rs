@@ -88,15 +88,25 @@ impl Table {
         if summary.is_reduced && has_figures {
             notes.push("Published figures are of the full size: compare the order, not the numbers.".to_string());
         }
+        if has_elsewhere(summary) {
+            notes.push("What was published elsewhere is of other networks and settings, named beside it.".to_string());
+        }
         if has_differences {
             notes.push("Differences from published means are in published standard deviations.".to_string());
         }
         Self {
             columns: columns(summary, &numbers),
-            rows: summary.combinations.iter().map(|own| row(own, &numbers)).collect(),
+            rows: summary.combinations.iter().map(|own| row(own, &numbers, has_elsewhere(summary))).collect(),
             notes,
         }
     }
+}
+
+/// The column of what was published in other settings.
+const ELSEWHERE: &str = "published elsewhere";
+
+fn has_elsewhere(summary: &Summary) -> bool {
+    summary.combinations.iter().any(|own| own.elsewhere.is_some())
 }
 
 fn has_difference(own: &Variant) -> bool {
@@ -111,10 +121,11 @@ fn columns(summary: &Summary, numbers: &[Numbers]) -> Vec<Column> {
         first.into_iter().flat_map(|own| &own.chosen).map(|(axis, _)| column(format!("{axis}, chosen"), false));
     let counted = [column("runs".into(), true)];
     let numbers = numbers.iter().map(|(title, _)| column(title.to_string(), true));
-    crossed.chain(chosen).chain(counted).chain(numbers).collect()
+    let elsewhere = has_elsewhere(summary).then(|| column(ELSEWHERE.into(), false));
+    crossed.chain(chosen).chain(counted).chain(numbers).chain(elsewhere).collect()
 }
 
-fn row(own: &Variant, numbers: &[Numbers]) -> Vec<Cell> {
+fn row(own: &Variant, numbers: &[Numbers], has_elsewhere: bool) -> Vec<Cell> {
     let plain = |text: &str| Cell { text: text.to_string(), value: text.parse().ok(), is_best: false };
     let crossed = own.choices.iter().map(|(_, value)| plain(value));
     let chosen = own.chosen.iter().map(|(_, value)| plain(value.as_deref().unwrap_or(NOTHING)));
@@ -129,5 +140,6 @@ fn row(own: &Variant, numbers: &[Numbers]) -> Vec<Cell> {
         }
         None => plain(NOTHING),
     };
-    crossed.chain(chosen).chain([counted]).chain(numbers.iter().map(number)).collect()
+    let elsewhere = has_elsewhere.then(|| plain(own.elsewhere.as_deref().unwrap_or(NOTHING)));
+    crossed.chain(chosen).chain([counted]).chain(numbers.iter().map(number)).chain(elsewhere).collect()
 }

@@ -190,6 +190,41 @@ fn published_figures_stand_beside_the_measured() {
 }
 
 #[test]
+fn what_was_published_elsewhere_has_a_column_with_its_source() {
+    let text = r#"
+        name = "literature"
+        question = "?"
+        [[axis]]
+        name = "method"
+        values = [
+            { name = "ours" },
+            { name = "theirs", published = "71.3 % (another network, 100 epochs)", estimator.guess = "gaussian" },
+        ]
+    "#;
+    let mut results = planned(text);
+    finish(&mut results.runs[0], 0.4, None);
+    let text = markdown(&Summary::of(&results));
+    let row = |start: &str| text.lines().find(|line| line.starts_with(start)).expect("a row").to_string();
+    assert!(row("| method").ends_with("| published elsewhere |"), "{text}");
+    assert!(row("| ours").ends_with("| – |") && row("| theirs").ends_with("| 71.3 % (another network, 100 epochs) |"));
+    assert!(text.contains("other networks and settings"), "{text}");
+    let wrong = text_of_error(
+        &r#"
+        name = "wrong"
+        question = "?"
+        [[axis]]
+        name = "method"
+        values = [{ name = "theirs", published = 71.3 }]
+    "#,
+    );
+    assert!(wrong.contains("`published` as a text"), "{wrong}");
+}
+
+fn text_of_error(text: &str) -> String {
+    crate::study::Study::from_toml(text, std::path::Path::new("wrong.toml")).expect_err("a wrong study").to_string()
+}
+
+#[test]
 fn a_reduced_study_has_the_figures_of_the_full_size_without_differences() {
     let text = r#"
         name = "reduced"

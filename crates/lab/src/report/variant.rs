@@ -35,6 +35,8 @@ pub struct Variant {
     pub is_best: bool,
     /// The paper's figure for these settings.
     pub published: Option<Reference>,
+    /// What the study says was published of it elsewhere, in another setting.
+    pub elsewhere: Option<String>,
     /// The network's loss over the last epoch's training images.
     pub train_loss: Option<Spread>,
     /// Seconds of training.

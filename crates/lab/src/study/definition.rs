@@ -80,7 +80,7 @@ pub struct Axis {
     /// Whether the report shows the best value only, chosen by the validation images.
     #[serde(default)]
     pub search: bool,
-    /// Plain values of `key`, or tables of settings with a `name` and perhaps `seeds`.
+    /// Plain values of `key`, or tables of settings with a `name` and perhaps `seeds` and what was `published` of it elsewhere.
     values: Vec<Spanned<Value>>,
 }
 
@@ -113,6 +113,8 @@ struct Choice<'a> {
     settings: Table,
     /// The seeds it runs with, if not the study's.
     seeds: Option<Vec<u64>>,
+    /// What was published of it elsewhere.
+    published: Option<String>,
     /// Where it stands in the file.
     place: usize,
 }
@@ -236,7 +238,7 @@ impl Study {
 
     fn choice<'a>(&self, axis: &'a Axis, value: &Spanned<Value>) -> Result<Choice<'a>> {
         let place = value.span().start;
-        let mut seeds = None;
+        let (mut seeds, mut published) = (None, None);
         let (name, settings) = match (value.get_ref(), &axis.key) {
             (Value::Table(table), _) => {
                 let mut settings = table.clone();
@@ -249,6 +251,10 @@ impl Study {
                     seeds = Some(
                         numbers.ok_or_else(|| self.wrong(place, "`seeds` as a list of numbers", own.to_string()))?,
                     );
+                }
+                if let Some(own) = settings.remove("published") {
+                    let text = own.as_str().map(str::to_string);
+                    published = Some(text.ok_or_else(|| self.wrong(place, "`published` as a text", own.to_string()))?);
                 }
                 (name, settings)
             }
@@ -264,7 +270,15 @@ impl Study {
                 return Err(self.wrong(place, &expected, format!("`{plain}`")));
             }
         };
-        Ok(Choice { axis: &axis.name, name, settings, seeds, place })
+        Ok(Choice { axis: &axis.name, name, settings, seeds, published, place })
+    }
+
+    /// What was published elsewhere of a combination of values, with its source and setting, as far as the file says it.
+    pub fn published(&self, choices: &[(String, String)]) -> Option<String> {
+        let all = self.axes.iter().filter_map(|axis| self.choices(axis).ok()).flatten();
+        let own = all.filter(|own| choices.iter().any(|(axis, name)| axis == own.axis && *name == own.name));
+        let texts: Vec<String> = own.filter_map(|own| own.published).collect();
+        (!texts.is_empty()).then(|| texts.join("; "))
     }
 
     fn is_excluded(&self, chosen: &[&Choice]) -> bool {

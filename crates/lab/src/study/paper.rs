@@ -3,6 +3,7 @@
 //! Source: Fournier et al. (2023), Tables 2 to 12.
 
 use crate::train::RunConfig;
+use foregrad::estimate::{EstimatorConfig, Horizon};
 
 /// One row a figure: table, dataset, blocks, width, target, guess, aux, space, mean and deviation in per cent.
 const TABLES: &str = include_str!("../../studies/paper.csv");
@@ -18,6 +19,9 @@ pub struct Published {
 
 /// The figure of a table of the paper for a run's settings, if it has one.
 pub fn published(table: u32, config: &RunConfig) -> Option<Published> {
+    if !is_of_the_paper(&config.estimator) {
+        return None;
+    }
     let wanted = key(table, config);
     TABLES.lines().skip(1).find_map(|line| {
         let cells: Vec<&str> = line.split(',').collect();
@@ -27,6 +31,13 @@ pub fn published(table: u32, config: &RunConfig) -> Option<Published> {
         let mean = figures.first()?.parse().ok()?;
         (same && width == config.model.width).then(|| Published { mean, deviation: figures[1].parse().ok() })
     })
+}
+
+/// Whether an estimator is one of the paper's, which all measure the local guess at every step.
+fn is_of_the_paper(estimator: &EstimatorConfig) -> bool {
+    let EstimatorConfig { projection, measure_every, correct, mix, guess_horizon, .. } = estimator;
+    let measures = *projection && *measure_every == 1 && correct.is_none() && mix.is_none();
+    measures && *guess_horizon == Horizon::LOCAL
 }
 
 /// The first eight cells of a run's row.
@@ -70,5 +81,7 @@ mod tests {
         config.estimator.guess = "exact".parse().expect("a guess");
         assert_eq!(published(2, &config), Some(Published { mean: 94.3, deviation: Some(0.1) }));
         assert_eq!(published(13, &config), None);
+        config.estimator.projection = false;
+        assert_eq!(published(2, &config), None, "the paper has no row without a projection");
     }
 }

@@ -80,12 +80,11 @@ pub fn probe(
     let exact_config = EstimatorConfig {
         guess: exact_guess,
         mode: reverse,
-        granularity: None,
-        directions: 1,
-        mix: None,
-        guess_horizon: estimate::Horizon::LOCAL,
-        last_block: estimate::LastBlock::Exact,
-        ..config.clone()
+        target: config.target,
+        space: config.space,
+        train_heads: config.train_heads,
+        batch_norm_tangent: config.batch_norm_tangent,
+        ..Default::default()
     };
     // In weight space the update is the target.
     let targets = if config.space == Space::Activity { Collect::Targets } else { Collect::Nothing };

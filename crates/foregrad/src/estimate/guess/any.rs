@@ -61,6 +61,7 @@ impl AnyGuess {
                 projection_only: true,
                 forward_any_target: supports().all(|support| support.forward_any_target),
                 is_random: supports().all(|support| support.is_random),
+                is_gradient: supports().all(|support| support.is_gradient),
                 is_target: supports().any(|support| support.is_target),
                 needs_buffer: supports().any(|support| support.needs_buffer),
                 ..Support::USUAL
@@ -101,16 +102,17 @@ impl AnyGuess {
         known.chain(self.loss(block, course)).fold(block, usize::max).min(course.depth() - 1)
     }
 
-    /// All directions of a block whose output has a shape.
+    /// All directions of a block whose output has a shape; of one guess as many as are asked for.
     pub(in crate::estimate) fn make<'a>(
         &self,
         engine: &Engine<'a>,
         window: &Window<'a>,
         (block, shape): (usize, Option<[usize; 4]>),
         mut gradients: Gradients,
+        directions: usize,
     ) -> Directions {
         let mut all: Option<Directions> = None;
-        for (guess, places) in self.placed(engine.config.directions()) {
+        for (guess, places) in self.placed(directions) {
             let heads = guess.heads(places.clone());
             let own = if self.is_composite() { gradients.own.clone() } else { gradients.own.take() };
             let drawn = gradients.drawn.drain(..heads.drawn.len()).collect();
@@ -144,7 +146,7 @@ impl AnyGuess {
         (block, shape): (usize, Option<[usize; 4]>),
         state: &mut EstimatorState,
     ) {
-        for (guess, places) in self.placed(engine.config.directions()) {
+        for (guess, places) in self.placed(engine.config.guess_directions()) {
             let mut own = state.of_guess(guess.name());
             guess.learn_block(&Context::new(engine, window, (block, shape), (guess, places)), &mut own);
             state.set_guess(guess.name(), own);
@@ -197,7 +199,7 @@ impl AnyGuess {
 
     /// Refuses what one of the guesses has no meaning with.
     pub(in crate::estimate) fn validate(&self, config: &EstimatorConfig) -> Result<()> {
-        for (guess, places) in self.placed(config.directions()) {
+        for (guess, places) in self.placed(config.guess_directions()) {
             validate_part(guess, places.len(), config)?;
             guess.validate(config)?;
         }

@@ -23,7 +23,7 @@ impl Guess for Exact {
     }
 
     fn support(&self) -> Support {
-        Support { is_target: true, forward_any_target: false, ..Support::SINGLE }
+        Support { is_target: true, is_gradient: true, forward_any_target: false, ..Support::SINGLE }
     }
 
     fn heads(&self, _: Range<usize>) -> HeadUse {

@@ -158,7 +158,7 @@ impl Guess for Feedback {
     }
 
     fn support(&self) -> Support {
-        Support::SINGLE
+        Support { is_gradient: true, ..Support::SINGLE }
     }
 
     fn needs(&self, config: &EstimatorConfig) -> Needs {

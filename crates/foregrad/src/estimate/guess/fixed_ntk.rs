@@ -22,7 +22,7 @@ impl Guess for FixedNtk {
     }
 
     fn support(&self) -> Support {
-        Support::SINGLE
+        Support { is_gradient: true, ..Support::SINGLE }
     }
 
     fn heads(&self, _: Range<usize>) -> HeadUse {

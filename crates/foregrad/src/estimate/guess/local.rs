@@ -20,7 +20,7 @@ impl Guess for Local {
     }
 
     fn support(&self) -> Support {
-        Support::SINGLE
+        Support { is_gradient: true, ..Support::SINGLE }
     }
 
     fn heads(&self, _: Range<usize>) -> HeadUse {

@@ -115,6 +115,9 @@ pub struct Support {
     /// Whether it is drawn from the context's streams alone, with unit covariance: never normalised, so that `E[<g, G> G] = g`, and
     /// drawn again instead of kept.
     pub is_random: bool,
+    /// Whether it is an estimate of the gradient, with a scale of its own: it can be taken for the gradient without being measured, keep
+    /// its coefficient for some steps, and be corrected.
+    pub is_gradient: bool,
     /// Whether it is the target itself: nothing is measured.
     pub is_target: bool,
     /// Whether it needs the momentum buffer of the optimiser.
@@ -132,6 +135,7 @@ impl Support {
         projection_only: false,
         forward_any_target: true,
         is_random: false,
+        is_gradient: false,
         is_target: false,
         needs_buffer: false,
         shares_products: false,

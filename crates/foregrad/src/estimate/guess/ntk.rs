@@ -24,7 +24,7 @@ impl Guess for Ntk {
     }
 
     fn support(&self) -> Support {
-        Support::USUAL
+        Support { is_gradient: true, ..Support::USUAL }
     }
 
     fn heads(&self, directions: Range<usize>) -> HeadUse {

@@ -1,0 +1,222 @@
+//! Correction: a control variate that makes any guess unbiased, with little noise where the guess is good.
+//!
+//! With the raw guess `g`, a factor `s` that does not depend on this step's draws, random directions `v_d` of unit covariance and the target
+//! `t`, a slot's estimate is
+//! ```text
+//! s g + mean_d <t - s g, v_d> v_d
+//! ```
+//! `E[v v^T] = I`, so its expectation is `s g + (t - s g) = t`, given the batch and whatever `g` is. Its total variance is that of a random
+//! estimate of the rest `t - s g`: with `k` directions `(D - 1) / k |t - s g|^2` of signs and `(D + 1) / k |t - s g|^2` of normal numbers,
+//! `D` the slot's dimension. `<t, v_d>` is one tangent, `<g, v_d>` an inner product at home. The factor
+//! ```text
+//! s = EMA(<t, v> <g, v>) / EMA(<g, v>^2)
+//! ```
+//! of earlier steps (1 before the first) fits `s g` to the target: its numerator and denominator have the expectations `<t, g>` and `|g|^2`.
+//!
+//! Source: control variates; Fournier et al. (2023) for the guess, Baydin et al. (2022) for the noise.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::Tensor;
+
+use super::engine::Engine;
+use super::finish::Kept;
+use super::guess::{AnyGuess, Directions};
+use super::mix::DECAY;
+use super::slot::Slot;
+use super::stage::Window;
+use super::{Correction, CorrectionScale, EstimatorConfig, EstimatorState, Granularity, Space, StepOutput};
+use crate::ops;
+use crate::vector::ParamVector;
+use crate::{Error, Result};
+
+/// The guess that random directions correct.
+#[derive(Debug, Clone)]
+pub struct Base {
+    /// One direction, as it was made.
+    guess: Directions,
+    /// `<g, v_d>`: one row a slot, or a sample.
+    products: Vec<Vec<f64>>,
+}
+
+impl Base {
+    /// The guess in the weights.
+    pub fn weights(&self) -> &ParamVector {
+        match &self.guess {
+            Directions::Weight(vectors) => &vectors[0],
+            Directions::Activity(_) => panic!("weight space has a guess in the weights"),
+        }
+    }
+
+    /// The guess at the block's output.
+    pub fn activity(&self) -> Tensor<4> {
+        match &self.guess {
+            Directions::Activity(tensors) => tensors[0].clone(),
+            Directions::Weight(_) => panic!("activity space has a guess at the block's output"),
+        }
+    }
+
+    /// A guess at the block's output pulled back to the block's parameters.
+    pub fn in_weights(self, pulled: impl Fn(Tensor<4>) -> ParamVector) -> Self {
+        Self { guess: Directions::Weight(vec![pulled(self.activity())]), products: self.products }
+    }
+}
+
+impl Correction {
+    /// The random guess that it draws its directions by.
+    pub(super) fn guess(self) -> AnyGuess {
+        self.name().parse().expect("a correction has the name of a random guess")
+    }
+}
+
+impl<'a> Engine<'a> {
+    /// A block's own guess, with its inner products with the directions that correct it.
+    pub fn base(
+        &self,
+        output: &mut StepOutput,
+        window: &mut Window<'a>,
+        block: usize,
+        (directions, slots): (&Directions, &[Slot]),
+    ) -> Base {
+        let guess = self.own_guess(window, block);
+        if let Some(name) = self.input.collect.base() {
+            self.collect_as(output, block, name, (&guess, 0));
+        }
+        let products = match (&guess, directions) {
+            (Directions::Weight(guess), Directions::Weight(vectors)) => {
+                let of_slot = |slot: &Slot| {
+                    let own = slot.part(&guess[0]);
+                    vectors.iter().map(|vector| own.dot(vector)).collect()
+                };
+                slots.iter().map(of_slot).collect()
+            }
+            (Directions::Activity(guess), Directions::Activity(tensors)) => {
+                if self.config.granularity() == Granularity::Batch {
+                    vec![tensors.iter().map(|tensor| ops::dot(&guess[0], tensor)).collect()]
+                } else {
+                    let by_direction: Vec<_> = tensors.iter().map(|tensor| ops::row_dots(&guess[0], tensor)).collect();
+                    let samples = guess[0].dims()[0];
+                    (0..samples).map(|sample| by_direction.iter().map(|row| row[sample]).collect()).collect()
+                }
+            }
+            _ => unreachable!("guess and directions are in the estimate's space"),
+        };
+        Base { guess, products }
+    }
+
+    /// `b_d - s <g, v_d>` of a slot, or of a sample: what the guess does not say of the target; all of it without a correction.
+    pub fn residual(&self, kept: &Kept, unit: usize, b: &[f64]) -> Vec<f64> {
+        let Some(base) = &kept.base else { return b.to_vec() };
+        let slot = &kept.slots[if self.config.space == Space::Weight { unit } else { 0 }];
+        let scale = self.base_scale(&slot.name);
+        b.iter().zip(&base.products[unit]).map(|(b, product)| b - scale * product).collect()
+    }
+
+    /// The same of the network's single slot, whose inner products are sums over blocks.
+    pub fn whole_residual(&self, kept: &BTreeMap<usize, Kept>, b: &[f64]) -> Vec<f64> {
+        let Some(products) = whole_products(kept) else { return b.to_vec() };
+        let scale = self.base_scale("network");
+        b.iter().zip(&products).map(|(b, product)| b - scale * product).collect()
+    }
+
+    /// The factor `s` of a slot's guess in this step.
+    pub fn base_scale(&self, slot: &str) -> f64 {
+        match self.config.correct_scale {
+            CorrectionScale::One => 1.0,
+            CorrectionScale::Fitted => self.state.fitted_scale(slot),
+        }
+    }
+
+    /// Notes what later steps need of a slot: its coefficients, and the fit of the guess that was corrected. `b` is by unit: one for
+    /// a slot in weight space, one a sample in activity space.
+    pub fn learn_of_slot<B: AsRef<[f64]>>(
+        &self,
+        output: &mut StepOutput,
+        kept: &Kept,
+        slot: usize,
+        (b, coefficients): (&[B], &[f64]),
+    ) {
+        let name = &kept.slots[slot].name;
+        self.keep_coefficients(output, name, coefficients, kept.factors.get(slot));
+        if let Some(base) = &kept.base {
+            let products =
+                if self.config.space == Space::Weight { &base.products[slot..=slot] } else { &base.products };
+            let pairs = b.iter().zip(products).flat_map(|(b, products)| b.as_ref().iter().zip(products));
+            self.fit(output, name, pairs);
+        }
+    }
+
+    /// The same of the network's single slot.
+    pub fn learn_of_network(
+        &self,
+        output: &mut StepOutput,
+        kept: &BTreeMap<usize, Kept>,
+        (b, coefficients): (&[f64], &[f64]),
+    ) {
+        self.keep_coefficients(output, "network", coefficients, None);
+        if let Some(products) = whole_products(kept) {
+            self.fit(output, "network", b.iter().zip(&products));
+        }
+    }
+
+    /// Moves the fit of a slot by pairs of `<t, v>` and `<g, v>`.
+    fn fit<'p>(&self, output: &mut StepOutput, slot: &str, pairs: impl Iterator<Item = (&'p f64, &'p f64)>) {
+        if self.config.correct_scale == CorrectionScale::Fitted {
+            let (product, square) =
+                pairs.fold((0.0, 0.0), |(product, square), (b, a)| (product + b * a, square + a * a));
+            output.state.observe_fit(slot, product, square);
+        }
+    }
+}
+
+/// `<g, v_d>` summed over blocks.
+fn whole_products(kept: &BTreeMap<usize, Kept>) -> Option<Vec<f64>> {
+    let rows = kept.values().filter_map(|kept| kept.base.as_ref()).map(|base| base.products[0].clone());
+    rows.reduce(|sum, row| sum.iter().zip(row).map(|(sum, own)| sum + own).collect())
+}
+
+impl EstimatorState {
+    /// The factor that fits a slot's guess to the targets of earlier steps; 1 where there is nothing to fit by.
+    fn fitted_scale(&self, slot: &str) -> f64 {
+        let [product, square] = fit_paths(slot).map(|path| self.numbers.get(&path).copied().unwrap_or(0.0));
+        if square > 0.0 { product / square } else { 1.0 }
+    }
+
+    /// Moves both means. They begin at 0, which shortens both by the same factor.
+    fn observe_fit(&mut self, slot: &str, product: f64, square: f64) {
+        for (path, new) in fit_paths(slot).into_iter().zip([product, square]) {
+            let past = self.numbers.entry(path).or_insert(0.0);
+            *past = DECAY * *past + (1.0 - DECAY) * new;
+        }
+    }
+}
+
+/// The places of a slot's means of `<t, v> <g, v>` and `<g, v>^2` in the state.
+fn fit_paths(slot: &str) -> [String; 2] {
+    ["product", "square"].map(|mean| format!("correct.{slot}.{mean}"))
+}
+
+impl EstimatorConfig {
+    /// Refuses to correct what is no estimate of the gradient, and what has no meaning beside a correction.
+    pub(super) fn validate_correction(&self) -> Result<()> {
+        let (name, support) = (&self.guess, self.guess.support());
+        let refuse = |reason: String, nearest: &str| Err(Error::meaningless(reason, nearest));
+        if support.is_target {
+            return refuse(format!("the guess `{name}` is the target itself"), "`estimator.correct = off`");
+        }
+        if !support.is_gradient || name.is_composite() {
+            let reason = format!("the guess `{name}` is no single estimate of the gradient that could be corrected");
+            return refuse(reason, "`estimator.guess = local`, or `estimator.correct = off`");
+        }
+        let along = self.along();
+        if !along.support().spaces.contains(&self.space) {
+            let reason = format!("the correction `{along}` does not exist in {} space", self.space);
+            return refuse(reason, "`estimator.correct = gaussian`, or `estimator.space = weight`");
+        }
+        if self.mix.is_some() {
+            let reason = "a correction has directions of its own, which cannot carry a mixture's signs".to_string();
+            return refuse(reason, "`estimator.mix = off`, or `estimator.correct = off`");
+        }
+        Ok(())
+    }
+}
