@@ -82,6 +82,10 @@ fn causes(identity: &str) -> &'static str {
              has such a pass (`part_derivatives`). Usual causes: values by direction, part and sample in another order; a mean over a \
              tile's pixels in the place of all pixels; a part that reaches the loss on two ways"
         }
+        "outputs" => {
+            "a sample's derivative = the error at its outputs times their tangent: `at_outputs` gives what stands between net and \
+             loss. Usual causes: the loss's factor left out; another tangent than the one that was given; rows in another order"
+        }
         "agreement" => {
             "forward mode = oracle: both make their estimate along the same directions. Usual causes: draws that depend on more than \
              their stream (a counter, the order of blocks); a direction made of what only one of the modes has at hand; a wrong \

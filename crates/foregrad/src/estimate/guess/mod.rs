@@ -8,17 +8,20 @@ use std::ops::Range;
 use super::choices::Space;
 use super::plan::Course;
 use super::{EstimatorConfig, EstimatorState, Scalars};
+use crate::losses::LabelKind;
 use crate::rng::Stream;
 use crate::vector::ParamVector;
 use crate::{Result, settings};
 
 pub use any::AnyGuess;
 pub use context::{Context, Directions, Gradients};
+pub use feedback::{FeedbackConfig, FeedbackFollows, FeedbackRule, FeedbackSource, FeedbackStart};
 pub use ntk::NtkConfig;
 
 mod any;
 mod context;
 mod exact;
+mod feedback;
 mod fixed_ntk;
 mod gaussian;
 mod local;
@@ -50,6 +53,11 @@ pub trait Guess: Any + Debug + Send + Sync {
         HeadUse::default()
     }
 
+    /// What it needs beside heads.
+    fn needs(&self, _config: &EstimatorConfig) -> Needs {
+        Needs::default()
+    }
+
     /// The loss whose gradient a block's guess is made of, if its heads are asked for: the one that the guess horizon says. A block without
     /// a head stands for the next one that has one. In a composite
     /// guess the first that asks for heads says it for all.
@@ -66,6 +74,10 @@ pub trait Guess: Any + Debug + Send + Sync {
     /// were asked for, at the block's output.
     fn directions(&self, context: &Context<'_, '_>, gradients: Gradients) -> Directions;
 
+    /// Moves what it carries of a block to the next step, by what the block shows; called once a block, after its directions were made.
+    /// They are made from [`Context::state`], the state before the step.
+    fn learn_block(&self, _context: &Context<'_, '_>, _state: &mut EstimatorState) {}
+
     /// Moves what it carries to the next step, by what this one measured.
     fn learn(&self, _measured: &Measured<'_>, _state: &mut EstimatorState) {}
 
@@ -74,6 +86,15 @@ pub trait Guess: Any + Debug + Send + Sync {
     /// # Errors
     /// [`Error::Meaningless`](crate::Error::Meaningless), [`Error::OutOfRange`](crate::Error::OutOfRange).
     fn validate(&self, _config: &EstimatorConfig) -> Result<()> {
+        Ok(())
+    }
+
+    /// Refuses a state of its own that was left to another network: `outputs` are the shapes of the blocks' outputs, `[channels, height,
+    /// width]`.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`](crate::Error::OutOfRange).
+    fn validate_state(&self, _state: &EstimatorState, _outputs: &[[usize; 3]], _labels: LabelKind) -> Result<()> {
         Ok(())
     }
 }
@@ -148,6 +169,24 @@ impl HeadUse {
     }
 }
 
+/// What a guess asks of a step beside heads. The first two cost a *rehearsal*: the trunk and the classifier run once before the step proper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Needs {
+    /// The gradient at the network's outputs: [`Context::error`].
+    pub error: bool,
+    /// The tangent of the network's outputs along noise at every block's output: [`Context::outputs_along_noise`].
+    pub noise: bool,
+    /// The block's output: [`Context::output`].
+    pub output: bool,
+}
+
+impl Needs {
+    /// What either of two guesses needs.
+    pub(in crate::estimate) fn and(self, other: Self) -> Self {
+        Self { error: self.error || other.error, noise: self.noise || other.noise, output: self.output || other.output }
+    }
+}
+
 /// A head that is drawn for a step.
 #[derive(Debug, Clone, Copy)]
 pub struct DrawnHead {
@@ -181,6 +220,7 @@ pub const GUESSES: &[&dyn Guess] = &[
     &momentum::Momentum,
     &upstream::Upstream,
     &span::Span,
+    &feedback::Feedback,
 ];
 
 settings! {
@@ -188,5 +228,7 @@ settings! {
     pub struct GuessSettings {
         /// Those of `ntk`.
         ntk: NtkConfig = NtkConfig::default() => table,
+        /// Those of `feedback`.
+        feedback: FeedbackConfig = FeedbackConfig::default() => table,
     }
 }
