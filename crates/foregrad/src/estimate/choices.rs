@@ -25,6 +25,12 @@ names! {
         Sample = "sample",
         /// The mini-batch (activity space).
         Batch = "batch",
+        /// Every tile of a sample's maps (activity space; `patches` a side).
+        Patch = "patch",
+        /// Every run of a sample's channels (activity space; `groups` of them).
+        Group = "group",
+        /// Every run of channels in every tile (activity space).
+        PatchGroup = "patch-group",
     }
 }
 
@@ -40,6 +46,8 @@ names! {
         /// Reverse mode that keeps each block's input only, and computes the rest of a block again on its way back: one more
         /// forward pass. Source: Chen et al., *Training deep nets with sublinear memory cost* (2016).
         Checkpointed = "checkpointed",
+        /// Differences of the network's loss with all weights moved to both sides (weight space, granularity network).
+        FiniteDifference = "finite-difference",
     }
 }
 

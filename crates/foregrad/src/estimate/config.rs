@@ -24,6 +24,10 @@ settings! {
         /// What one scalar covers; off, the default: sample in activity space; in weight space tensor (oracle), network (forward, global
         /// target, no mixing), else block.
         granularity: Option<Granularity> = None => flag("granularity", "NAME"),
+        /// Tiles a side of a sample's maps, for patch and patch-group; off, the default: 2.
+        patches: Option<usize> = None => flag("patches", "P"),
+        /// Runs of a sample's channels, for group and patch-group; off, the default: 2.
+        groups: Option<usize> = None => flag("groups", "G"),
         /// How many blocks further on (of those with a head) the guess's loss stands.
         guess_horizon: Horizon = Horizon::LOCAL => flag("guess-horizon", "R"),
         /// Tangents that carry every slot's guess with random signs, instead of one tangent a slot (off).
@@ -44,6 +48,8 @@ settings! {
         correct_scale: CorrectionScale = CorrectionScale::Fitted => flag("correct-scale", "NAME"),
         /// How scalars are measured.
         mode: Mode = Mode::Forward => flag("mode", "NAME"),
+        /// How far a weight is moved to either side by finite differences, root mean square; off, the default: 1e-3, and 1e-5 in f64.
+        finite_difference_step: Option<f64> = None => flag("finite-difference-step", "EPS"),
         /// Tangents that go through a block in one call (0: all).
         tangents_at_once: usize = 0 => flag("tangents-at-once", "N"),
         /// Where activity space takes a block's saved values from, once the scalars are known.
@@ -84,10 +90,12 @@ impl EstimatorConfig {
         self.granularity.unwrap_or(match (self.space, self.mode) {
             (Space::Activity, _) => Granularity::Sample,
             (Space::Weight, Mode::Oracle | Mode::Checkpointed) => Granularity::Tensor,
-            (Space::Weight, Mode::Forward) if self.target == Horizon::GLOBAL && self.mix.is_none() => {
+            (Space::Weight, Mode::Forward | Mode::FiniteDifference)
+                if self.target == Horizon::GLOBAL && self.mix.is_none() =>
+            {
                 Granularity::Network
             }
-            (Space::Weight, Mode::Forward) => Granularity::Block,
+            (Space::Weight, Mode::Forward | Mode::FiniteDifference) => Granularity::Block,
         })
     }
 
@@ -113,6 +121,7 @@ impl EstimatorConfig {
         self.validate_horizons(losses)?;
         self.validate_guess()?;
         self.validate_granularity(losses)?;
+        self.validate_differences(losses)?;
         self.validate_mix(losses)?;
         self.validate_measuring()?;
         let is_backprop = self.guess.support().is_target && self.target.is_global(losses);
@@ -160,6 +169,7 @@ impl EstimatorConfig {
             }
         }
         self.guess.validate(self)?;
+        self.validate_combination()?;
         let name = &self.guess;
         if self.mode == Mode::Forward && !self.guess.support().forward_any_target && self.target != Horizon::LOCAL {
             let reason =
@@ -179,13 +189,13 @@ impl EstimatorConfig {
     fn validate_granularity(&self, losses: usize) -> Result<()> {
         let granularity = self.granularity();
         let fits = match self.space {
-            Space::Weight => !matches!(granularity, Granularity::Sample | Granularity::Batch),
-            Space::Activity => matches!(granularity, Granularity::Sample | Granularity::Batch),
+            Space::Weight => matches!(granularity, Granularity::Tensor | Granularity::Block | Granularity::Network),
+            Space::Activity => granularity.is_by_sample() || granularity == Granularity::Batch,
         };
         if !fits {
             let nearest = match self.space {
                 Space::Weight => "`estimator.granularity = tensor`, block or network",
-                Space::Activity => "`estimator.granularity = sample` or batch",
+                Space::Activity => "`estimator.granularity = sample`, batch, patch, group or patch-group",
             };
             let reason = format!("the granularity `{granularity}` does not exist in {} space", self.space);
             return Err(Error::meaningless(reason, nearest));
@@ -194,7 +204,7 @@ impl EstimatorConfig {
             let reason = "one scalar for the network is the derivative of one loss, so the target must be global";
             return Err(Error::meaningless(reason, "`estimator.granularity = block`, or `estimator.target = global`"));
         }
-        Ok(())
+        self.validate_parts()
     }
 
     fn validate_mix(&self, losses: usize) -> Result<()> {
@@ -208,6 +218,12 @@ impl EstimatorConfig {
             return refuse(
                 "the network is one slot, so there is nothing to mix",
                 "`estimator.granularity = block` or tensor",
+            );
+        }
+        if self.granularity().has_parts() {
+            return refuse(
+                "mixing has one sign a block and sample, not one for each of its parts",
+                "`estimator.granularity = sample`, or `estimator.mix = off`",
             );
         }
         if !self.target.is_global(losses) {

@@ -10,6 +10,7 @@ mod config;
 mod correct;
 mod engine;
 mod finish;
+mod finite;
 mod given;
 mod gram;
 pub mod guess;
@@ -19,6 +20,7 @@ mod merged;
 mod methods;
 mod mix;
 mod oracle;
+mod parts;
 mod plan;
 mod prepared;
 mod rehearsal;
@@ -32,7 +34,7 @@ mod view;
 pub use choices::{
     Correction, CorrectionScale, Granularity, LastBlock, Memory, Mode, Space, StatisticsTangent, TrainHeads,
 };
-pub use combination::{AnyCombination, COMBINATIONS, Combination};
+pub use combination::{Along, AnyCombination, COMBINATIONS, Combination};
 pub use config::EstimatorConfig;
 pub use gram::Gram;
 pub use guess::{
@@ -54,6 +56,7 @@ use crate::models::{Evaluation, Network};
 use crate::vector::ParamVector;
 use crate::{Error, Result};
 use engine::Engine;
+use finite::Differences;
 use oracle::Oracle;
 use sweep::Sweep;
 
@@ -136,7 +139,8 @@ impl<'a> StepInput<'a> {
 pub struct Scalars {
     /// The slot: a tensor's path, `blocks.J`, `classifier` or `network`.
     pub slot: String,
-    /// One value a direction, each one value a sample (granularity `sample`) or a single one: `<target, guess>`.
+    /// One value a direction, each one value a sample (granularity `sample`), one a part of each sample, sample by sample, or a single one:
+    /// `<target, guess>`.
     pub values: Vec<Vec<f64>>,
 }
 
@@ -197,6 +201,7 @@ pub fn step_on(
     view.losses.iter().flatten().try_for_each(|loss| loss.validate(input.labels))?;
     config.validate(view.count_losses())?;
     config.validate_losses(view)?;
+    config.validate_copies(view)?;
     given::validate(config, view, input)?;
     config.guess.validate_state(view, input, state)?;
     let engine = Engine::new(config, view, input, state)?;
@@ -205,6 +210,8 @@ pub fn step_on(
         // Without a target to look at there is nothing to go back for.
         Mode::Oracle if !engine.needs_target() => Sweep::run(engine),
         Mode::Oracle | Mode::Checkpointed => Oracle::run(engine),
+        Mode::FiniteDifference if !engine.measured => Sweep::run(engine),
+        Mode::FiniteDifference => Differences::run(engine),
     }?;
     let measured = Measured { step: input.step, update: &output.update, scalars: &output.scalars };
     config.guess.learn(&measured, &mut output.state);

@@ -5,6 +5,7 @@
 
 use burn::tensor::Tensor;
 
+use super::combination::Along;
 use super::correct::Base;
 use super::engine::Engine;
 use super::gram::Gram;
@@ -12,8 +13,8 @@ use super::guess::Directions;
 use super::mix::{self, MixedSlot};
 use super::slot::Slot;
 use super::stage::Window;
-use super::{Collect, Granularity, StepOutput};
-use crate::ops;
+use super::{Collect, Granularity, Space, StepOutput};
+use crate::ops::{self, Parts};
 use crate::vector::ParamVector;
 
 /// A block's guesses, scaled, with their slots.
@@ -29,7 +30,7 @@ pub struct Prepared {
     pub factors: Vec<Vec<f64>>,
     /// The guess itself, where the directions only correct it.
     pub base: Option<Base>,
-    /// Inner products of the directions, where the combination needs them: one a slot, or one a sample, or one for all samples.
+    /// Inner products of the directions, where the combination needs them: one a slot, or one a sample or part of one, or one for all samples.
     pub grams: Vec<Gram>,
 }
 
@@ -110,7 +111,8 @@ impl<'a> Engine<'a> {
                 (Directions::Activity(tensors), vec![factors])
             }
             Directions::Activity(tensors) => {
-                let rows = tensors.into_iter().map(|tensor| unit_rows(tensor, zeros));
+                let parts = self.config.parts();
+                let rows = tensors.into_iter().map(|tensor| unit_rows(tensor, parts, zeros));
                 (Directions::Activity(rows.collect()), Vec::new())
             }
         }
@@ -129,20 +131,40 @@ impl<'a> Engine<'a> {
                 vec![Gram::new(tensors.len(), |d, e| ops::dot(&tensors[d], &tensors[e]))]
             }
             Directions::Activity(tensors) => {
-                let is_shared = self.along.support().shares_products && self.input.given.is_none();
+                let parts = self.config.parts();
+                let is_whole = parts == Parts::WHOLE;
+                let is_shared = self.along.support().shares_products && self.input.given.is_none() && is_whole;
                 let samples = if is_shared { 1 } else { tensors[0].dims()[0] };
                 let rows: Vec<_> = tensors.iter().map(|tensor| tensor.clone().narrow(0, 0, samples)).collect();
-                let below = |d: usize| rows[..=d].iter().map(|other| ops::row_dots(&rows[d], other)).collect();
+                let below = |d: usize| rows[..=d].iter().map(|other| parts.dots(&rows[d], other)).collect();
                 let products: Vec<Vec<Vec<f64>>> = (0..rows.len()).map(below).collect();
-                (0..samples).map(|sample| Gram::new(rows.len(), |d, e| products[d][e][sample])).collect()
+                (0..samples * parts.count()).map(|unit| Gram::new(rows.len(), |d, e| products[d][e][unit])).collect()
             }
         }
     }
 
-    /// The coefficients of a slot's directions (or of one sample's), from their inner products with the target.
-    pub fn coefficients(&self, b: &[f64], gram: Option<&Gram>) -> Vec<f64> {
+    /// The number of coordinates that one scalar covers: one of each slot; in activity space, where the block's output has a shape, one of
+    /// each part of a sample.
+    pub fn dimensions(&self, block: usize, slots: &[Slot], shape: Option<[usize; 4]>) -> Vec<usize> {
+        match (shape, self.config.space) {
+            (Some(shape), Space::Activity) if self.config.granularity() == Granularity::Batch => {
+                vec![shape.iter().product()]
+            }
+            (Some([_, channels, height, width]), Space::Activity) => {
+                self.config.parts().sizes([channels, height, width])
+            }
+            _ => {
+                let parameters = self.view.parameters(block);
+                slots.iter().map(|slot| slot.part(&parameters).dimension()).collect()
+            }
+        }
+    }
+
+    /// The coefficients of a slot's directions (or of one sample's) of a dimension, from their inner products with the target.
+    pub fn coefficients(&self, b: &[f64], products: Option<&Gram>, dimension: usize) -> Vec<f64> {
         let combination = self.config.combination();
-        let coefficients = combination.coefficients(b, gram);
+        let has_unit_covariance = self.along.support().is_random;
+        let coefficients = combination.coefficients(&Along { b, products, has_unit_covariance, dimension });
         let (made, wanted) = (coefficients.len(), b.len());
         assert_eq!(made, wanted, "the combination `{combination}` gave {made} coefficients for {wanted} directions");
         coefficients
@@ -175,12 +197,12 @@ fn unit(tensor: Tensor<4>, zeros: &mut usize) -> (Tensor<4>, f64) {
     (tensor.mul_scalar(inverse), factor * inverse)
 }
 
-/// Every sample's part divided by its norm.
-fn unit_rows(tensor: Tensor<4>, zeros: &mut usize) -> Tensor<4> {
+/// Every part of every sample divided by its norm.
+fn unit_rows(tensor: Tensor<4>, parts: Parts, zeros: &mut usize) -> Tensor<4> {
     let (tensor, _) = without_underflow(tensor);
-    let squares = ops::row_dots(&tensor, &tensor);
+    let squares = parts.dots(&tensor, &tensor);
     let factors: Vec<f64> = squares.into_iter().map(|square| inverse(square.sqrt(), zeros)).collect();
-    ops::scale_rows(tensor, &factors)
+    parts.scale(tensor, &factors)
 }
 
 /// The tensor divided by its largest magnitude, so that squares of tiny values do not underflow, with what it was multiplied by.
