@@ -32,8 +32,8 @@ pub fn check_head(
     let mut entries = vec![entry("adjoint", adjoint(head, &y, &labels, stream, placement), limits.adjoint)];
     entries
         .extend(samples(head, &y, &labels, stream, limits).map(|worst| entry("samples", worst, limits.adjoint * 10.0)));
-    entries.extend(parts(head, &y, &labels, stream).map(|worst| entry("parts", worst, limits.adjoint * 10.0)));
     entries.extend(at_outputs(head, &y, &labels, stream).map(|worst| entry("outputs", worst, limits.adjoint)));
+    entries.extend(parts(head, &y, &labels, stream).map(|worst| entry("parts", worst, limits.adjoint * 10.0)));
     if limits.through_chains {
         let worst = difference(head, &y, &labels, stream, placement, limits);
         entries.push(entry("difference", worst, limits.difference));
@@ -103,6 +103,20 @@ fn samples(head: &dyn LossHead, y: &Tensor<4>, labels: &Labels, stream: Stream, 
     Some(if found.len() == count { worst(error) } else { f64::INFINITY })
 }
 
+/// The error of each sample's derivative against that of its outputs; none where a head does not say what its outputs are.
+fn at_outputs(head: &dyn LossHead, y: &Tensor<4>, labels: &Labels, stream: Stream) -> Option<f64> {
+    let y_dot: Tensor<4> = stream.named("outputs").normal_tensor(y.dims(), &Placement::of(y));
+    let (_, saved) = head.forward(y.clone(), labels, Phase::Train.into());
+    let AtOutputs { error, tangent } = head.at_outputs(&saved, Some(y_dot.clone()))?;
+    let mut along = ops::row_dots(&error, &tangent.unwrap_or_else(|| error.zeros_like()));
+    let derivatives = head.tangent(&saved, Some(y_dot), &[]).swap_remove(0);
+    if derivatives.len() == 1 {
+        along = vec![along.iter().sum()];
+    }
+    let size = derivatives.iter().map(|value| value * value).sum::<f64>().sqrt();
+    Some(worst(derivatives.iter().zip(&along).map(|(derivative, along)| (derivative - along).abs() / size)))
+}
+
 /// The worst error of the derivatives along the parts of two stacked tangents, from the one pass of a head that has one, against those of each
 /// part as a tangent of its own.
 fn parts(head: &dyn LossHead, y: &Tensor<4>, labels: &Labels, stream: Stream) -> Option<f64> {
@@ -123,20 +137,6 @@ fn parts(head: &dyn LossHead, y: &Tensor<4>, labels: &Labels, stream: Stream) ->
     };
     let errors: Option<Vec<f64>> = cuts.into_iter().map(|[tiles, groups]| error(Parts { tiles, groups })).collect();
     errors.map(worst)
-}
-
-/// The error of each sample's derivative against that of its outputs; none where a head does not say what its outputs are.
-fn at_outputs(head: &dyn LossHead, y: &Tensor<4>, labels: &Labels, stream: Stream) -> Option<f64> {
-    let y_dot: Tensor<4> = stream.named("outputs").normal_tensor(y.dims(), &Placement::of(y));
-    let (_, saved) = head.forward(y.clone(), labels, Phase::Train.into());
-    let AtOutputs { error, tangent } = head.at_outputs(&saved, Some(y_dot.clone()))?;
-    let mut along = ops::row_dots(&error, &tangent.unwrap_or_else(|| error.zeros_like()));
-    let derivatives = head.tangent(&saved, Some(y_dot), &[]).swap_remove(0);
-    if derivatives.len() == 1 {
-        along = vec![along.iter().sum()];
-    }
-    let size = derivatives.iter().map(|value| value * value).sum::<f64>().sqrt();
-    Some(worst(derivatives.iter().zip(&along).map(|(derivative, along)| (derivative - along).abs() / size)))
 }
 
 fn difference(

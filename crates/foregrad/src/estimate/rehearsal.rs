@@ -61,7 +61,7 @@ fn pass(
     passed: &mut Vec<(Tensor<4>, Rc<Vec<AnySaved>>)>,
 ) -> (Tensor<4>, Option<Tensor<4>>) {
     let (maps, told) = (engine.view.blocks[block], engine.pass(block));
-    let keeps = engine.config.mode != Mode::Forward
+    let keeps = engine.config.mode == Mode::Oracle
         || (engine.config.space == Space::Activity && engine.config.memory == Memory::Keep);
     if !keeps && x_dot.is_some() {
         let Dual { y, y_dot, .. } = maps.dual(x, x_dot, &[], told);
