@@ -30,8 +30,23 @@ fn grid() -> Vec<EstimatorConfig> {
         Some(Granularity::Network),
         Some(Granularity::Sample),
         Some(Granularity::Batch),
+        Some(Granularity::Patch),
+        Some(Granularity::Group),
+        Some(Granularity::PatchGroup),
     ];
-    all = widen(all, &|c| granularities.map(|granularity| EstimatorConfig { granularity, ..c.clone() }).into());
+    // Features have one pixel, and the narrow network's are a multiple of 3.
+    let parts = |granularity| {
+        let tiles = matches!(granularity, Some(Granularity::Patch | Granularity::PatchGroup)).then_some(1);
+        let groups = matches!(granularity, Some(Granularity::Group | Granularity::PatchGroup)).then_some(3);
+        (tiles, groups)
+    };
+    all = widen(all, &|c| {
+        let with = |granularity| {
+            let (patches, groups) = parts(granularity);
+            EstimatorConfig { granularity, patches, groups, ..c.clone() }
+        };
+        granularities.map(with).into()
+    });
     let targets = [Horizon::LOCAL, Horizon::blocks(1), Horizon::GLOBAL];
     all = widen(all, &|c| targets.map(|target| EstimatorConfig { target, ..c.clone() }).into());
     let modes = [Mode::Forward, Mode::Oracle, Mode::Checkpointed, Mode::FiniteDifference];

@@ -14,6 +14,7 @@ use foregrad::layers::{Gelu, Residual, Sequential};
 use foregrad::losses::Labels;
 use foregrad::models::{HeadKind, LossHead, Norm};
 use foregrad::rng::Stream;
+use foregrad::settings::Settings;
 use foregrad::vector::ParamVector;
 
 fn case(norm: Norm) -> Case {
@@ -161,6 +162,38 @@ fn what_a_composite_guess_cannot_be_names_the_part() {
     }
     let most = config("gaussian:65536+rademacher").validate(6).expect_err("no memory holds them").to_string();
     assert!(most.starts_with("estimator.directions is 65537"), "{most}");
+}
+
+#[test]
+fn what_cannot_be_left_unmeasured_or_corrected_says_what_can() {
+    for (settings, reason, way_out) in [
+        ("guess gaussian, projection off", "the guess `gaussian` is no gradient by itself", "= local`"),
+        ("guess upstream, projection off", "the guess `upstream` is no gradient by itself", "projection = on`"),
+        ("guess local+ntk, projection off", "the guess `local+ntk` is no gradient by itself", "= local`"),
+        ("guess ntk, directions 2, projection off", "there is one guess a slot, not 2", "directions = 1`"),
+        ("projection off, mix 1", "no tangent runs, so there is nothing to mix", "mix = off`"),
+        ("projection off, measure-every 2", "nothing is measured, at no step", "measure-every = 1`"),
+        ("guess exact, target local, measure-every 2", "nothing is measured, at no step", "measure-every = 1`"),
+        ("guess gaussian, measure-every 2", "the guess `gaussian` says nothing of the next step's", "= local`"),
+        ("guess local+gaussian, measure-every 2", "`local+gaussian` says nothing", "measure-every = 1`"),
+        ("guess momentum, directions 2, measure-every 2", "`momentum` says nothing", "= local`"),
+        ("space activity, measure-every 2", "the next step has other samples", "granularity = batch`"),
+        ("measure-every 2, correct gaussian", "every step is measured", "measure-every = 1`"),
+        ("measure-every 0", "estimator.measure-every is 0", "at least 1 step"),
+        ("guess exact, target local, correct gaussian", "is the target itself", "correct = off`"),
+        ("guess gaussian, correct gaussian", "no single estimate of the gradient", "guess = local`"),
+        ("guess local+ntk, correct gaussian", "no single estimate of the gradient", "guess = local`"),
+        ("space activity, correct low-rank", "the correction `low-rank` does not exist in activity space", "= weight`"),
+        ("granularity block, mix 1, correct gaussian", "cannot carry a mixture's signs", "mix = off`"),
+    ] {
+        let mut config = EstimatorConfig::default();
+        for setting in settings.split(", ") {
+            let (key, value) = setting.split_once(' ').expect("a key and a value");
+            config.set(key, value).expect("a setting");
+        }
+        let error = config.validate(6).expect_err(settings).to_string();
+        assert!(error.contains(reason) && error.contains(way_out), "{settings}: {error}");
+    }
 }
 
 #[test]

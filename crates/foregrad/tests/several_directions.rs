@@ -61,6 +61,7 @@ fn the_length_of_a_projection_is_corrected_by_each_slots_dimension() {
                     Granularity::Network => all,
                     Granularity::Batch => output,
                     Granularity::Sample => output / case.labels.len(),
+                    other => unreachable!("{other} cuts samples: tests/parts.rs"),
                 };
                 let factor = mean_length(dimension) / mean_length(DIRECTIONS.min(dimension));
                 let part = |update: &ParamVector| update.filtered(|own| own == path);

@@ -8,7 +8,8 @@ use crate::estimate::{
     StepInput, StepOutput,
 };
 use crate::losses::Labels;
-use crate::models::{ModelConfig, Network, Norm};
+use crate::models::{HeadKind, ModelConfig, Network, Norm};
+use crate::ops::Parts;
 use crate::rng::{Placement, Stream};
 use crate::settings::Settings;
 use crate::vector::ParamVector;
@@ -19,6 +20,8 @@ pub struct EstimatorExample {
     pub name: String,
     /// The estimator.
     pub config: EstimatorConfig,
+    /// The heads of the network that it is checked on.
+    pub head: HeadKind,
 }
 
 /// Guesses that are several at once: of a head with random ones, of two kinds of heads, of random ones alone, known later than others.
@@ -31,11 +34,19 @@ pub fn estimator_examples() -> Vec<EstimatorExample> {
         names.flat_map(|name| guess_examples(&name.parse().expect("a guess of the list"))).collect();
     for (space, mix) in [(Space::Weight, 2), (Space::Activity, 2)] {
         let config = EstimatorConfig { space, mix: Some(mix), ..Default::default() };
-        examples.push(EstimatorExample { name: format!("local, {space}, mixed m = {mix}"), config });
+        examples.push(EstimatorExample::new(format!("local, {space}, mixed m = {mix}"), config));
     }
     examples.extend(COMBINATIONS.iter().flat_map(|combination| combined(combination.name())));
     examples.extend(CHANGED.iter().flat_map(|settings| changed(settings)));
-    examples
+    // A loss that keeps parts apart: one pass carries all of them.
+    let parts = examples.iter().filter(|example| example.config.parts() != Parts::WHOLE);
+    let of_own_loss = parts.map(|EstimatorExample { name, config, .. }| EstimatorExample {
+        name: format!("{}, mean-linear", name.replace("global", "local")),
+        config: EstimatorConfig { target: Horizon::LOCAL, ..config.clone() },
+        head: HeadKind::MeanLinear,
+    });
+    let of_own_loss: Vec<_> = of_own_loss.collect();
+    examples.into_iter().chain(of_own_loss).collect()
 }
 
 /// What else can be asked of a guess, as settings: not to be measured, or not at every step; to be corrected.
@@ -51,7 +62,7 @@ const CHANGED: [&[(&str, &str)]; 5] = [
 fn changed(settings: &[(&str, &str)]) -> Vec<EstimatorExample> {
     let text: Vec<String> = settings.iter().map(|(key, value)| format!("{key} = {value}")).collect();
     let mut examples = guess_examples(&AnyGuess::default());
-    for EstimatorExample { name, config } in &mut examples {
+    for EstimatorExample { name, config, .. } in &mut examples {
         settings.iter().for_each(|(key, value)| config.set(key, value).expect("a setting"));
         *name = format!("{name}, {}", text.join(", "));
     }
@@ -62,12 +73,10 @@ fn changed(settings: &[(&str, &str)]) -> Vec<EstimatorExample> {
 /// Several random directions and several that are not, combined in a way, in the granularities where it has a meaning.
 fn combined(name: &str) -> Vec<EstimatorExample> {
     let guesses = ["gaussian", "ntk"].map(|guess| guess.parse().expect("a guess of the list"));
-    let all = guesses.iter().flat_map(guess_examples).map(|EstimatorExample { name: guess, config }| {
+    let all = guesses.iter().flat_map(guess_examples).map(|EstimatorExample { name: guess, config, .. }| {
         let combination = name.parse().expect("a combination of the list");
-        EstimatorExample {
-            name: format!("{guess}, {name} of 3"),
-            config: EstimatorConfig { directions: 3, combination, ..config },
-        }
+        let config = EstimatorConfig { directions: 3, combination, ..config };
+        EstimatorExample::new(format!("{guess}, {name} of 3"), config)
     });
     all.filter(|example| example.config.validate(6).is_ok()).collect()
 }
@@ -78,13 +87,19 @@ pub fn guess_examples(guess: &AnyGuess) -> Vec<EstimatorExample> {
     let several = support.several && !guess.is_composite();
     let granularities = support.spaces.iter().flat_map(|space| match space {
         Space::Weight => vec![Granularity::Tensor, Granularity::Block, Granularity::Network],
-        Space::Activity => vec![Granularity::Sample, Granularity::Batch],
+        Space::Activity => vec![
+            Granularity::Sample,
+            Granularity::Batch,
+            Granularity::Patch,
+            Granularity::Group,
+            Granularity::PatchGroup,
+        ],
     });
     let config = |granularity| EstimatorConfig {
         guess: guess.clone(),
         space: match granularity {
-            Granularity::Sample | Granularity::Batch => Space::Activity,
-            _ => Space::Weight,
+            Granularity::Tensor | Granularity::Block | Granularity::Network => Space::Weight,
+            _ => Space::Activity,
         },
         granularity: Some(granularity),
         target: if support.forward_any_target { Horizon::GLOBAL } else { Horizon::LOCAL },
@@ -96,12 +111,17 @@ pub fn guess_examples(guess: &AnyGuess) -> Vec<EstimatorExample> {
         .map(|config| {
             let (space, granularity) = (config.space, config.granularity());
             let name = format!("{guess}, {space}, {granularity}, {} target", config.target);
-            EstimatorExample { name, config }
+            EstimatorExample::new(name, config)
         })
         .collect()
 }
 
 impl EstimatorExample {
+    /// On a network with the usual heads.
+    fn new(name: String, config: EstimatorConfig) -> Self {
+        Self { name, config, head: ModelConfig::default().head }
+    }
+
     /// The deviation of forward mode from the oracle on a narrow network, also in a second step if the first leaves a state.
     ///
     /// Weight space is checked with batch norm, activity space with group norm: there samples do not depend on each other.
@@ -109,7 +129,7 @@ impl EstimatorExample {
     /// # Panics
     /// If the estimator has no meaning on the network.
     pub fn check(&self, placement: &Placement, seed: u64) -> Entry {
-        let case = Case::new(self.config.space, placement, seed);
+        let case = Case::new(self, placement, seed);
         let estimated: Vec<ParamVector> =
             (0..case.network.depth() - 1).map(|block| case.network.block_parameters(block)).collect();
         let modes = |step, state: &EstimatorState| {
@@ -133,7 +153,7 @@ impl EstimatorExample {
     /// # Panics
     /// If the estimator has no meaning on the network.
     pub fn check_state(&self, placement: &Placement, seed: u64) -> Entry {
-        let case = Case::new(self.config.space, placement, seed);
+        let case = Case::new(self, placement, seed);
         let state = case.step(&self.config, 0, &EstimatorState::default()).state;
         let [once, again] = [(); 2].map(|()| case.step(&self.config, 1, &state));
         let gap = again.update.axpy(-1.0, &once.update).norm() / once.update.norm();
@@ -155,9 +175,10 @@ struct Case {
 }
 
 impl Case {
-    fn new(space: Space, placement: &Placement, seed: u64) -> Self {
-        let norm = if space == Space::Weight { Norm::Batch } else { Norm::Group };
-        let model = ModelConfig { width: 0.1, norm, head_norm: norm, ..Default::default() };
+    fn new(example: &EstimatorExample, placement: &Placement, seed: u64) -> Self {
+        let norm = if example.config.space == Space::Weight { Norm::Batch } else { Norm::Group };
+        // Eight channels and more: groups divide them.
+        let model = ModelConfig { width: 0.125, norm, head: example.head, head_norm: norm, ..Default::default() };
         let network = model.init([2, 9, 11], 3, seed, placement).expect("a small network");
         let images = Stream::new(seed, "check").named("images").normal_tensor([5, 2, 9, 11], placement);
         Self { network, images, labels: Labels::classes(vec![0, 1, 2, 0, 1], 3), seed }

@@ -71,6 +71,9 @@ pub fn layer_examples(placement: &Placement) -> Vec<LayerExample> {
     add("linear", Linear::new([2, 3], false, stream, placement).into(), [3, 2, 1, 1]);
     add("relu", Relu.into(), [2, 3, 3, 5]);
     add("layer_norm", LayerNorm::new(5, 0.1, placement).into(), [2, 5, 3, 2]);
+    let plain = LayerNorm::plain(6).groups(2);
+    add("layer_norm, groups", LayerNorm::new(6, 0.1, placement).groups(3).into(), [2, 6, 3, 2]);
+    add("layer_norm, groups, no scale and shift", plain.into(), [3, 6, 2, 3]);
     add("layer_norm features", LayerNorm::new(6, 0.1, placement).into(), [3, 6, 1, 1]);
     add("position_linear", PositionLinear::new([3, 2], [3, 2], false, stream, placement).into(), [2, 3, 3, 2]);
     let narrower = PositionLinear::new([3, 5], [1, 4], true, stream, placement);

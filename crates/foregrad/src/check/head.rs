@@ -7,7 +7,7 @@ use super::{Entry, Limits, worst};
 use crate::layers::{Cotangent, Pass, Phase, Wanted};
 use crate::losses::{LabelKind, Labels};
 use crate::models::LossHead;
-use crate::ops;
+use crate::ops::{self, Parts};
 use crate::rng::{Placement, Stream};
 
 /// Draws before a check gives up finding a direction along which no rectifier switches.
@@ -32,6 +32,7 @@ pub fn check_head(
     let mut entries = vec![entry("adjoint", adjoint(head, &y, &labels, stream, placement), limits.adjoint)];
     entries
         .extend(samples(head, &y, &labels, stream, limits).map(|worst| entry("samples", worst, limits.adjoint * 10.0)));
+    entries.extend(parts(head, &y, &labels, stream).map(|worst| entry("parts", worst, limits.adjoint * 10.0)));
     if limits.through_chains {
         let worst = difference(head, &y, &labels, stream, placement, limits);
         entries.push(entry("difference", worst, limits.difference));
@@ -99,6 +100,28 @@ fn samples(head: &dyn LossHead, y: &Tensor<4>, labels: &Labels, stream: Stream, 
     let size = expected.iter().map(|value| value * value).sum::<f64>().sqrt();
     let error = found.iter().zip(&expected).map(|(found, expected)| (found - expected).abs() / size);
     Some(if found.len() == count { worst(error) } else { f64::INFINITY })
+}
+
+/// The worst error of the derivatives along the parts of two stacked tangents, from the one pass of a head that has one, against those of each
+/// part as a tangent of its own.
+fn parts(head: &dyn LossHead, y: &Tensor<4>, labels: &Labels, stream: Stream) -> Option<f64> {
+    let [_, channels, height, width] = y.dims();
+    let (_, saved) = head.forward(y.clone(), labels, Phase::Train.into());
+    let directions = [0, 1].map(|k| stream.named("parts").at(k).normal_tensor::<4>(y.dims(), &Placement::of(y)));
+    let groups = (2..=channels).find(|groups| channels.is_multiple_of(*groups)).unwrap_or(1);
+    let cuts = [[1, groups], [height.min(width), 1], [height.min(width).div_ceil(2), groups]];
+    let error = |parts: Parts| {
+        let found = head.part_derivatives(&saved, &Tensor::cat(directions.to_vec(), 0), parts)?.concat();
+        let apart = directions
+            .iter()
+            .flat_map(|direction| head.tangent(&saved, Some(parts.apart(direction, 0..parts.count())), &[]));
+        let expected = parts.by_sample(&apart.collect::<Vec<_>>()).concat();
+        let size = expected.iter().map(|value| value * value).sum::<f64>().sqrt();
+        let error = found.iter().zip(&expected).map(|(found, expected)| (found - expected).abs() / size);
+        Some(if found.len() == expected.len() { worst(error) } else { f64::INFINITY })
+    };
+    let errors: Option<Vec<f64>> = cuts.into_iter().map(|[tiles, groups]| error(Parts { tiles, groups })).collect();
+    errors.map(worst)
 }
 
 fn difference(

@@ -77,6 +77,11 @@ fn causes(identity: &str) -> &'static str {
              number of samples left out or done twice; sums over the batch; samples in another order; a loss that is no mean over \
              samples and does not say so (`is_separable`)"
         }
+        "parts" => {
+            "one pass for all parts = each part as a tangent of its own: only a head whose maps keep tiles and channel groups apart up to a sum \
+             has such a pass (`part_derivatives`). Usual causes: values by direction, part and sample in another order; a mean over a \
+             tile's pixels in the place of all pixels; a part that reaches the loss on two ways"
+        }
         "agreement" => {
             "forward mode = oracle: both make their estimate along the same directions. Usual causes: draws that depend on more than \
              their stream (a counter, the order of blocks); a direction made of what only one of the modes has at hand; a wrong \

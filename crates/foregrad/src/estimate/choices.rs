@@ -25,6 +25,12 @@ names! {
         Sample = "sample",
         /// The mini-batch (activity space).
         Batch = "batch",
+        /// Every tile of a sample's maps (activity space; `patches` a side).
+        Patch = "patch",
+        /// Every run of a sample's channels (activity space; `groups` of them).
+        Group = "group",
+        /// Every run of channels in every tile (activity space).
+        PatchGroup = "patch-group",
     }
 }
 

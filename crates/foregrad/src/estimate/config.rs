@@ -24,6 +24,10 @@ settings! {
         /// What one scalar covers; off, the default: sample in activity space; in weight space tensor (oracle), network (forward, global
         /// target, no mixing), else block.
         granularity: Option<Granularity> = None => flag("granularity", "NAME"),
+        /// Tiles a side of a sample's maps, for patch and patch-group; off, the default: 2.
+        patches: Option<usize> = None => flag("patches", "P"),
+        /// Runs of a sample's channels, for group and patch-group; off, the default: 2.
+        groups: Option<usize> = None => flag("groups", "G"),
         /// How many blocks further on (of those with a head) the guess's loss stands.
         guess_horizon: Horizon = Horizon::LOCAL => flag("guess-horizon", "R"),
         /// Tangents that carry every slot's guess with random signs, instead of one tangent a slot (off).
@@ -184,13 +188,13 @@ impl EstimatorConfig {
     fn validate_granularity(&self, losses: usize) -> Result<()> {
         let granularity = self.granularity();
         let fits = match self.space {
-            Space::Weight => !matches!(granularity, Granularity::Sample | Granularity::Batch),
-            Space::Activity => matches!(granularity, Granularity::Sample | Granularity::Batch),
+            Space::Weight => matches!(granularity, Granularity::Tensor | Granularity::Block | Granularity::Network),
+            Space::Activity => granularity.is_by_sample() || granularity == Granularity::Batch,
         };
         if !fits {
             let nearest = match self.space {
                 Space::Weight => "`estimator.granularity = tensor`, block or network",
-                Space::Activity => "`estimator.granularity = sample` or batch",
+                Space::Activity => "`estimator.granularity = sample`, batch, patch, group or patch-group",
             };
             let reason = format!("the granularity `{granularity}` does not exist in {} space", self.space);
             return Err(Error::meaningless(reason, nearest));
@@ -199,7 +203,7 @@ impl EstimatorConfig {
             let reason = "one scalar for the network is the derivative of one loss, so the target must be global";
             return Err(Error::meaningless(reason, "`estimator.granularity = block`, or `estimator.target = global`"));
         }
-        Ok(())
+        self.validate_parts()
     }
 
     fn validate_mix(&self, losses: usize) -> Result<()> {
@@ -213,6 +217,12 @@ impl EstimatorConfig {
             return refuse(
                 "the network is one slot, so there is nothing to mix",
                 "`estimator.granularity = block` or tensor",
+            );
+        }
+        if self.granularity().has_parts() {
+            return refuse(
+                "mixing has one sign a block and sample, not one for each of its parts",
+                "`estimator.granularity = sample`, or `estimator.mix = off`",
             );
         }
         if !self.target.is_global(losses) {

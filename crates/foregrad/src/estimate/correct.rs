@@ -35,7 +35,7 @@ use crate::{Error, Result};
 pub struct Base {
     /// One direction, as it was made.
     guess: Directions,
-    /// `<g, v_d>`: one row a slot, or a sample.
+    /// `<g, v_d>`: one row a slot, or a sample or part of one.
     products: Vec<Vec<f64>>,
 }
 
@@ -94,9 +94,10 @@ impl<'a> Engine<'a> {
                 if self.config.granularity() == Granularity::Batch {
                     vec![tensors.iter().map(|tensor| ops::dot(&guess[0], tensor)).collect()]
                 } else {
-                    let by_direction: Vec<_> = tensors.iter().map(|tensor| ops::row_dots(&guess[0], tensor)).collect();
-                    let samples = guess[0].dims()[0];
-                    (0..samples).map(|sample| by_direction.iter().map(|row| row[sample]).collect()).collect()
+                    let parts = self.config.parts();
+                    let by_direction: Vec<_> = tensors.iter().map(|tensor| parts.dots(&guess[0], tensor)).collect();
+                    let units = guess[0].dims()[0] * parts.count();
+                    (0..units).map(|unit| by_direction.iter().map(|row| row[unit]).collect()).collect()
                 }
             }
             _ => unreachable!("guess and directions are in the estimate's space"),

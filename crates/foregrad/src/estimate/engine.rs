@@ -65,7 +65,8 @@ impl<'a> Engine<'a> {
     /// `target_bar` asks for the gradient of every loss that is a target (reverse mode).
     ///
     /// # Errors
-    /// [`Error::Meaningless`] of a head that should be drawn afresh and cannot be.
+    /// [`Error::Meaningless`] of a head that should be drawn afresh and cannot be, [`Error::OutOfRange`] of an output that cannot be cut into
+    /// the parts that are asked for.
     pub fn stage(
         &self,
         output: &mut StepOutput,
@@ -75,6 +76,10 @@ impl<'a> Engine<'a> {
     ) -> Result<(Stage<'a>, Tensor<4>)> {
         let maps = self.view.blocks[block];
         let (y, saved) = maps.forward(x.clone(), self.pass(block));
+        if block < self.plan.estimated {
+            let [_, size @ ..] = y.dims();
+            self.config.check_parts(block, size)?;
+        }
         output.statistics.extend(self.view.globalised(block, maps.statistics(&saved)));
         let mut stage = Stage { x: Some(x), saved: saved.into(), ..Stage::at(&y) };
         self.evaluate_losses(output, &mut stage, &y, block, target_bar)?;

@@ -14,7 +14,6 @@ use super::slot::Slot;
 use super::stage::{Stage, Window};
 use super::{Granularity, Memory, Scalars, Space, StepOutput};
 use crate::layers::{AnySaved, Wanted};
-use crate::ops;
 use crate::vector::ParamVector;
 
 /// What is kept of a block between its guess and its scalars.
@@ -26,7 +25,7 @@ pub struct Kept {
     /// The guess itself, where the directions only correct it.
     pub(super) base: Option<Base>,
     grams: Vec<Gram>,
-    /// The number of coordinates that a scalar of each slot covers.
+    /// The number of coordinates that a scalar covers: of each slot, or of each part of a sample.
     dimensions: Vec<usize>,
     /// Shape of the block's output, to redraw random directions.
     shape: Option<[usize; 4]>,
@@ -64,7 +63,7 @@ impl<'a> Engine<'a> {
         let shape = stage.map(|stage| stage.shape);
         let mut kept = Kept {
             block,
-            dimensions: slots.iter().map(|slot| self.dimension(block, slot, shape)).collect(),
+            dimensions: self.dimensions(block, &slots, shape),
             slots,
             factors,
             base,
@@ -130,7 +129,7 @@ impl<'a> Engine<'a> {
         output.update.extend(self.view.globalised(kept.block, update));
     }
 
-    /// Adds the update of a block in activity space from its scalars, `[k][n]` (or `[k][1]` for granularity `batch`).
+    /// Adds the update of a block in activity space from its scalars, `[k][n]`, `[k][n parts]`, or `[k][1]` for granularity `batch`.
     pub fn finish_activity(&self, output: &mut StepOutput, kept: &Kept, window: &Window<'a>, b: Vec<Vec<f64>>) {
         let by_unit: Vec<Vec<f64>> = (0..b[0].len()).map(|unit| b.iter().map(|b| b[unit]).collect()).collect();
         let coefficients: Vec<Vec<f64>> = by_unit
@@ -138,7 +137,7 @@ impl<'a> Engine<'a> {
             .enumerate()
             .map(|(unit, b)| {
                 let gram = kept.grams.get(unit).or(kept.grams.first());
-                self.coefficients(&self.residual(kept, unit, b), gram, kept.dimensions[0])
+                self.coefficients(&self.residual(kept, unit, b), gram, kept.dimensions[unit % kept.dimensions.len()])
             })
             .collect();
         output.record(&kept.slots[0].name, b);
@@ -167,9 +166,10 @@ impl<'a> Engine<'a> {
     fn weighted_guess(&self, kept: &Kept, coefficients: &[Vec<f64>]) -> Tensor<4> {
         let directions = kept.directions.clone().unwrap_or_else(|| self.redraw(kept.shape, kept.block));
         let Directions::Activity(tensors) = directions else { panic!("activity space has activity directions") };
+        let parts = self.config.parts();
         let scaled = tensors.into_iter().enumerate().map(|(direction, tensor)| {
-            let factors: Vec<f64> = coefficients.iter().map(|sample| sample[direction]).collect();
-            ops::scale_rows(tensor, &factors)
+            let factors: Vec<f64> = coefficients.iter().map(|unit| unit[direction]).collect();
+            parts.scale(tensor, &factors)
         });
         let base = kept.base.iter().map(|base| base.activity().mul_scalar(self.base_scale(&kept.slots[0].name)));
         scaled.chain(base).reduce(|sum, part| sum + part).expect("at least one direction")

@@ -96,7 +96,8 @@ impl<'a> Engine<'a> {
             }
             Space::Activity => {
                 let coefficients = self.kept_coefficients(&kept.slots[0].name);
-                self.add_activity(output, &kept, window, &vec![coefficients; samples]);
+                let units = samples * self.config.parts().count();
+                self.add_activity(output, &kept, window, &vec![coefficients; units]);
             }
         }
     }

@@ -20,6 +20,7 @@ mod merged;
 mod methods;
 mod mix;
 mod oracle;
+mod parts;
 mod plan;
 mod prepared;
 mod slot;
@@ -136,7 +137,8 @@ impl<'a> StepInput<'a> {
 pub struct Scalars {
     /// The slot: a tensor's path, `blocks.J`, `classifier` or `network`.
     pub slot: String,
-    /// One value a direction, each one value a sample (granularity `sample`) or a single one: `<target, guess>`.
+    /// One value a direction, each one value a sample (granularity `sample`), one a part of each sample, sample by sample, or a single one:
+    /// `<target, guess>`.
     pub values: Vec<Vec<f64>>,
 }
 

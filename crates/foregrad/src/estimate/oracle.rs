@@ -177,7 +177,7 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// `<target, guess>`: per slot, direction and unit (sample, or one).
+    /// `<target, guess>`: per slot, direction and unit (sample, part of one, or one for all).
     fn products(&self, prepared: &Prepared, target: &Target) -> Vec<Vec<Vec<f64>>> {
         match &prepared.directions {
             Directions::Weight(vectors) => prepared
@@ -190,9 +190,10 @@ impl<'a> Oracle<'a> {
                 .collect(),
             Directions::Activity(tensors) => {
                 let y_bar = target.y_bar.as_ref().expect("a block has an output");
-                let sample = self.engine.config.granularity() == Granularity::Sample;
-                let product = |tensor: &Tensor<4>| {
-                    if sample { ops::row_dots(y_bar, tensor) } else { vec![ops::dot(y_bar, tensor)] }
+                let (config, parts) = (self.engine.config, self.engine.config.parts());
+                let product = |tensor: &Tensor<4>| match config.granularity() {
+                    Granularity::Batch => vec![ops::dot(y_bar, tensor)],
+                    _ => parts.dots(y_bar, tensor),
                 };
                 vec![tensors.iter().map(product).collect()]
             }

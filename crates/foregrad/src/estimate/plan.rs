@@ -1,6 +1,6 @@
 //! What a step does where: which blocks are estimated, whose loss each is measured by, which heads run and learn.
 
-use super::{EstimatorConfig, Granularity, LastBlock, TrainHeads, View};
+use super::{EstimatorConfig, LastBlock, TrainHeads, View};
 use crate::{Error, Result};
 
 /// What a guess is told of a step before it begins: how deep the network is, and where its losses stand.
@@ -116,7 +116,7 @@ impl EstimatorConfig {
     /// # Errors
     /// [`Error::Meaningless`].
     pub fn validate_losses(&self, view: &View<'_>) -> Result<()> {
-        if self.granularity() != Granularity::Sample || !self.is_measured() {
+        if !self.granularity().is_by_sample() || !self.is_measured() {
             return Ok(());
         }
         let plan = Plan::new(self, &view.has_loss());

@@ -13,8 +13,8 @@ use super::guess::Directions;
 use super::mix::{self, MixedSlot};
 use super::slot::Slot;
 use super::stage::Window;
-use super::{Collect, Granularity, StepOutput};
-use crate::ops;
+use super::{Collect, Granularity, Space, StepOutput};
+use crate::ops::{self, Parts};
 use crate::vector::ParamVector;
 
 /// A block's guesses, scaled, with their slots.
@@ -30,7 +30,7 @@ pub struct Prepared {
     pub factors: Vec<Vec<f64>>,
     /// The guess itself, where the directions only correct it.
     pub base: Option<Base>,
-    /// Inner products of the directions, where the combination needs them: one a slot, or one a sample, or one for all samples.
+    /// Inner products of the directions, where the combination needs them: one a slot, or one a sample or part of one, or one for all samples.
     pub grams: Vec<Gram>,
 }
 
@@ -60,7 +60,11 @@ impl<'a> Engine<'a> {
         self.measured && (self.config.combination().needs_products() || merged)
     }
 
+    /// Notes the directions that were asked for; a guess that is the target is none.
     fn collect(&self, output: &mut StepOutput, block: usize, directions: &Directions) {
+        if self.config.guess.support().is_target {
+            return;
+        }
         let kept = self.input.collect.directions(self.config.directions());
         // Of a guess that is corrected the first is the guess itself.
         let is_first = self.config.correct.is_some() && self.input.collect == Collect::FirstGuess;
@@ -110,7 +114,8 @@ impl<'a> Engine<'a> {
                 (Directions::Activity(tensors), vec![factors])
             }
             Directions::Activity(tensors) => {
-                let rows = tensors.into_iter().map(|tensor| unit_rows(tensor, zeros));
+                let parts = self.config.parts();
+                let rows = tensors.into_iter().map(|tensor| unit_rows(tensor, parts, zeros));
                 (Directions::Activity(rows.collect()), Vec::new())
             }
         }
@@ -129,22 +134,32 @@ impl<'a> Engine<'a> {
                 vec![Gram::new(tensors.len(), |d, e| ops::dot(&tensors[d], &tensors[e]))]
             }
             Directions::Activity(tensors) => {
-                let is_shared = self.along.support().shares_products && self.input.given.is_none();
+                let parts = self.config.parts();
+                let is_whole = parts == Parts::WHOLE;
+                let is_shared = self.along.support().shares_products && self.input.given.is_none() && is_whole;
                 let samples = if is_shared { 1 } else { tensors[0].dims()[0] };
                 let rows: Vec<_> = tensors.iter().map(|tensor| tensor.clone().narrow(0, 0, samples)).collect();
-                let below = |d: usize| rows[..=d].iter().map(|other| ops::row_dots(&rows[d], other)).collect();
+                let below = |d: usize| rows[..=d].iter().map(|other| parts.dots(&rows[d], other)).collect();
                 let products: Vec<Vec<Vec<f64>>> = (0..rows.len()).map(below).collect();
-                (0..samples).map(|sample| Gram::new(rows.len(), |d, e| products[d][e][sample])).collect()
+                (0..samples * parts.count()).map(|unit| Gram::new(rows.len(), |d, e| products[d][e][unit])).collect()
             }
         }
     }
 
-    /// The number of coordinates that one scalar covers of a block's slot, whose output has a shape in activity space.
-    pub fn dimension(&self, block: usize, slot: &Slot, shape: Option<[usize; 4]>) -> usize {
-        match (shape, self.config.granularity()) {
-            (Some([_, channels, height, width]), Granularity::Sample) => channels * height * width,
-            (Some(shape), Granularity::Batch) => shape.iter().product(),
-            _ => slot.part(&self.view.parameters(block)).dimension(),
+    /// The number of coordinates that one scalar covers: one of each slot; in activity space, where the block's output has a shape, one of
+    /// each part of a sample.
+    pub fn dimensions(&self, block: usize, slots: &[Slot], shape: Option<[usize; 4]>) -> Vec<usize> {
+        match (shape, self.config.space) {
+            (Some(shape), Space::Activity) if self.config.granularity() == Granularity::Batch => {
+                vec![shape.iter().product()]
+            }
+            (Some([_, channels, height, width]), Space::Activity) => {
+                self.config.parts().sizes([channels, height, width])
+            }
+            _ => {
+                let parameters = self.view.parameters(block);
+                slots.iter().map(|slot| slot.part(&parameters).dimension()).collect()
+            }
         }
     }
 
@@ -185,12 +200,12 @@ fn unit(tensor: Tensor<4>, zeros: &mut usize) -> (Tensor<4>, f64) {
     (tensor.mul_scalar(inverse), factor * inverse)
 }
 
-/// Every sample's part divided by its norm.
-fn unit_rows(tensor: Tensor<4>, zeros: &mut usize) -> Tensor<4> {
+/// Every part of every sample divided by its norm.
+fn unit_rows(tensor: Tensor<4>, parts: Parts, zeros: &mut usize) -> Tensor<4> {
     let (tensor, _) = without_underflow(tensor);
-    let squares = ops::row_dots(&tensor, &tensor);
+    let squares = parts.dots(&tensor, &tensor);
     let factors: Vec<f64> = squares.into_iter().map(|square| inverse(square.sqrt(), zeros)).collect();
-    ops::scale_rows(tensor, &factors)
+    parts.scale(tensor, &factors)
 }
 
 /// The tensor divided by its largest magnitude, so that squares of tiny values do not underflow, with what it was multiplied by.

@@ -13,10 +13,9 @@ use super::guess::Directions;
 use super::merged::Merged;
 use super::prepared::Prepared;
 use super::stage::{Stage, Window, through};
-use super::{Granularity, Space, StepOutput};
+use super::{Space, StepOutput};
 use crate::Result;
-use crate::layers::Wanted;
-use crate::ops;
+use crate::ops::Parts;
 use crate::vector::ParamVector;
 
 /// The tangents of one slot on their way to the loss that measures them.
@@ -150,13 +149,22 @@ impl<'a> Sweep<'a> {
         let (engine, from) = (&self.engine, prepared.block);
         let at_once = engine.config.tangents_at_once;
         let start = match &prepared.directions {
-            Directions::Activity(tensors) => Some(Tensor::cat(tensors.clone(), 0)),
+            Directions::Activity(tensors) => Some(self.at_output(tensors, from)),
             Directions::Weight(vectors) => {
                 let parts: Vec<_> = vectors.iter().map(|vector| prepared.slots[slot].part(vector)).collect();
                 through(engine.view, self.window.stage(from), from, None, &parts, at_once)
             }
         };
         self.window.push_forward(engine.view, start, from, to, at_once)
+    }
+
+    /// A block's guesses at its output, stacked; each part of a sample by itself, unless the block's own loss will take them apart.
+    fn at_output(&self, tensors: &[Tensor<4>], block: usize) -> Tensor<4> {
+        let parts = self.engine.config.parts();
+        if parts == Parts::WHOLE || self.engine.plan.target_loss[block] == block {
+            return Tensor::cat(tensors.to_vec(), 0);
+        }
+        Tensor::cat(tensors.iter().map(|tensor| parts.apart(tensor, 0..parts.count())).collect(), 0)
     }
 
     /// Measures the flights whose loss lies before the current block (a guess that looks further than its target).
@@ -187,24 +195,25 @@ impl<'a> Sweep<'a> {
         }
     }
 
-    /// The derivatives of a flight's loss along its tangents.
+    /// The derivatives of a flight's loss along its tangents: per direction, and per sample or part of one.
     fn measure(&self, stage: &Stage, flight: &Flight) -> Vec<Vec<f64>> {
-        let count = self.engine.config.directions();
-        let samples = stage.shape[0];
-        let Some(y_dot) = &flight.y_dot else { return vec![vec![0.0; samples]; count] };
-        let (loss, saved) = stage.loss.as_ref().expect("a target's loss was evaluated");
-        if self.engine.config.granularity() == Granularity::Sample && !loss.maps().is_separable() {
-            // A loss that is no sum over samples, at its own block: a sample's part of the gradient is known outright.
-            let y_bar = loss.maps().cotangent(saved, Wanted::INPUT).input();
-            return y_dot.clone().split(samples, 0).iter().map(|y_dot| ops::row_dots(&y_bar, y_dot)).collect();
+        let (config, parts) = (self.engine.config, self.engine.config.parts());
+        let Some(y_dot) = &flight.y_dot else {
+            return vec![vec![0.0; stage.shape[0] * parts.count()]; config.directions()];
+        };
+        if !config.granularity().is_by_sample() {
+            return stage.derivatives(Some(y_dot.clone()), &[]);
         }
-        stage.derivatives(Some(y_dot.clone()), &[])
+        if flight.closes == flight.block {
+            return stage.part_derivatives(y_dot, parts, config.tangents_at_once);
+        }
+        parts.by_sample(&stage.derivatives(Some(y_dot.clone()), &[]))
     }
 
-    /// Derivatives per unit of the granularity: samples, or their sum.
+    /// Derivatives per unit of the granularity: samples or their parts, or the sum of all.
     fn units(&self, derivatives: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
         match self.engine.config.granularity() {
-            Granularity::Sample => derivatives,
+            granularity if granularity.is_by_sample() => derivatives,
             _ => totals(&derivatives).into_iter().map(|total| vec![total]).collect(),
         }
     }

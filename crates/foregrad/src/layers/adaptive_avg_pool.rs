@@ -29,6 +29,11 @@ impl AdaptiveAvgPool {
         Self { bins }
     }
 
+    /// Whether it is the mean over all pixels.
+    pub(crate) fn is_mean(&self) -> bool {
+        self.bins == 1
+    }
+
     /// The bins of an image.
     fn bins(&self, size: [usize; 2]) -> Bins {
         let along = |size: usize| {

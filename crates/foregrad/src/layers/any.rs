@@ -1,5 +1,6 @@
 //! Layers of any type side by side: what a chain holds, and what its forward map keeps of each.
 
+use std::any::Any;
 use std::fmt::{self, Debug};
 
 use burn::tensor::Tensor;
@@ -26,6 +27,7 @@ trait Erased: Debug + Send + Sync {
     fn fuse_rectifier(&mut self) -> bool;
     fn assign(&mut self, values: &ParamVector);
     fn boxed_clone(&self) -> Box<dyn Erased>;
+    fn as_any(&self) -> &dyn Any;
 }
 
 impl<L: Layer + Clone + 'static> Erased for L {
@@ -77,6 +79,10 @@ impl<L: Layer + Clone + 'static> Erased for L {
     fn boxed_clone(&self) -> Box<dyn Erased> {
         Box::new(self.clone())
     }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
 }
 
 impl<L: Layer + Clone + 'static> From<L> for AnyLayer {
@@ -99,6 +105,11 @@ impl Debug for AnyLayer {
 
 /// The maps of [`Layer`], under the same names; it is no `Layer` itself, so that every `Layer` can become one.
 impl AnyLayer {
+    /// The layer as what it is, if it is an `L`.
+    pub fn downcast_ref<L: Layer + 'static>(&self) -> Option<&L> {
+        self.0.as_any().downcast_ref()
+    }
+
     /// As [`Layer::forward`].
     pub fn forward(&self, x: Tensor<4>, pass: Pass) -> (Tensor<4>, AnySaved) {
         self.0.forward(x, pass)

@@ -7,13 +7,13 @@ use super::normalised::Normalised;
 use super::{
     Cotangent, Layer, LayerKind, Making, Pass, Planned, Scope, Wanted, assign_leaf, leaf_parameters,
     norm::BIAS,
-    plan::{check_channels, finite},
+    plan::{check_channels, check_groups, finite},
     stacked,
 };
 use crate::ops::{self, Side};
 use crate::rng::Placement;
 use crate::vector::ParamVector;
-use crate::{Error, Result, settings};
+use crate::{Result, settings};
 
 /// Added to the variance.
 const EPSILON: f64 = 1e-5;
@@ -130,9 +130,7 @@ impl LayerKind for GroupNormSpec {
 
     fn plan(&self, input: [usize; 3], _scope: &Scope) -> Result<Planned> {
         let ([channels, ..], groups, shift) = (input, self.groups, finite("shift", self.shift)?);
-        if groups == 0 || !channels.is_multiple_of(groups) {
-            return Err(Error::out_of_range("groups", groups, format!("a divisor of {channels} channels")));
-        }
+        check_groups(groups, channels)?;
         let make = move |making: &Making| GroupNorm::new(channels, groups, shift, making.placement).into();
         Ok(Planned::new(input, make).weights(2 * channels as u64))
     }

@@ -37,6 +37,11 @@ impl Linear {
             bias: bias.then(|| Param::from_tensor(placement.tensor(vec![0.01; output], [output]))),
         }
     }
+
+    /// `[out, in]`.
+    pub(crate) fn weight(&self) -> Tensor<2> {
+        self.weight.val()
+    }
 }
 
 settings! {

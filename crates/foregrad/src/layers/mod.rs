@@ -27,7 +27,7 @@ pub mod stacked;
 
 pub use crate::saved::AnySaved;
 pub use any::AnyLayer;
-pub use conv2d::Conv2dConfig;
+pub use conv2d::{Conv2dConfig, Groups};
 pub use kind::{Kind, Kinds, LayerKind, Outputs};
 pub use norm::{Norm, NormSpec};
 pub use plan::size_text;
@@ -273,7 +273,7 @@ layers! {
     conv2d::Conv2d, Conv2dSpec, "two-dimensional convolution: stride, padding, groups, optional bias";
     batch_norm::BatchNorm, BatchNormSpec, "batch normalisation: one mean and variance a channel";
     group_norm::GroupNorm, GroupNormSpec, "group normalisation: one mean and variance a sample and channel group";
-    layer_norm::LayerNorm, LayerNormSpec, "layer normalisation: one mean and variance a sample and pixel";
+    layer_norm::LayerNorm, LayerNormSpec, "layer normalisation: one mean and variance a sample, pixel and channel group";
     linear::Linear, LinearSpec, "affine map of features, optional bias";
     position_linear::PositionLinear, PositionLinearSpec, "affine map over the pixels of each channel (token mixing)";
     relu::Relu, ReluSpec, "rectifier";

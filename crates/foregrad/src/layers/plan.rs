@@ -336,6 +336,14 @@ pub fn check_channels(input: [usize; 3], channels: usize) -> Result<()> {
     Err(Error::out_of_range("the input", size_text(input), format!("{channels} channels")))
 }
 
+/// Refuses groups that do not divide the channels.
+pub fn check_groups(groups: usize, channels: usize) -> Result<()> {
+    if groups > 0 && channels.is_multiple_of(groups) {
+        return Ok(());
+    }
+    Err(Error::out_of_range("groups", groups, format!("a divisor of {channels} channels")))
+}
+
 /// Height and width of what a square window gives that is moved over an image with `padding` around it.
 ///
 /// # Errors

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
-use super::AnyHead;
 use super::planned_head::PlannedNet;
+use super::{AnyHead, mean_linear};
 use crate::layers::{AnySaved, Cotangent, Layer, Pass, Sequential, Wanted, size_text, stacked};
 use crate::losses::{AnyLoss, CrossEntropy, LabelKind, Labels, MeanSquaredError};
 use crate::metrics::{self, Measured, Metric};
+use crate::ops::Parts;
 use crate::rng::Stream;
 use crate::vector::ParamVector;
 use crate::{Error, Result};
@@ -69,6 +70,12 @@ pub trait LossHead: std::fmt::Debug + Send + Sync {
 
     /// The derivative of each sample's part of the loss along `k` stacked tangents, `[k][n]`; `[k][1]` if the loss is no sum.
     fn tangent(&self, saved: &AnySaved, y_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Vec<Vec<f64>>;
+
+    /// The derivative of each sample's part of the loss along each part of `k` stacked tangents by itself, 0 in all other parts, `[k][n parts]`:
+    /// from one pass that keeps parts apart, where the head has one. `None` where each part has to be a tangent of its own.
+    fn part_derivatives(&self, _saved: &AnySaved, _y_dot: &Tensor<4>, _parts: Parts) -> Option<Vec<Vec<f64>>> {
+        None
+    }
 
     /// The gradient of the loss with respect to `y` and to the head's parameters, as far as wanted.
     fn cotangent(&self, saved: &AnySaved, wanted: Wanted) -> Cotangent;
@@ -201,6 +208,16 @@ impl LossHead for Head {
             }
         }
         derivatives
+    }
+
+    fn part_derivatives(&self, saved: &AnySaved, y_dot: &Tensor<4>, parts: Parts) -> Option<Vec<Vec<f64>>> {
+        let Saved { branches, samples } = saved.as_saved_by(self);
+        let ([branch], [(_, loss)]) = (self.branches.as_slice(), branches.as_slice()) else { return None };
+        let linear = mean_linear::linear_of(&branch.net).filter(|_| branch.loss.is_separable())?;
+        let z_dot = mean_linear::part_tangents(linear, y_dot, *samples, parts);
+        let mut derivatives = branch.loss.tangent(loss, z_dot);
+        derivatives.iter_mut().flatten().for_each(|derivative| *derivative *= branch.weight);
+        Some(parts.by_sample(&derivatives))
     }
 
     fn cotangent(&self, saved: &AnySaved, wanted: Wanted) -> Cotangent {

@@ -23,6 +23,8 @@ names! {
         Mlp = "mlp",
         /// Norm, 2x2 pool, linear.
         Linear = "linear",
+        /// Spatial mean, linear: parts of a sample stay apart up to the loss.
+        MeanLinear = "mean-linear",
         /// Similarity matching (0.99) and prediction (0.01).
         Predsim = "predsim",
     }
@@ -85,6 +87,7 @@ impl HeadConfig {
         let branch = |name: &str, weight, layers: Vec<LayerSpec>, loss| self.branch(name, weight, &layers, loss);
         let branches = match self.kind {
             HeadKind::Linear => vec![branch("", 1.0, linear(), loss)?],
+            HeadKind::MeanLinear => vec![branch("", 1.0, output(1), loss)?],
             HeadKind::Mlp => vec![branch("", 1.0, mlp(self.hidden), loss)?],
             HeadKind::Cnn => vec![branch("", 1.0, cnn(self.channels), loss)?],
             HeadKind::Predsim => vec![

@@ -8,6 +8,8 @@ mod builder;
 mod head;
 mod head_kind;
 mod limits;
+mod local_mixer;
+mod mean_linear;
 mod mlp;
 mod network;
 mod parts;

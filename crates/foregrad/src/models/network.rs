@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::spec::classifier;
-use super::{AnyHead, HeadKind, LossHead, NetworkSpec, Norm, Registry, mlp, resnet, small_net};
+use super::{AnyHead, HeadKind, LossHead, NetworkSpec, Norm, Registry, local_mixer, mlp, resnet, small_net};
 use crate::layers::{Layer, Sequential};
 use crate::losses::LabelKind;
 use crate::rng::Placement;
@@ -41,6 +41,11 @@ pub const MODELS: &[Model] = &[
     },
     Model { name: "resnet18-2b", about: "ResNet-18, CIFAR stem, two blocks of two stages", spec: resnet::two_blocks },
     Model { name: "mlp", about: "three blocks of 512 hidden units", spec: mlp::spec },
+    Model {
+        name: "local-mixer",
+        about: "four blocks of 512 channels on 4x4 patches: tokens, channels and 16 channel groups mixed, norms of its own (for --head mean-linear)",
+        spec: local_mixer::spec,
+    },
 ];
 
 /// The names of [`MODELS`] for a setting.

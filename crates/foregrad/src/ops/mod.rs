@@ -11,13 +11,15 @@ mod channels;
 mod conv2d;
 mod cpu;
 mod matmul;
+mod parts;
 mod pool;
 mod projection;
 mod relu;
 
 pub use channels::{Affine, Side, add_outer, channel_affine, channel_combination, channel_moments, channel_sums};
 pub use conv2d::{ConvShape, conv2d, conv2d_input_cotangent, conv2d_tangent, conv2d_weight_cotangent};
-pub use matmul::matmul;
+pub use matmul::{grouped_matmul, matmul};
+pub use parts::Parts;
 pub use pool::{Bins, average_pool, average_pool_cotangent};
 
 pub use projection::{dot, host, largest_magnitude, row_dots, scale_rows};

@@ -49,7 +49,7 @@ impl Guess for Span {
     }
 
     fn validate(&self, config: &EstimatorConfig) -> Result<()> {
-        if config.granularity() == Granularity::Batch {
+        if config.granularity() != Granularity::Sample {
             let reason = "the span's coefficients are per sample";
             return Err(Error::meaningless(reason, "`estimator.guess = span` `estimator.granularity = sample`"));
         }
