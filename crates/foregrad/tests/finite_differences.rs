@@ -12,6 +12,7 @@ use foregrad::estimate::{
     View,
 };
 use foregrad::layers::{AnySaved, Cotangent, Layer, Pass, Phase, Sequential, Wanted};
+use foregrad::losses::Labels;
 use foregrad::models::{HeadKind, ModelConfig, Network, NetworkSpec, Norm};
 use foregrad::ops::host;
 use foregrad::rng::{Placement, Stream};
@@ -79,27 +80,29 @@ fn the_error_is_of_the_order_of_the_steps_square() {
     }
 }
 
-/// In single precision the losses' rounding decides how small a step may be.
+/// Rectifiers that switch ask for a small step, the losses' rounding for one that is not too small.
 #[test]
-fn the_default_step_suits_single_precision() {
+fn the_default_step_suits_rectifiers_in_single_precision() {
     let placement = Placement { device: Device::flex(), dtype: DType::F32 };
     let model = ModelConfig { width: 0.1, head: HeadKind::Linear, ..Default::default() };
     let network = model.init([2, 9, 11], 3, 7, &placement).expect("a model");
-    let case = Case::new("small-net", Norm::Batch, Norm::Batch, HeadKind::Linear);
     let images = Stream::new(1, "images").normal_tensor([32, 2, 9, 11], &placement);
-    let labels = foregrad::losses::Labels::classes((0..32).map(|sample| sample % 3).collect(), 3);
-    let step = |config: &EstimatorConfig| {
-        let input = StepInput::new(images.clone(), &labels, 3, 0);
+    let labels = Labels::classes((0..32).map(|sample| sample % 3).collect(), 3);
+    let scalar = |config: &EstimatorConfig, step| {
+        let input = StepInput::new(images.clone(), &labels, 3, step);
         let output = estimate::step(config, &network, &input, &EstimatorState::default()).expect("a step");
-        estimated(&case, &output.update)
+        output.scalars[0].values[0][0]
     };
     let differences = config(&[("guess", "rademacher")]);
-    let forward = step(&EstimatorConfig { mode: Mode::Forward, ..differences.clone() });
+    let forward = EstimatorConfig { mode: Mode::Forward, ..differences.clone() };
+    let exact: Vec<f64> = (0..4).map(|step| scalar(&forward, step)).collect();
     let error = |finite_difference_step| {
-        relative(&step(&EstimatorConfig { finite_difference_step, ..differences.clone() }), &forward)
+        let config = EstimatorConfig { finite_difference_step, ..differences.clone() };
+        let gaps = exact.iter().zip(0..).map(|(exact, step)| (scalar(&config, step) - exact).powi(2));
+        (gaps.sum::<f64>() / exact.iter().map(|exact| exact * exact).sum::<f64>()).sqrt()
     };
-    let (by_default, narrow) = (error(None), error(Some(1e-8)));
-    assert!(by_default < 0.1 && by_default < narrow, "{by_default:e}, with a step of 1e-8 {narrow:e}");
+    let [wide, by_default, narrow] = [Some(1e-2), None, Some(1e-8)].map(error);
+    assert!(by_default < 0.1 && by_default < wide && by_default < narrow, "{wide:e}, {by_default:e}, {narrow:e}");
 }
 
 /// The part of an update that is estimated.

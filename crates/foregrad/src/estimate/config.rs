@@ -48,7 +48,7 @@ settings! {
         correct_scale: CorrectionScale = CorrectionScale::Fitted => flag("correct-scale", "NAME"),
         /// How scalars are measured.
         mode: Mode = Mode::Forward => flag("mode", "NAME"),
-        /// How far a weight is moved to either side by finite differences, root mean square; off, the default: 1e-3, and 1e-5 in f64.
+        /// How far a weight is moved to either side by finite differences, root mean square; off, the default: 1e-4, and 1e-6 in f64.
         finite_difference_step: Option<f64> = None => flag("finite-difference-step", "EPS"),
         /// Tangents that go through a block in one call (0: all).
         tangents_at_once: usize = 0 => flag("tangents-at-once", "N"),

@@ -5,7 +5,7 @@
 //! <grad l, G> ~ (l(theta + s G) - l(theta - s G)) / (2 s)        s = eps sqrt(D) / |G|
 //! ```
 //! With `D` weights that move, the displacement `s G` is `eps sqrt(D)` long for every kind of direction: a weight moves by `eps`, root mean
-//! square. The error is of order `eps^2` and has the rounding of the losses, divided by `eps`, beside it.
+//! square. In smooth networks the error is of order `eps^2`; the rounding of the losses, divided by `eps`, comes beside it.
 //!
 //! Both sides draw the same dropout; each has its own batch statistics, and the moving averages take the mean of all sides. Moved weights are
 //! copies, of one block at a time; the network's own are never written. No more than one layer's activations are alive.
@@ -171,10 +171,13 @@ impl<'a> Differences<'a> {
 }
 
 impl EstimatorConfig {
-    /// How far a weight is moved, root mean square: as chosen, else near the cube root of the rounding, where both errors of a difference
-    /// are small, and times the weights' size, a tenth or so. Of `f32` it is MeZO's.
+    /// How far a weight is moved, root mean square: as chosen, else between two errors.
+    ///
+    /// A rectifier that switches on the way makes an error of the order of the step itself, or worse. Of fresh small networks with batch norm
+    /// the derivative was wrong by 12 to 40 % with MeZO's step of 1e-3 (for smooth networks in 16 bits), by 2 to 13 % with 1e-4, by 0.3 to 3 %
+    /// with 1e-5. There the rounding of losses in `f32` begins to show, and in training, with smaller gradients, shows more.
     fn difference(&self, dtype: DType) -> f64 {
-        self.finite_difference_step.unwrap_or(if dtype == DType::F64 { 1e-5 } else { 1e-3 })
+        self.finite_difference_step.unwrap_or(if dtype == DType::F64 { 1e-6 } else { 1e-4 })
     }
 
     /// Refuses what finite differences have no meaning with.
