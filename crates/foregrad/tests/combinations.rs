@@ -6,7 +6,8 @@ mod common;
 use common::Case;
 use foregrad::Error;
 use foregrad::estimate::{
-    self, AnyCombination, EstimatorConfig, EstimatorState, GUESSES, Granularity, Horizon, Mode, Space, View,
+    self, AnyCombination, COMBINATIONS, EstimatorConfig, EstimatorState, GUESSES, Granularity, Horizon, Mode, Space,
+    View,
 };
 use foregrad::models::{HeadKind, Norm};
 use foregrad::settings::Settings;
@@ -48,14 +49,19 @@ fn grid() -> Vec<EstimatorConfig> {
     });
     let targets = [Horizon::LOCAL, Horizon::blocks(1), Horizon::GLOBAL];
     all = widen(all, &|c| targets.map(|target| EstimatorConfig { target, ..c.clone() }).into());
-    let modes = [Mode::Forward, Mode::Oracle, Mode::Checkpointed];
+    let modes = [Mode::Forward, Mode::Oracle, Mode::Checkpointed, Mode::FiniteDifference];
     all = widen(all, &|c| modes.map(|mode| EstimatorConfig { mode, ..c.clone() }).into());
     all = widen(all, &|c| [1, 2].map(|directions| EstimatorConfig { directions, ..c.clone() }).into());
     all = widen(all, &|c| [None, Some(1)].map(|mix| EstimatorConfig { mix, ..c.clone() }).into());
     let horizons = [Horizon::LOCAL, Horizon::blocks(1)];
     all = widen(all, &|c| horizons.map(|guess_horizon| EstimatorConfig { guess_horizon, ..c.clone() }).into());
-    let combinations = [AnyCombination::MEAN, AnyCombination::PROJECTION];
-    widen(all, &|c| combinations.map(|combination| EstimatorConfig { combination, ..c.clone() }).into())
+    let combinations: Vec<AnyCombination> =
+        COMBINATIONS.iter().map(|own| own.name().parse().expect("a combination")).collect();
+    // One direction is combined alike by most: the mean and the projection stand for all.
+    let of = |directions| if directions == 1 { &combinations[..2] } else { &combinations };
+    let of_each =
+        |combination: &AnyCombination, c: &EstimatorConfig| EstimatorConfig { combination: *combination, ..c.clone() };
+    widen(all, &|c| of(c.directions).iter().map(|combination| of_each(combination, c)).collect())
 }
 
 /// Every way of measuring a guess, or not.
@@ -63,7 +69,7 @@ fn measured_grid() -> Vec<EstimatorConfig> {
     let axes: [&[[&str; 2]]; 6] = [
         &[["space", "weight"], ["space", "activity"]],
         &[["granularity", "off"], ["granularity", "tensor"], ["granularity", "network"], ["granularity", "batch"]],
-        &[["mode", "forward"], ["mode", "oracle"]],
+        &[["mode", "forward"], ["mode", "oracle"], ["mode", "finite-difference"]],
         &[["directions", "1"], ["directions", "2"], ["mix", "1"]],
         &[["projection", "on"], ["projection", "off"]],
         &[["measure-every", "1"], ["measure-every", "2"], ["correct", "gaussian"], ["correct", "low-rank"]],

@@ -133,7 +133,7 @@ fn folders_and_lists_hold_the_same_parts() {
     let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let listed_layers: Vec<String> = foregrad::layers::LAYERS.iter().map(|(name, _)| name.to_string()).collect();
     let guesses = foregrad::estimate::GUESSES.iter().map(|guess| guess.name().replace('-', "_"));
-    let combinations = foregrad::estimate::COMBINATIONS.iter().map(|combination| combination.name().to_string());
+    let combinations = foregrad::estimate::COMBINATIONS.iter().map(|combination| combination.name().replace('-', "_"));
     for (folder, listed) in [
         ("layers", listed_layers),
         ("estimate/guess", guesses.collect()),
@@ -151,6 +151,7 @@ fn folders_and_lists_hold_the_same_parts() {
                 "norm",
                 "normalised",
                 "plan",
+                "select",
                 "sequential",
                 "spec",
                 "stacked",

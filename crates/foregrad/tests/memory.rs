@@ -92,6 +92,10 @@ fn compare_depths() {
             "one random tangent, last block estimated",
             EstimatorConfig { guess: guess("rademacher"), last_block: LastBlock::Estimated, ..Default::default() },
         ),
+        (
+            "finite differences",
+            EstimatorConfig { guess: guess("gaussian"), mode: Mode::FiniteDifference, ..Default::default() },
+        ),
         ("block, horizon 1", EstimatorConfig { target: Horizon::blocks(1), ..block.clone() }),
     ];
     for (name, config) in constant {

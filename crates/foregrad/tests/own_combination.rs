@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Case, largest_deviation};
-use foregrad::estimate::{AnyCombination, Combination, EstimatorConfig, Gram, Granularity, Mode, Space};
+use foregrad::estimate::{Along, AnyCombination, Combination, EstimatorConfig, Granularity, Mode, Space};
 use foregrad::models::{HeadKind, Norm};
 use foregrad::settings::Settings;
 
@@ -20,14 +20,11 @@ impl Combination for Steepest {
         "the direction of the largest inner product alone"
     }
 
-    fn coefficients(&self, b: &[f64], products: Option<&Gram>) -> Vec<f64> {
-        let square = |direction| products.map_or(1.0, |products: &Gram| products.square_norm(direction));
-        let along = |direction: &usize| b[*direction].abs() / square(*direction).sqrt().max(f64::MIN_POSITIVE);
-        let steepest = (0..b.len()).max_by(|d, e| along(d).total_cmp(&along(e)));
-        let coefficient = |direction| {
-            if Some(direction) == steepest && square(direction) > 0.0 { b[direction] / square(direction) } else { 0.0 }
-        };
-        (0..b.len()).map(coefficient).collect()
+    fn coefficients(&self, along: &Along<'_>) -> Vec<f64> {
+        let directions = 0..along.b.len();
+        let slope = |direction: usize| along.slope(direction).abs();
+        let steepest = directions.clone().max_by(|d, e| slope(*d).total_cmp(&slope(*e)));
+        directions.map(|own| if Some(own) == steepest { along.alone(own) } else { 0.0 }).collect()
     }
 }
 

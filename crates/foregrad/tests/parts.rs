@@ -281,6 +281,33 @@ fn directions_are_projected_part_by_part() {
     }
 }
 
+/// A projection is made longer by what each part has of coordinates: of directions in one part alone the whole update is.
+#[test]
+fn the_length_of_a_projection_is_that_of_each_part() {
+    let case = case(HeadKind::Linear);
+    let mean_length = |n: usize| (1..n).fold((2.0 / std::f64::consts::PI).sqrt(), |mean, n| n as f64 / mean);
+    let parts = Parts { tiles: 3, groups: 2 };
+    let drawn: Vec<Tensor<4>> =
+        ["a", "b"].map(|name| Stream::new(4, name).normal_tensor([3, 4, 7, 5], &double())).into();
+    for (part, size) in parts.sizes([4, 7, 5]).into_iter().enumerate() {
+        let factors: Vec<f64> = (0..3 * 18).map(|unit| if unit % 18 == part { 1.0 } else { 0.0 }).collect();
+        let mut given = ParamVector::default();
+        for (direction, tensor) in drawn.iter().enumerate() {
+            given.insert(format!("{direction}.blocks.0"), parts.scale(tensor.clone(), &factors));
+        }
+        let [plain, long] = ["projection", "projection-length"].map(|name| {
+            let combination = name.parse().expect("a combination");
+            let own = config("gaussian", Granularity::PatchGroup);
+            let config = EstimatorConfig { directions: 2, combination, mode: Mode::Oracle, ..own };
+            let input = StepInput { given: Some(&given), ..case.input() };
+            let output = estimate::step(&config, &case.network, &input, &EstimatorState::default()).expect("a step");
+            of_block(&output, &case, 0)
+        });
+        let factor = mean_length(size) / mean_length(2.min(size));
+        assert!(relative(&long, &plain.scaled(factor)) < 1e-12, "part {part} of {size}");
+    }
+}
+
 #[test]
 fn parts_that_an_output_does_not_have_are_refused_at_the_step() {
     let case = case(HeadKind::Linear);

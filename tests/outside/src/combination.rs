@@ -1,6 +1,6 @@
 //! The direction of the largest inner product alone.
 
-use foregrad::estimate::{Combination, Gram};
+use foregrad::estimate::{Along, Combination};
 
 /// The combination.
 #[derive(Debug)]
@@ -15,17 +15,10 @@ impl Combination for Steepest {
         "the direction of the largest inner product alone"
     }
 
-    fn coefficients(&self, b: &[f64], products: Option<&Gram>) -> Vec<f64> {
-        let square = |direction| products.map_or(1.0, |products: &Gram| products.square_norm(direction));
-        let steepest = (0..b.len()).max_by(|d, e| b[*d].abs().total_cmp(&b[*e].abs()));
-        (0..b.len())
-            .map(|direction| {
-                if Some(direction) == steepest && square(direction) > 0.0 {
-                    b[direction] / square(direction)
-                } else {
-                    0.0
-                }
-            })
-            .collect()
+    fn coefficients(&self, along: &Along<'_>) -> Vec<f64> {
+        let directions = 0..along.b.len();
+        let slope = |direction: usize| along.slope(direction).abs();
+        let steepest = directions.clone().max_by(|d, e| slope(*d).total_cmp(&slope(*e)));
+        directions.map(|own| if Some(own) == steepest { along.alone(own) } else { 0.0 }).collect()
     }
 }

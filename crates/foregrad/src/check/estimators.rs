@@ -4,7 +4,8 @@ use burn::tensor::Tensor;
 
 use super::{Entry, Limits, worst};
 use crate::estimate::{
-    self, AnyGuess, EstimatorConfig, EstimatorState, GUESSES, Granularity, Horizon, Mode, Space, StepInput, StepOutput,
+    self, AnyGuess, COMBINATIONS, EstimatorConfig, EstimatorState, GUESSES, Granularity, Horizon, Mode, Space,
+    StepInput, StepOutput,
 };
 use crate::losses::Labels;
 use crate::models::{HeadKind, ModelConfig, Network, Norm};
@@ -35,6 +36,7 @@ pub fn estimator_examples() -> Vec<EstimatorExample> {
         let config = EstimatorConfig { space, mix: Some(mix), ..Default::default() };
         examples.push(EstimatorExample::new(format!("local, {space}, mixed m = {mix}"), config));
     }
+    examples.extend(COMBINATIONS.iter().flat_map(|combination| combined(combination.name())));
     examples.extend(CHANGED.iter().flat_map(|settings| changed(settings)));
     // A loss that keeps parts apart: one pass carries all of them.
     let parts = examples.iter().filter(|example| example.config.parts() != Parts::WHOLE);
@@ -66,6 +68,17 @@ fn changed(settings: &[(&str, &str)]) -> Vec<EstimatorExample> {
     }
     examples.retain(|example| example.config.validate(6).is_ok());
     examples
+}
+
+/// Several random directions and several that are not, combined in a way, in the granularities where it has a meaning.
+fn combined(name: &str) -> Vec<EstimatorExample> {
+    let guesses = ["gaussian", "ntk"].map(|guess| guess.parse().expect("a guess of the list"));
+    let all = guesses.iter().flat_map(guess_examples).map(|EstimatorExample { name: guess, config, .. }| {
+        let combination = name.parse().expect("a combination of the list");
+        let config = EstimatorConfig { directions: 3, combination, ..config };
+        EstimatorExample::new(format!("{guess}, {name} of 3"), config)
+    });
+    all.filter(|example| example.config.validate(6).is_ok()).collect()
 }
 
 /// A guess in every space and granularity it has.

@@ -1,5 +1,6 @@
 //! Which maps run: the claim of the paper's Table 1, counted.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn::tensor::Tensor;
@@ -46,7 +47,7 @@ impl Counters {
 
 #[derive(Debug)]
 struct CountedBlock<'a> {
-    maps: &'a Sequential,
+    maps: Cow<'a, Sequential>,
     counters: &'a Counters,
 }
 
@@ -59,7 +60,9 @@ impl Layer for CountedBlock<'_> {
     }
 
     fn tangent(&self, saved: &Self::Saved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
-        self.counters.count(1);
+        if x_dot.is_some() || !theta_dot.is_empty() {
+            self.counters.count(1);
+        }
         self.maps.tangent(saved, x_dot, theta_dot)
     }
 
@@ -69,7 +72,7 @@ impl Layer for CountedBlock<'_> {
     }
 
     fn parameters(&self) -> ParamVector {
-        Layer::parameters(self.maps)
+        Layer::parameters(&*self.maps)
     }
 
     fn statistics(&self, saved: &Self::Saved) -> ParamVector {
@@ -78,6 +81,12 @@ impl Layer for CountedBlock<'_> {
 
     fn assign(&mut self, _values: &ParamVector) {
         panic!("a counted block is only looked at");
+    }
+
+    fn reassigned(&self, values: &ParamVector) -> Option<Box<dyn Layer<Saved = Self::Saved> + '_>> {
+        let mut maps = self.maps.clone();
+        maps.to_mut().assign(values);
+        Some(Box::new(CountedBlock { maps, counters: self.counters }))
     }
 }
 
@@ -129,6 +138,10 @@ impl LossHead for CountedHead<'_> {
     fn assign(&mut self, _values: &ParamVector) {
         panic!("a counted head is only looked at");
     }
+
+    fn reassigned(&self, values: &ParamVector) -> Option<AnyHead> {
+        self.maps.reassigned(values)
+    }
 }
 
 /// One step of an estimator on a network, with its maps counted.
@@ -137,7 +150,8 @@ impl LossHead for CountedHead<'_> {
 /// As [`estimate::step`].
 pub fn count_maps(config: &EstimatorConfig, network: &Network, input: &StepInput<'_>) -> crate::Result<MapCounts> {
     let counters = Counters::default();
-    let blocks: Vec<_> = network.blocks.iter().map(|maps| CountedBlock { maps, counters: &counters }).collect();
+    let blocks: Vec<_> =
+        network.blocks.iter().map(|maps| CountedBlock { maps: Cow::Borrowed(maps), counters: &counters }).collect();
     let head = |maps, is_classifier| CountedHead { maps, counters: &counters, is_classifier };
     let heads: Vec<_> = network.heads.iter().map(|maps| Some(head(maps.as_deref()?, false))).collect();
     let classifier = Some(head(&*network.classifier, true));

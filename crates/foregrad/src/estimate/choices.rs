@@ -46,6 +46,8 @@ names! {
         /// Reverse mode that keeps each block's input only, and computes the rest of a block again on its way back: one more
         /// forward pass. Source: Chen et al., *Training deep nets with sublinear memory cost* (2016).
         Checkpointed = "checkpointed",
+        /// Differences of the network's loss with all weights moved to both sides (weight space, granularity network).
+        FiniteDifference = "finite-difference",
     }
 }
 

@@ -234,7 +234,7 @@ impl<'a> Engine<'a> {
     pub fn gradients(&self, window: &mut Window<'a>, block: usize) -> Gradients {
         let Some(loss) = self.plan.guess_loss.get(block).copied().flatten() else { return Gradients::default() };
         // If no other guess will be made of them, they can be changed in place.
-        let in_order = self.config.mode == Mode::Forward && loss + 1 < self.plan.depth;
+        let in_order = self.config.mode != Mode::Oracle && loss + 1 < self.plan.depth;
         let mut gradients = window.gradients(loss, in_order && self.plan.is_last_of_its_loss(block));
         let back = |y_bar| window.pull_back(self.view, y_bar, loss, block);
         gradients = gradients.map(back);
@@ -253,6 +253,14 @@ impl<'a> Engine<'a> {
             let (window, directions) = (Window::default(), self.config.directions());
             self.along.make(self, &window, (block, shape), Gradients::default(), directions)
         })
+    }
+
+    /// One of a block's random directions in weight space: the same as among all.
+    pub fn redraw_one(&self, block: usize, direction: usize) -> ParamVector {
+        match self.given(block) {
+            Some(Directions::Weight(mut vectors)) => vectors.swap_remove(direction),
+            _ => self.along.draw_one(self, block, direction),
+        }
     }
 
     /// The guesses that the caller brought for a block, if any.

@@ -25,6 +25,8 @@ pub struct Kept {
     /// The guess itself, where the directions only correct it.
     pub(super) base: Option<Base>,
     grams: Vec<Gram>,
+    /// The number of coordinates that a scalar covers: of each slot, or of each part of a sample.
+    dimensions: Vec<usize>,
     /// Shape of the block's output, to redraw random directions.
     shape: Option<[usize; 4]>,
     /// The directions; none where they are redrawn, or where `theta` replaces them.
@@ -42,19 +44,31 @@ impl Kept {
     pub fn gram(&self) -> Option<&Gram> {
         self.grams.first()
     }
+
+    /// The directions, where they are not drawn again.
+    pub fn directions(&self) -> Option<&Directions> {
+        self.directions.as_ref()
+    }
+
+    /// The number of coordinates of all its slots.
+    pub fn dimension(&self) -> usize {
+        self.dimensions.iter().sum()
+    }
 }
 
 impl<'a> Engine<'a> {
     /// Keeps of a measured guess no more than its update needs.
     pub fn keep(&self, prepared: Prepared, stage: Option<&Stage<'a>>) -> Kept {
         let Prepared { block, slots, directions, factors, base, grams } = prepared;
+        let shape = stage.map(|stage| stage.shape);
         let mut kept = Kept {
             block,
+            dimensions: self.dimensions(block, &slots, shape),
             slots,
             factors,
             base,
             grams,
-            shape: stage.map(|stage| stage.shape),
+            shape,
             directions: None,
             theta: Vec::new(),
             x: None,
@@ -88,7 +102,8 @@ impl<'a> Engine<'a> {
 
     /// Adds the update of one slot in weight space from its scalars, one a direction.
     pub fn finish_weight(&self, output: &mut StepOutput, kept: &Kept, slot: usize, b: &[f64]) {
-        let coefficients = self.coefficients(&self.residual(kept, slot, b), kept.grams.get(slot));
+        let coefficients =
+            self.coefficients(&self.residual(kept, slot, b), kept.grams.get(slot), kept.dimensions[slot]);
         output.record(&kept.slots[slot].name, b.iter().map(|b| vec![*b]).collect());
         self.learn_of_slot(output, kept, slot, (&[b], &coefficients));
         self.add_weight(output, kept, slot, &coefficients);
@@ -122,7 +137,7 @@ impl<'a> Engine<'a> {
             .enumerate()
             .map(|(unit, b)| {
                 let gram = kept.grams.get(unit).or(kept.grams.first());
-                self.coefficients(&self.residual(kept, unit, b), gram)
+                self.coefficients(&self.residual(kept, unit, b), gram, kept.dimensions[unit % kept.dimensions.len()])
             })
             .collect();
         output.record(&kept.slots[0].name, b);

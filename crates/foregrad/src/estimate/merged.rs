@@ -148,7 +148,8 @@ impl Merged {
 /// The update of the network's single slot from one scalar a direction.
 pub fn finish_network(engine: &Engine, output: &mut StepOutput, kept: &BTreeMap<usize, Kept>, b: &[f64]) {
     let gram = whole_gram(kept);
-    let coefficients = engine.coefficients(&engine.whole_residual(kept, b), gram.as_ref());
+    let dimension = kept.values().map(Kept::dimension).sum();
+    let coefficients = engine.coefficients(&engine.whole_residual(kept, b), gram.as_ref(), dimension);
     let norm = |direction: usize| gram.as_ref().map_or(1.0, |gram| gram.square_norm(direction).sqrt());
     let scalar = |(direction, b): (usize, &f64)| vec![if norm(direction) == 0.0 { 0.0 } else { b / norm(direction) }];
     output.zero_guesses += (0..b.len()).filter(|direction| norm(*direction) == 0.0).count();

@@ -39,6 +39,12 @@ methods! {
         "guess" = "gaussian", "space" = "activity";
     "gaussian-weight-network": "one gaussian direction for all weights, the last block exact",
         "guess" = "gaussian", "granularity" = "network";
+    "projection-length-weight-network": "four gaussian directions, projected, as long as the gradient on average",
+        "guess" = "gaussian", "directions" = "4", "granularity" = "network", "combination" = "projection-length";
+    "max-weight-network": "the one of four gaussian directions along which the loss changes most",
+        "guess" = "gaussian", "directions" = "4", "granularity" = "network", "combination" = "max";
+    "max-normalised-weight-network": "the one of four gaussian directions that is nearest to the gradient",
+        "guess" = "gaussian", "directions" = "4", "granularity" = "network", "combination" = "max-normalised";
     "rademacher-weight-network": "one direction of random signs for all weights, the last block exact",
         "guess" = "rademacher", "granularity" = "network";
     "rademacher-activity": "random signs for every sample and block output",
@@ -49,6 +55,12 @@ methods! {
         "guess" = "exact", "target" = "local";
     "local-unprojected": "the same by the guess itself, taken for the gradient",
         "guess" = "local", "projection" = "off";
+    "finite-difference-weights": "one gaussian direction for all weights, the last block's included, by two forward passes (SPSA)",
+        "guess" = "gaussian", "last-block" = "estimated", "mode" = "finite-difference";
+    "finite-difference-weight-network": "one gaussian direction for all weights by two forward passes, the last block exact",
+        "guess" = "gaussian", "mode" = "finite-difference";
+    "finite-difference-local": "local guesses, one scalar for the network by two forward passes",
+        "guess" = "local", "mode" = "finite-difference";
     "local-weight-tensor-oracle": "local guesses, a scalar a tensor, measured by reverse mode (the paper's)",
         "guess" = "local", "granularity" = "tensor", "mode" = "oracle";
     "local-weight-block-oracle": "local guesses, a scalar a block, measured by reverse mode",

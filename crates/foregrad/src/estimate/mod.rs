@@ -10,6 +10,7 @@ mod config;
 mod correct;
 mod engine;
 mod finish;
+mod finite;
 mod given;
 mod gram;
 pub mod guess;
@@ -32,7 +33,7 @@ mod view;
 pub use choices::{
     Correction, CorrectionScale, Granularity, LastBlock, Memory, Mode, Space, StatisticsTangent, TrainHeads,
 };
-pub use combination::{AnyCombination, COMBINATIONS, Combination};
+pub use combination::{Along, AnyCombination, COMBINATIONS, Combination};
 pub use config::EstimatorConfig;
 pub use gram::Gram;
 pub use guess::{
@@ -54,6 +55,7 @@ use crate::models::{Evaluation, Network};
 use crate::vector::ParamVector;
 use crate::{Error, Result};
 use engine::Engine;
+use finite::Differences;
 use oracle::Oracle;
 use sweep::Sweep;
 
@@ -196,6 +198,7 @@ pub fn step_on(
     view.losses.iter().flatten().try_for_each(|loss| loss.validate(input.labels))?;
     config.validate(view.count_losses())?;
     config.validate_losses(view)?;
+    config.validate_copies(view)?;
     given::validate(config, view, input)?;
     let engine = Engine::new(config, view, input, state);
     let mut output = match config.mode {
@@ -203,6 +206,8 @@ pub fn step_on(
         // Without a target to look at there is nothing to go back for.
         Mode::Oracle if !engine.needs_target() => Sweep::run(engine),
         Mode::Oracle | Mode::Checkpointed => Oracle::run(engine),
+        Mode::FiniteDifference if !engine.measured => Sweep::run(engine),
+        Mode::FiniteDifference => Differences::run(engine),
     }?;
     let measured = Measured { step: input.step, update: &output.update, scalars: &output.scalars };
     config.guess.learn(&measured, &mut output.state);

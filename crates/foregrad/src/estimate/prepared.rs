@@ -5,6 +5,7 @@
 
 use burn::tensor::Tensor;
 
+use super::combination::Along;
 use super::correct::Base;
 use super::engine::Engine;
 use super::gram::Gram;
@@ -12,7 +13,7 @@ use super::guess::Directions;
 use super::mix::{self, MixedSlot};
 use super::slot::Slot;
 use super::stage::Window;
-use super::{Collect, Granularity, StepOutput};
+use super::{Collect, Granularity, Space, StepOutput};
 use crate::ops::{self, Parts};
 use crate::vector::ParamVector;
 
@@ -59,7 +60,11 @@ impl<'a> Engine<'a> {
         self.measured && (self.config.combination().needs_products() || merged)
     }
 
+    /// Notes the directions that were asked for; a guess that is the target is none.
     fn collect(&self, output: &mut StepOutput, block: usize, directions: &Directions) {
+        if self.config.guess.support().is_target {
+            return;
+        }
         let kept = self.input.collect.directions(self.config.directions());
         // Of a guess that is corrected the first is the guess itself.
         let is_first = self.config.correct.is_some() && self.input.collect == Collect::FirstGuess;
@@ -141,10 +146,28 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// The coefficients of a slot's directions (or of one sample's), from their inner products with the target.
-    pub fn coefficients(&self, b: &[f64], gram: Option<&Gram>) -> Vec<f64> {
+    /// The number of coordinates that one scalar covers: one of each slot; in activity space, where the block's output has a shape, one of
+    /// each part of a sample.
+    pub fn dimensions(&self, block: usize, slots: &[Slot], shape: Option<[usize; 4]>) -> Vec<usize> {
+        match (shape, self.config.space) {
+            (Some(shape), Space::Activity) if self.config.granularity() == Granularity::Batch => {
+                vec![shape.iter().product()]
+            }
+            (Some([_, channels, height, width]), Space::Activity) => {
+                self.config.parts().sizes([channels, height, width])
+            }
+            _ => {
+                let parameters = self.view.parameters(block);
+                slots.iter().map(|slot| slot.part(&parameters).dimension()).collect()
+            }
+        }
+    }
+
+    /// The coefficients of a slot's directions (or of one sample's) of a dimension, from their inner products with the target.
+    pub fn coefficients(&self, b: &[f64], products: Option<&Gram>, dimension: usize) -> Vec<f64> {
         let combination = self.config.combination();
-        let coefficients = combination.coefficients(b, gram);
+        let has_unit_covariance = self.along.support().is_random;
+        let coefficients = combination.coefficients(&Along { b, products, has_unit_covariance, dimension });
         let (made, wanted) = (coefficients.len(), b.len());
         assert_eq!(made, wanted, "the combination `{combination}` gave {made} coefficients for {wanted} directions");
         coefficients

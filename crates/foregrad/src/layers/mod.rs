@@ -208,6 +208,12 @@ pub trait Layer: Debug + Send + Sync {
     /// # Panics
     /// On a value of another rank.
     fn assign(&mut self, _values: &ParamVector) {}
+
+    /// A copy in which the parameters and averages whose paths `values` holds are replaced; it reads what this layer has saved. Asked of
+    /// blocks only: `None` stands for one that cannot be copied.
+    fn reassigned(&self, _values: &ParamVector) -> Option<Box<dyn Layer<Saved = Self::Saved> + '_>> {
+        None
+    }
 }
 
 /// The parameters of a leaf module (all its `Param` fields), by field name.

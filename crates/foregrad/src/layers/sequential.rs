@@ -166,6 +166,12 @@ impl Layer for Sequential {
             layer.assign(&values.scoped(name));
         }
     }
+
+    fn reassigned(&self, values: &ParamVector) -> Option<Box<dyn Layer<Saved = Self::Saved> + '_>> {
+        let mut copy = self.clone();
+        copy.assign(values);
+        Some(Box::new(copy))
+    }
 }
 
 /// The directions of one layer's parameters.

@@ -91,6 +91,12 @@ pub trait LossHead: std::fmt::Debug + Send + Sync {
     /// On a value of another rank.
     fn assign(&mut self, _values: &ParamVector) {}
 
+    /// A copy in which the parameters and averages whose paths `values` holds are replaced; `None` where there is none. Asked of classifiers
+    /// only.
+    fn reassigned(&self, _values: &ParamVector) -> Option<AnyHead> {
+        None
+    }
+
     /// Whether the loss is a mean over samples.
     fn is_separable(&self) -> bool {
         true
@@ -256,6 +262,12 @@ impl LossHead for Head {
         for branch in &mut self.branches {
             branch.net.assign(&values.scoped(&branch.name));
         }
+    }
+
+    fn reassigned(&self, values: &ParamVector) -> Option<AnyHead> {
+        let mut copy = self.clone();
+        copy.assign(values);
+        Some(copy.into())
     }
 
     fn validate(&self, labels: &Labels) -> Result<()> {

@@ -38,6 +38,14 @@ impl Parts {
         self.tiles * self.tiles
     }
 
+    /// The number of coordinates of each part of a sample `[c, h, w]`.
+    pub fn sizes(self, [channels, height, width]: [usize; 3]) -> Vec<usize> {
+        let [rows, columns] = [height, width].map(|size| self.ranges(size));
+        let run = rows.iter().flat_map(|rows| columns.iter().map(|columns| rows.len() * columns.len()));
+        let run: Vec<usize> = run.map(|pixels| channels / self.groups * pixels).collect();
+        run.repeat(self.groups)
+    }
+
     /// `<a_p, b_p>` for every part of every sample.
     pub fn dots(self, a: &Tensor<4>, b: &Tensor<4>) -> Vec<f64> {
         if self.tiles == 1 {
@@ -172,6 +180,15 @@ mod tests {
                 let expected: Vec<f64> = dots.iter().zip(&factors).map(|(dot, factor)| dot * factor).collect();
                 assert!(close(&parts.dots(&scaled, &b), &expected, limit * 100.0), "{parts:?}");
             }
+        }
+    }
+
+    #[test]
+    fn sizes_count_the_elements_of_each_part() {
+        let ones = drawn("x", DType::F64).ones_like();
+        for parts in CUTS {
+            let sizes: Vec<f64> = parts.sizes([6, 5, 7]).into_iter().map(|size| size as f64).collect();
+            assert!(close(&parts.dots(&ones, &ones), &sizes.repeat(2), 1e-9), "{parts:?}");
         }
     }
 

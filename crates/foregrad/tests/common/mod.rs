@@ -3,6 +3,7 @@
 
 use burn::tensor::{DType, Device, Tensor};
 use foregrad::estimate::{self, EstimatorConfig, EstimatorState, StepInput, StepOutput};
+use foregrad::layers::{Layer, Phase, Sequential};
 use foregrad::losses::Labels;
 use foregrad::models::{HeadKind, ModelConfig, Network, Norm};
 use foregrad::rng::{Placement, Stream};
@@ -50,6 +51,12 @@ impl Case {
     pub fn input(&self) -> StepInput<'_> {
         let momentum = Some(&self.momentum);
         StepInput { momentum, ..StepInput::new(self.images.clone(), &self.labels, 3, 4) }
+    }
+
+    /// The shape of a block's output.
+    pub fn images_after(&self, block: usize) -> [usize; 4] {
+        let through = |x: Tensor<4>, block: &Sequential| block.forward(x, Phase::Train.into()).0;
+        self.network.blocks[..=block].iter().fold(self.images.clone(), through).dims()
     }
 
     /// One step.

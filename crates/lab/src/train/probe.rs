@@ -64,9 +64,11 @@ pub fn probe(
         estimate::step(config, network, &StepInput { collect, ..input.clone() }, state)
     };
     let granularity = Some(config.granularity());
+    // What a forward mode measures, by tangents or by differences, is compared with the oracle.
+    let measuring = if config.mode == Mode::FiniteDifference { config.mode } else { Mode::Forward };
     // Of all guesses one direction is looked at, in the output of the mode that is chosen.
     let in_mode = |mode: Mode| {
-        let is_chosen = (mode == Mode::Forward) == (config.mode == Mode::Forward);
+        let is_chosen = (mode == measuring) == (config.mode == measuring);
         let collect = if is_chosen { Collect::FirstGuess } else { Collect::Nothing };
         run(&EstimatorConfig { mode, granularity, ..config.clone() }, collect)
     };
@@ -75,7 +77,7 @@ pub fn probe(
     let oracle = in_mode(reverse)?;
     // Forward mode has nothing to measure where the guess is the target itself.
     let is_exact = config.guess.support().is_target;
-    let measured = if is_exact { None } else { Some(in_mode(Mode::Forward)?) };
+    let measured = if is_exact { None } else { Some(in_mode(measuring)?) };
     let forward = measured.as_ref().unwrap_or(&oracle);
     let exact_config = EstimatorConfig {
         guess: exact_guess,
@@ -89,7 +91,7 @@ pub fn probe(
     // In weight space the update is the target.
     let targets = if config.space == Space::Activity { Collect::Targets } else { Collect::Nothing };
     let exact = run(&exact_config, targets)?;
-    let chosen = if config.mode == Mode::Forward { forward } else { &oracle };
+    let chosen = if config.mode == measuring { forward } else { &oracle };
     let block = |block| measure(block, network, config, chosen, [forward, &oracle], &exact);
     Ok(ProbeRecord { step: input.step, blocks: (0..network.depth() - 1).map(block).collect() })
 }

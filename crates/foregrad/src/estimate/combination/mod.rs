@@ -7,12 +7,17 @@ use std::any::{Any, TypeId};
 use std::fmt;
 use std::str::FromStr;
 
+use super::EstimatorConfig;
 use super::gram::Gram;
 use super::known::Known;
 use crate::{Error, Result, as_text};
 
+mod max;
+mod max_normalised;
 mod mean;
 mod projection;
+mod projection_length;
+mod select;
 
 pub(super) use projection::Projection;
 
@@ -29,14 +34,61 @@ pub trait Combination: Any + fmt::Debug + Send + Sync {
         false
     }
 
-    /// The coefficients of a slot's directions (or of one sample's) from their inner products `b` with the target. Random directions have
-    /// unit covariance, all others norm 1. `products` are the inner products between them, there if they were asked for, and always
-    /// where all others do not have norm 1: in the network's single slot. There a direction may be zero, and its product with itself 0.
-    fn coefficients(&self, b: &[f64], products: Option<&Gram>) -> Vec<f64>;
+    /// The coefficients of a slot's directions (or of one sample's), one a direction.
+    fn coefficients(&self, along: &Along<'_>) -> Vec<f64>;
+
+    /// Refuses what this combination alone has no meaning with.
+    ///
+    /// # Errors
+    /// [`Error::Meaningless`].
+    fn validate(&self, _config: &EstimatorConfig) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// What is known of the target along the directions `G_1 .. G_k` of a slot, or of one sample's.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Along<'a> {
+    /// `b_d = <target, G_d>`.
+    pub b: &'a [f64],
+    /// The inner products between the directions: there if they were asked for, and always where directions have neither unit covariance
+    /// nor norm 1, in the network's single slot. There a direction may be zero, and its product with itself 0.
+    pub products: Option<&'a Gram>,
+    /// Whether the directions are random ones of unit covariance; all others have norm 1, save in the network's single slot.
+    pub has_unit_covariance: bool,
+    /// The number of coordinates of a direction.
+    pub dimension: usize,
+}
+
+impl Along<'_> {
+    /// The coefficient that a direction has by itself: `b_d` of one of unit covariance or of norm 1, else `b_d / |G_d|^2`, and 0 where
+    /// `G_d` is zero.
+    pub fn alone(&self, direction: usize) -> f64 {
+        match self.square_norm(direction) {
+            Some(0.0) => 0.0,
+            Some(square) if !self.has_unit_covariance => self.b[direction] / square,
+            _ => self.b[direction],
+        }
+    }
+
+    /// `b_d / |G_d|`, the derivative along the direction's unit vector; 0 where `G_d` is zero. Without products the norm is taken to be 1.
+    pub fn slope(&self, direction: usize) -> f64 {
+        match self.square_norm(direction) {
+            Some(0.0) => 0.0,
+            Some(square) => self.b[direction] / square.sqrt(),
+            None => self.b[direction],
+        }
+    }
+
+    fn square_norm(&self, direction: usize) -> Option<f64> {
+        self.products.map(|products| products.square_norm(direction))
+    }
 }
 
 /// All combinations of this library.
-pub const COMBINATIONS: &[&dyn Combination] = &[&mean::Mean, &Projection];
+pub const COMBINATIONS: &[&dyn Combination] =
+    &[&mean::Mean, &Projection, &projection_length::ProjectionLength, &max::Max, &max_normalised::MaxNormalised];
 
 /// Those whose names are known to this process.
 static KNOWN: Known<dyn Combination> = Known::new("combination", COMBINATIONS, name, id);
@@ -107,6 +159,19 @@ impl FromStr for AnyCombination {
 
     fn from_str(text: &str) -> Result<Self> {
         KNOWN.find(text).map(Self)
+    }
+}
+
+impl EstimatorConfig {
+    /// Refuses a combination that the guess's directions do not have. The mean, every estimator's default, becomes the projection there.
+    pub(super) fn validate_combination(&self) -> Result<()> {
+        let is_projected = [AnyCombination::MEAN, AnyCombination::PROJECTION].contains(&self.combination);
+        if self.along().support().projection_only && !is_projected {
+            let reason = format!("the directions of `{}` are combined by orthogonal projection alone", self.guess);
+            let nearest = format!("`estimator.guess = {}` `estimator.combination = projection`", self.guess);
+            return Err(Error::meaningless(reason, nearest));
+        }
+        self.combination.validate(self)
     }
 }
 

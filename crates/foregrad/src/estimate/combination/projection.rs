@@ -1,7 +1,6 @@
 //! The orthogonal projection on the span of the directions.
 
-use super::Combination;
-use crate::estimate::Gram;
+use super::{Along, Combination};
 
 /// `c = (B^T B)^+ b` with `B = [G_1 .. G_k]`.
 ///
@@ -22,7 +21,7 @@ impl Combination for Projection {
         true
     }
 
-    fn coefficients(&self, b: &[f64], products: Option<&Gram>) -> Vec<f64> {
-        products.expect("the inner products that it asks for").project(b)
+    fn coefficients(&self, along: &Along<'_>) -> Vec<f64> {
+        along.products.expect("the inner products that it asks for").project(along.b)
     }
 }

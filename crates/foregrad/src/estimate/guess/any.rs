@@ -133,6 +133,18 @@ impl AnyGuess {
         all.expect("at least one guess")
     }
 
+    /// One of the directions of a block's random guesses in weight space, the same as among all.
+    pub(in crate::estimate) fn draw_one(&self, engine: &Engine<'_>, block: usize, direction: usize) -> ParamVector {
+        let mut placed = self.placed(engine.config.directions());
+        let (guess, _) = placed.find(|(_, places)| places.contains(&direction)).expect("a direction of the guess");
+        let window = Window::default();
+        let context = Context::new(engine, &window, (block, None), (guess, direction..direction + 1));
+        match guess.directions(&context, Gradients::default()) {
+            Directions::Weight(vectors) => vectors.into_iter().next().expect("the direction that was asked for"),
+            Directions::Activity(_) => panic!("weight space has weight directions"),
+        }
+    }
+
     /// Lets each guess learn from what a step has measured, in its own part of the state.
     pub(in crate::estimate) fn learn(&self, measured: &Measured<'_>, state: &mut EstimatorState) {
         for Part { guess, .. } in &self.parts {
