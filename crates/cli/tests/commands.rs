@@ -212,38 +212,6 @@ fn a_step_gives_names_that_another_implementation_can_compare() {
     assert!(fails(dir.path(), other, 2).contains("of shape"));
 }
 
-/// Each number of parts counts: scalars are one a sample, tile and group.
-#[test]
-fn a_step_has_a_scalar_for_every_part_of_a_sample() {
-    let dir = dir();
-    let step = "--model local-mixer --width 0.125 --head mean-linear";
-    succeeds(dir.path(), &format!("init {step} --image 1x9x9 --classes 3 --out w.safetensors"));
-    write_batch(&dir.path().join("b.safetensors"), &[0, 2]);
-    let step =
-        format!("step {step} --weights w.safetensors --batch b.safetensors --space activity --out u.safetensors");
-    let scalars = |flags: &str| {
-        succeeds(dir.path(), &format!("{step} --target local --guess gaussian {flags}"));
-        let read = std::fs::read(dir.path().join("u.safetensors")).expect("an update");
-        let file = safetensors::SafeTensors::deserialize(&read).expect("safetensors");
-        file.tensor("scalar/blocks.1").expect("a slot's scalars").shape().to_vec()
-    };
-    assert_eq!(scalars("--granularity patch"), [1, 2 * 4]);
-    assert_eq!(scalars("--granularity patch --patches 1"), [1, 2]);
-    assert_eq!(scalars("--granularity group --groups 8"), [1, 2 * 8]);
-    assert_eq!(scalars("--granularity patch-group --patches 2 --groups 16 --directions 2"), [2, 2 * 4 * 16]);
-    let refused = |flags: &str, said: &str| {
-        let text = fails(dir.path(), &format!("{step} {flags}"), 2);
-        assert!(text.contains(said), "{flags}: {text}");
-    };
-    refused("--granularity patch --patches 3", "--patches is 3; expected at most 2");
-    refused("--granularity group --groups 5", "--groups is 5; expected a divisor of the 64 channels of block 0");
-    refused("--patches 3", "--granularity patch or patch-group, or --patches off");
-    let train = "train --dataset glyphs --train-limit 16 --test-limit 16 --batch 8 --epochs 1 --model mlp --out run";
-    let text = fails(dir.path(), &format!("{train} --space activity --granularity patch"), 2);
-    assert!(text.contains("--patches is 2; expected at most 1"), "{text}");
-    assert!(!dir.path().join("run").exists(), "a run that cannot begin leaves nothing");
-}
-
 /// Mixing's running means move on from those of the checkpoint whose weights a step takes.
 #[test]
 fn a_step_goes_on_with_the_state_of_a_checkpoint() {

@@ -326,3 +326,22 @@ fn random_set(shape: [usize; 3], images: usize) -> Dataset {
         augmentation: Augmentation::default(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_all_methods_those_are_left_out_that_cut_outputs_which_cannot_be_cut() {
+        let left_out = |model: &str| {
+            let model = ModelConfig { name: model.into(), ..Default::default() };
+            let config = RunConfig { model, ..Default::default() };
+            let task = MeasureTask { method: String::new(), config, image: [3, 32, 32], steps: 1, warm_up: 0 };
+            let possible = task.possible(names()).expect("a network for these images");
+            names().into_iter().filter(|name| !possible.contains(name)).collect::<Vec<_>>()
+        };
+        assert!(left_out("resnet18-8b").is_empty() && left_out("local-mixer").is_empty());
+        let without_pixels = left_out("mlp");
+        assert!(!without_pixels.is_empty() && without_pixels.iter().all(|name| name.contains("patch")));
+    }
+}
