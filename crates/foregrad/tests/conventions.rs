@@ -172,7 +172,7 @@ fn the_heads_of_ntk_stay_as_many_steps_as_they_are_asked_to() {
     let guesses = |redraw_every: u64| {
         let config = EstimatorConfig {
             guess: "ntk".parse().expect("a guess"),
-            guesses: GuessSettings { ntk: NtkConfig { redraw_every } },
+            guesses: GuessSettings { ntk: NtkConfig { redraw_every }, ..Default::default() },
             ..Default::default()
         };
         let guess = |step| {

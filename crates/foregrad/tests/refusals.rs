@@ -99,7 +99,10 @@ fn numbers_of_tangents_that_no_memory_holds_are_refused() {
         let error = config.validate(6).expect_err(flag).to_string();
         assert!(error.starts_with(&format!("{flag} is {}", usize::MAX)), "{error}");
     }
-    let never = EstimatorConfig { guesses: GuessSettings { ntk: NtkConfig { redraw_every: 0 } }, ..Default::default() };
+    let never = EstimatorConfig {
+        guesses: GuessSettings { ntk: NtkConfig { redraw_every: 0 }, ..Default::default() },
+        ..Default::default()
+    };
     let error = never.validate(6).expect_err("heads that are never drawn").to_string();
     assert!(error.starts_with("estimator.guesses.ntk.redraw-every is 0"), "{error}");
 }

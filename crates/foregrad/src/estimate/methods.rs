@@ -103,6 +103,8 @@ methods! {
         "guess" = "local+gaussian:4", "granularity" = "network";
     "upstream-activity": "noise pulled back through the next block",
         "guess" = "upstream", "space" = "activity";
+    "upstream-orthogonal-activity": "noise pulled back through the next block, its weights made semi-orthogonal",
+        "guess" = "upstream", "guesses.upstream.weights" = "orthogonal", "space" = "activity";
     "span-activity": "the principal directions of the batch's local guesses",
         "guess" = "span", "space" = "activity", "directions" = "4";
 }

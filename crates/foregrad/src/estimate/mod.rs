@@ -20,6 +20,7 @@ mod merged;
 mod methods;
 mod mix;
 mod oracle;
+mod orthogonal;
 mod parts;
 mod plan;
 mod prepared;
@@ -38,7 +39,7 @@ pub use config::EstimatorConfig;
 pub use gram::Gram;
 pub use guess::{
     AnyGuess, Context, Directions, DrawnHead, GUESSES, Gradients, Guess, GuessSettings, HeadUse, Measured, NtkConfig,
-    Support,
+    Support, UpstreamConfig, UpstreamWeights,
 };
 pub use methods::{METHODS, Method};
 pub use plan::{Course, Plan};

@@ -81,6 +81,11 @@ impl AnyGuess {
         }
     }
 
+    /// Whether one of the guesses goes through blocks with other weights than their own.
+    pub(in crate::estimate) fn copies_blocks(&self, config: &EstimatorConfig) -> bool {
+        self.parts.iter().any(|part| part.guess.copies_blocks(config))
+    }
+
     /// Whether it is, or has in it, the gradient of a head's loss, so that a guess horizon says of which.
     pub fn looks_ahead(&self) -> bool {
         self.parts.iter().any(|part| part.looks_ahead())

@@ -15,6 +15,7 @@ use crate::{Result, settings};
 pub use any::AnyGuess;
 pub use context::{Context, Directions, Gradients};
 pub use ntk::NtkConfig;
+pub use upstream::{UpstreamConfig, UpstreamWeights};
 
 mod any;
 mod context;
@@ -68,6 +69,12 @@ pub trait Guess: Any + Debug + Send + Sync {
 
     /// Moves what it carries to the next step, by what this one measured.
     fn learn(&self, _measured: &Measured<'_>, _state: &mut EstimatorState) {}
+
+    /// Whether it goes through blocks with other weights than their own ([`Context::pulled_back_with`]), so that they must be such as can
+    /// be copied.
+    fn copies_blocks(&self, _config: &EstimatorConfig) -> bool {
+        false
+    }
 
     /// Refuses what this guess alone has no meaning with.
     ///
@@ -188,5 +195,7 @@ settings! {
     pub struct GuessSettings {
         /// Those of `ntk`.
         ntk: NtkConfig = NtkConfig::default() => table,
+        /// Those of `upstream`.
+        upstream: UpstreamConfig = UpstreamConfig::default() => table,
     }
 }
