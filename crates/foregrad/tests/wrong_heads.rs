@@ -8,7 +8,7 @@ use common::double;
 use foregrad::check::check_head;
 use foregrad::layers::{AnySaved, Cotangent, Pass, Wanted};
 use foregrad::losses::{LabelKind, Labels};
-use foregrad::models::{AnyHead, Evaluation, Head, HeadConfig, HeadKind, LossHead, Norm};
+use foregrad::models::{AnyHead, AtOutputs, Evaluation, Head, HeadConfig, HeadKind, LossHead, Norm};
 use foregrad::rng::Stream;
 use foregrad::vector::ParamVector;
 
@@ -26,6 +26,8 @@ enum Mistake {
     DirectionsSwapped,
     SamplesSwapped,
     AllInOneSample,
+    ErrorScaled,
+    OutputsOfOtherSamples,
 }
 
 #[derive(Debug)]
@@ -75,6 +77,15 @@ impl LossHead for Wrong {
             _ => {}
         }
         part
+    }
+
+    fn at_outputs(&self, saved: &AnySaved, y_dot: Option<Tensor<4>>) -> Option<AtOutputs> {
+        let AtOutputs { error, tangent } = self.0.at_outputs(saved, y_dot)?;
+        Some(match self.1 {
+            Mistake::ErrorScaled => AtOutputs { error: error * 1.001, tangent },
+            Mistake::OutputsOfOtherSamples => AtOutputs { error, tangent: tangent.map(|tangent| tangent.flip([0])) },
+            _ => AtOutputs { error, tangent },
+        })
     }
 
     fn is_separable(&self) -> bool {
@@ -134,6 +145,8 @@ fn every_mistake_is_seen_and_a_right_head_passes() {
             (Mistake::NotANumberInTangent, "difference"),
             (Mistake::NotANumberInLoss, "difference"),
             (Mistake::DirectionsSwapped, "adjoint"),
+            (Mistake::ErrorScaled, "outputs"),
+            (Mistake::OutputsOfOtherSamples, "outputs"),
         ] {
             let rejected = rejected_by(norm, mistake);
             assert!(rejected.contains(&identity), "{norm:?}, {mistake:?} was rejected by {rejected:?} only");
@@ -141,6 +154,6 @@ fn every_mistake_is_seen_and_a_right_head_passes() {
     }
     // Their sum is right: only where samples stay apart can it be said which derivative is whose.
     for mistake in [Mistake::SamplesSwapped, Mistake::AllInOneSample] {
-        assert_eq!(rejected_by(Norm::Group, mistake), ["samples"], "{mistake:?}");
+        assert_eq!(rejected_by(Norm::Group, mistake), ["samples", "outputs"], "{mistake:?}");
     }
 }

@@ -37,7 +37,8 @@ pub fn estimator_examples() -> Vec<EstimatorExample> {
         examples.push(EstimatorExample::new(format!("local, {space}, mixed m = {mix}"), config));
     }
     examples.extend(COMBINATIONS.iter().flat_map(|combination| combined(combination.name())));
-    examples.extend(CHANGED.iter().flat_map(|settings| changed(settings)));
+    examples.extend(CHANGED.iter().flat_map(|settings| changed("local", settings)));
+    examples.extend(FEEDBACK.iter().flat_map(|settings| changed("feedback", settings)));
     // A loss that keeps parts apart: one pass carries all of them.
     let parts = examples.iter().filter(|example| example.config.parts() != Parts::WHOLE);
     let of_own_loss = parts.map(|EstimatorExample { name, config, .. }| EstimatorExample {
@@ -58,10 +59,18 @@ const CHANGED: [&[(&str, &str)]; 5] = [
     &[("correct", "low-rank")],
 ];
 
-/// The local guess with other settings, wherever that has a meaning.
-fn changed(settings: &[(&str, &str)]) -> Vec<EstimatorExample> {
+/// What feedback can be of, can follow, and can be taken for.
+const FEEDBACK: [&[(&str, &str)]; 4] = [
+    &[("guesses.feedback.rule", "mean"), ("guesses.feedback.rate", "0.1"), ("projection", "off")],
+    &[("guesses.feedback.start", "uniform"), ("guesses.feedback.rate", "0"), ("projection", "off")],
+    &[("guesses.feedback.start", "uniform"), ("guesses.feedback.rate", "0"), ("guesses.feedback.source", "label")],
+    &[("guesses.feedback.start", "uniform"), ("guesses.feedback.follows", "kolen-pollack")],
+];
+
+/// A guess with other settings, wherever that has a meaning.
+fn changed(guess: &str, settings: &[(&str, &str)]) -> Vec<EstimatorExample> {
     let text: Vec<String> = settings.iter().map(|(key, value)| format!("{key} = {value}")).collect();
-    let mut examples = guess_examples(&AnyGuess::default());
+    let mut examples = guess_examples(&guess.parse().expect("a guess of the list"));
     for EstimatorExample { name, config, .. } in &mut examples {
         settings.iter().for_each(|(key, value)| config.set(key, value).expect("a setting"));
         *name = format!("{name}, {}", text.join(", "));
@@ -139,13 +148,16 @@ impl EstimatorExample {
             })
         };
         let [forward, oracle] = modes(0, &EstimatorState::default());
-        let first = deviation(&forward, &oracle, &estimated);
-        let second = (!oracle.state.is_empty()).then(|| {
-            let [forward, oracle] = modes(1, &oracle.state);
-            deviation(&forward, &oracle, &estimated)
-        });
-        let limit = Limits::of(placement.dtype).agreement;
-        self.entry("agreement", worst([first].into_iter().chain(second)), limit)
+        let mut outputs = vec![[forward, oracle]];
+        if !outputs[0][1].state.is_empty() {
+            outputs.push(modes(1, &outputs[0][1].state));
+        }
+        let deviations = outputs.iter().map(|[forward, oracle]| deviation(forward, oracle, &estimated));
+        // What has yet to learn may stand still at first, but not for good.
+        let [_, last] = outputs.last().expect("a step");
+        let stands_still = estimated.iter().any(|block| own(last, block).norm() == 0.0);
+        let deviations = deviations.chain(stands_still.then_some(f64::INFINITY));
+        self.entry("agreement", worst(deviations), Limits::of(placement.dtype).agreement)
     }
 
     /// The deviation of a step that is done again from a step done once, both from the same saved state.
@@ -194,8 +206,16 @@ impl Case {
 /// compute exactly (heads, last block, classifier) would only hide a difference.
 fn deviation(forward: &StepOutput, oracle: &StepOutput, estimated: &[ParamVector]) -> f64 {
     let of_block = |block: &ParamVector| {
-        let part = |output: &StepOutput| output.update.filtered(|path| block.entry(path).is_some());
-        part(forward).axpy(-1.0, &part(oracle)).norm() / part(oracle).norm()
+        let (forward, oracle) = (own(forward, block), own(oracle, block));
+        match (forward.axpy(-1.0, &oracle).norm(), oracle.norm()) {
+            (0.0, _) => 0.0,
+            (gap, size) => gap / size,
+        }
     };
     worst(estimated.iter().map(of_block))
+}
+
+/// A block's part of an update.
+fn own(output: &StepOutput, block: &ParamVector) -> ParamVector {
+    output.update.filtered(|path| block.entry(path).is_some())
 }

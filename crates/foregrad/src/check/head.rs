@@ -6,7 +6,7 @@ use super::layer::direction;
 use super::{Entry, Limits, worst};
 use crate::layers::{Cotangent, Pass, Phase, Wanted};
 use crate::losses::{LabelKind, Labels};
-use crate::models::LossHead;
+use crate::models::{AtOutputs, LossHead};
 use crate::ops::{self, Parts};
 use crate::rng::{Placement, Stream};
 
@@ -32,6 +32,7 @@ pub fn check_head(
     let mut entries = vec![entry("adjoint", adjoint(head, &y, &labels, stream, placement), limits.adjoint)];
     entries
         .extend(samples(head, &y, &labels, stream, limits).map(|worst| entry("samples", worst, limits.adjoint * 10.0)));
+    entries.extend(at_outputs(head, &y, &labels, stream).map(|worst| entry("outputs", worst, limits.adjoint)));
     entries.extend(parts(head, &y, &labels, stream).map(|worst| entry("parts", worst, limits.adjoint * 10.0)));
     if limits.through_chains {
         let worst = difference(head, &y, &labels, stream, placement, limits);
@@ -100,6 +101,20 @@ fn samples(head: &dyn LossHead, y: &Tensor<4>, labels: &Labels, stream: Stream, 
     let size = expected.iter().map(|value| value * value).sum::<f64>().sqrt();
     let error = found.iter().zip(&expected).map(|(found, expected)| (found - expected).abs() / size);
     Some(if found.len() == count { worst(error) } else { f64::INFINITY })
+}
+
+/// The error of each sample's derivative against that of its outputs; none where a head does not say what its outputs are.
+fn at_outputs(head: &dyn LossHead, y: &Tensor<4>, labels: &Labels, stream: Stream) -> Option<f64> {
+    let y_dot: Tensor<4> = stream.named("outputs").normal_tensor(y.dims(), &Placement::of(y));
+    let (_, saved) = head.forward(y.clone(), labels, Phase::Train.into());
+    let AtOutputs { error, tangent } = head.at_outputs(&saved, Some(y_dot.clone()))?;
+    let mut along = ops::row_dots(&error, &tangent.unwrap_or_else(|| error.zeros_like()));
+    let derivatives = head.tangent(&saved, Some(y_dot), &[]).swap_remove(0);
+    if derivatives.len() == 1 {
+        along = vec![along.iter().sum()];
+    }
+    let size = derivatives.iter().map(|value| value * value).sum::<f64>().sqrt();
+    Some(worst(derivatives.iter().zip(&along).map(|(derivative, along)| (derivative - along).abs() / size)))
 }
 
 /// The worst error of the derivatives along the parts of two stacked tangents, from the one pass of a head that has one, against those of each

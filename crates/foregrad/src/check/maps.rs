@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::estimate::{self, EstimatorConfig, EstimatorState, StepInput, View};
 use crate::layers::{AnySaved, Cotangent, Layer, Pass, Sequential, Wanted};
 use crate::losses::Labels;
-use crate::models::{AnyHead, Evaluation, LossHead, Network};
+use crate::models::{AnyHead, AtOutputs, Evaluation, LossHead, Network};
 use crate::rng::Stream;
 use crate::vector::ParamVector;
 
@@ -118,6 +118,10 @@ impl LossHead for CountedHead<'_> {
             self.counters.count(5);
         }
         self.maps.cotangent(saved, wanted)
+    }
+
+    fn at_outputs(&self, saved: &AnySaved, y_dot: Option<Tensor<4>>) -> Option<AtOutputs> {
+        self.maps.at_outputs(saved, y_dot)
     }
 
     fn is_separable(&self) -> bool {

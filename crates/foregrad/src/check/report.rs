@@ -77,6 +77,10 @@ fn causes(identity: &str) -> &'static str {
              number of samples left out or done twice; sums over the batch; samples in another order; a loss that is no mean over \
              samples and does not say so (`is_separable`)"
         }
+        "outputs" => {
+            "a sample's derivative = the error at its outputs times their tangent: `at_outputs` gives what stands between net and \
+             loss. Usual causes: the loss's factor left out; another tangent than the one that was given; rows in another order"
+        }
         "parts" => {
             "one pass for all parts = each part as a tangent of its own: only a head whose maps keep tiles and channel groups apart up to a sum \
              has such a pass (`part_derivatives`). Usual causes: values by direction, part and sample in another order; a mean over a \

@@ -2,13 +2,17 @@
 //!
 //! An [`Engine`] is what a step reads; what it writes is a [`StepOutput`] that its methods are given.
 
+use std::rc::Rc;
+
 use burn::tensor::Tensor;
 
-use super::guess::{AnyGuess, Directions, Gradients, HeadUse};
+use super::given::NOISE;
+use super::guess::{AnyGuess, Directions, Gradients, HeadUse, Needs};
 use super::plan::Plan;
+use super::rehearsal::Rehearsal;
 use super::stage::{LossRef, Stage, Window};
 use super::view::View;
-use super::{EstimatorConfig, EstimatorState, Mode, Space, StepInput, StepOutput};
+use super::{Collect, EstimatorConfig, EstimatorState, Mode, Space, StepInput, StepOutput};
 use crate::layers::{AnySaved, Dual, Pass, Wanted};
 use crate::models::LossHead;
 use crate::rng::{Placement, Stream};
@@ -24,6 +28,10 @@ pub struct Engine<'a> {
     pub plan: Plan,
     /// The heads that the guess is made of.
     pub heads: HeadUse,
+    /// What else the guess asks for.
+    pub needs: Needs,
+    /// What is known of the network's outputs before the step, where the guess asks for it.
+    pub rehearsal: Option<Rehearsal>,
     /// What the target is measured along: the guess, or the directions that correct it.
     pub along: AnyGuess,
     /// Whether the step measures its target at all.
@@ -32,16 +40,22 @@ pub struct Engine<'a> {
 
 impl<'a> Engine<'a> {
     /// What a step that begins will read.
+    ///
+    /// # Errors
+    /// As [`Rehearsal::run`].
     pub fn new(
         config: &'a EstimatorConfig,
         view: &'a View<'a>,
         input: &'a StepInput<'a>,
         state: &'a EstimatorState,
-    ) -> Self {
+    ) -> Result<Self> {
         let plan = Plan::new(config, &view.has_loss());
         let measured = config.is_measured_at(view, input.step, state);
-        let heads = config.guess.heads(config.guess_directions());
-        Self { view, config, input, state, plan, heads, along: config.along(), measured }
+        let (heads, needs) = (config.guess.heads(config.guess_directions()), config.guess.needs(config));
+        let along = config.along();
+        let mut engine = Self { view, config, input, state, plan, heads, needs, rehearsal: None, along, measured };
+        engine.rehearsal = Rehearsal::run(&engine)?;
+        Ok(engine)
     }
 
     /// Whether the step needs its target.
@@ -75,15 +89,24 @@ impl<'a> Engine<'a> {
         target_bar: bool,
     ) -> Result<(Stage<'a>, Tensor<4>)> {
         let maps = self.view.blocks[block];
-        let (y, saved) = maps.forward(x.clone(), self.pass(block));
+        let (y, saved) = self.forward(block, x.clone());
         if block < self.plan.estimated {
             let [_, size @ ..] = y.dims();
             self.config.check_parts(block, size)?;
         }
         output.statistics.extend(self.view.globalised(block, maps.statistics(&saved)));
-        let mut stage = Stage { x: Some(x), saved: saved.into(), ..Stage::at(&y) };
+        let mut stage = Stage { x: Some(x), y: self.needs.output.then(|| y.clone()), saved, ..Stage::at(&y) };
         self.evaluate_losses(output, &mut stage, &y, block, target_bar)?;
         Ok((stage, y))
+    }
+
+    /// A block's forward map, unless a rehearsal has kept what it gave.
+    fn forward(&self, block: usize, x: Tensor<4>) -> (Tensor<4>, Rc<Vec<AnySaved>>) {
+        let kept = self.rehearsal.as_ref().and_then(|rehearsal| rehearsal.passed(block));
+        kept.unwrap_or_else(|| {
+            let (y, saved) = self.view.blocks[block].forward(x, self.pass(block));
+            (y, saved.into())
+        })
     }
 
     /// A block's value and tangents at once, and its heads: for guesses that need nothing of what its forward map would save.
@@ -280,6 +303,21 @@ impl<'a> Engine<'a> {
         }
     }
 
+    /// The noise at a block's output along which the outputs' tangent is taken: brought by the caller, or drawn for the step.
+    pub fn noise(&self, block: usize, shape: [usize; 4]) -> Tensor<4> {
+        let given = self.input.given.and_then(|given| given.get(&noise_path(block)));
+        given.unwrap_or_else(|| self.stream(block).named("noise").normal_tensor(shape, &self.placement()))
+    }
+
+    /// Lets the guess learn what a block alone shows, once its directions are made.
+    pub fn learn_block(&self, output: &mut StepOutput, window: &Window<'a>, block: usize) {
+        let shape = window.get(block).map(|stage| stage.shape);
+        if let (true, Some(shape)) = (self.needs.noise && self.input.collect == Collect::Everything, shape) {
+            output.guesses.insert(noise_path(block), self.noise(block, shape));
+        }
+        self.config.guess.learn_block(self, window, (block, shape), &mut output.state);
+    }
+
     /// The stream of a block's guesses.
     pub fn stream(&self, block: usize) -> Stream {
         Stream::new(self.input.seed, "guess").at(self.input.step).at(block as u64)
@@ -289,4 +327,9 @@ impl<'a> Engine<'a> {
     pub fn placement(&self) -> Placement {
         Placement::of(&self.input.images)
     }
+}
+
+/// The path of the noise at a block's output, among guesses.
+fn noise_path(block: usize) -> String {
+    format!("{NOISE}.blocks.{block}")
 }

@@ -217,7 +217,7 @@ impl EstimatorConfig {
     /// Refuses a view whose parts cannot be copied with other weights, where the estimator needs copies.
     pub(super) fn validate_copies(&self, view: &View<'_>) -> Result<()> {
         let moves = self.mode == Mode::FiniteDifference;
-        if !moves && !self.guess.copies_blocks(self) {
+        if !moves && !self.guess.needs(self).copies {
             return Ok(());
         }
         let nothing = ParamVector::default();

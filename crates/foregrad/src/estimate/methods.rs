@@ -107,6 +107,19 @@ methods! {
         "guess" = "upstream", "guesses.upstream.weights" = "orthogonal", "space" = "activity";
     "span-activity": "the principal directions of the batch's local guesses",
         "guess" = "span", "space" = "activity", "directions" = "4";
+    "feedback-activity": "the error at the network's outputs, fed back by matrices that are learnt forward, a scalar a sample",
+        "guess" = "feedback", "space" = "activity";
+    "feedback-unprojected": "the same, taken for the gradient (forward direct feedback alignment)",
+        "guess" = "feedback", "space" = "activity", "projection" = "off";
+    "feedback-alignment": "the error, fed back by random matrices that stay as they are (direct feedback alignment)",
+        "guess" = "feedback", "space" = "activity", "projection" = "off",
+        "guesses.feedback.start" = "uniform", "guesses.feedback.rate" = "0";
+    "feedback-labels": "the labels, fed back by random matrices that stay as they are (direct random target projection)",
+        "guess" = "feedback", "space" = "activity", "projection" = "off", "guesses.feedback.source" = "label",
+        "guesses.feedback.start" = "uniform", "guesses.feedback.rate" = "0";
+    "feedback-kolen-pollack": "the error, fed back by matrices that move as a last layer's weights would (direct Kolen-Pollack)",
+        "guess" = "feedback", "space" = "activity", "projection" = "off", "guesses.feedback.follows" = "kolen-pollack",
+        "guesses.feedback.start" = "uniform", "guesses.feedback.decay" = "1e-6";
 }
 
 impl Method {

@@ -24,6 +24,7 @@ mod orthogonal;
 mod parts;
 mod plan;
 mod prepared;
+mod rehearsal;
 mod slot;
 mod stage;
 mod state;
@@ -38,8 +39,9 @@ pub use combination::{Along, AnyCombination, COMBINATIONS, Combination};
 pub use config::EstimatorConfig;
 pub use gram::Gram;
 pub use guess::{
-    AnyGuess, Context, Directions, DrawnHead, GUESSES, Gradients, Guess, GuessSettings, HeadUse, Measured, NtkConfig,
-    Support, UpstreamConfig, UpstreamWeights,
+    AnyGuess, Context, Directions, DrawnHead, FeedbackConfig, FeedbackFollows, FeedbackRule, FeedbackSource,
+    FeedbackStart, GUESSES, Gradients, Guess, GuessSettings, HeadUse, Measured, Needs, NtkConfig, Support,
+    UpstreamConfig, UpstreamWeights,
 };
 pub use methods::{METHODS, Method};
 pub use plan::{Course, Plan};
@@ -112,7 +114,8 @@ pub struct StepInput<'a> {
     /// The optimiser's momentum buffer, for the guess `momentum`.
     pub momentum: Option<&'a ParamVector>,
     /// Guesses to use instead of the estimator's own: `D.PATH` in weight space, `D.blocks.J` in activity space. Of a block that
-    /// has none the estimator's own are used; of one that has some, a tensor that is missing counts as zero.
+    /// has none the estimator's own are used; of one that has some, a tensor that is missing counts as zero. `noise.blocks.J` is the
+    /// noise at a block's output that a guess learns from.
     pub given: Option<&'a ParamVector>,
     /// What the output holds of the guesses used, and in reverse mode of the targets.
     pub collect: Collect,
@@ -156,7 +159,8 @@ pub struct StepOutput {
     pub scalars: Vec<Scalars>,
     /// Slots whose guess was zero.
     pub zero_guesses: usize,
-    /// The guesses used, as far as they were asked for: `D.PATH`, or `D.blocks.J` in activity space.
+    /// The guesses used, as far as they were asked for: `D.PATH`, or `D.blocks.J` in activity space; with all of them the noise that a
+    /// guess has learnt from, `noise.blocks.J`.
     pub guesses: ParamVector,
     /// The targets, if they were asked for in reverse mode: by path, and `blocks.J` in activity space.
     pub targets: ParamVector,
@@ -201,7 +205,8 @@ pub fn step_on(
     config.validate_losses(view)?;
     config.validate_copies(view)?;
     given::validate(config, view, input)?;
-    let engine = Engine::new(config, view, input, state);
+    config.guess.validate_state(view, input, state)?;
+    let engine = Engine::new(config, view, input, state)?;
     let mut output = match config.mode {
         Mode::Forward => Sweep::run(engine),
         // Without a target to look at there is nothing to go back for.

@@ -46,6 +46,7 @@ impl<'a> Engine<'a> {
         let base = self.config.correct.map(|_| self.base(output, window, block, (&raw, &slots)));
         let (directions, factors) =
             if self.scales() { self.scaled(raw, &slots, &mut output.zero_guesses) } else { (raw, Vec::new()) };
+        self.learn_block(output, window, block);
         let grams = if self.needs_grams() { self.grams(&directions, &slots) } else { Vec::new() };
         Prepared { block, slots, directions, factors, base, grams }
     }

@@ -34,6 +34,8 @@ impl LossRef<'_> {
 pub struct Stage<'a> {
     /// The block's input, until it is released.
     pub x: Option<Tensor<4>>,
+    /// The block's output, where a guess learns from it.
+    pub y: Option<Tensor<4>>,
     /// Where its tensors are.
     pub placement: Placement,
     /// What its forward map saved.
@@ -53,6 +55,7 @@ impl Stage<'_> {
     pub fn at(y: &Tensor<4>) -> Self {
         Stage {
             x: None,
+            y: None,
             placement: Placement::of(y),
             saved: Rc::default(),
             shape: y.dims(),
@@ -90,10 +93,10 @@ impl<'a> Window<'a> {
         }
     }
 
-    /// Drops a block's input and what its forward map saved; its shape and losses stay.
+    /// Drops a block's input and output and what its forward map saved; its shape and losses stay.
     pub fn release(&mut self, block: usize) {
         if let Some(stage) = block.checked_sub(self.first).and_then(|place| self.stages.get_mut(place)) {
-            (stage.saved, stage.x) = (Rc::default(), None);
+            (stage.saved, stage.x, stage.y) = (Rc::default(), None, None);
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use burn::tensor::Tensor;
+
 use crate::layers::{AnySaved, Layer};
 use crate::models::{LossHead, Network, head_prefix};
 use crate::vector::ParamVector;
@@ -81,6 +83,20 @@ impl<'a> View<'a> {
     /// If it has none.
     pub fn loss(&self, block: usize) -> &'a dyn LossHead {
         self.losses[block].unwrap_or_else(|| panic!("block {block} has no head"))
+    }
+
+    /// The shapes of the blocks' outputs, `[channels, height, width]`, for images of a batch.
+    ///
+    /// # Errors
+    /// Images that the blocks do not take.
+    pub fn outputs(&self, images: &Tensor<4>) -> Result<Vec<[usize; 3]>> {
+        let [_, channels, height, width] = images.dims();
+        let mut shape = [channels, height, width];
+        let through = |block: &&Block<'_>| {
+            shape = block.output(shape)?;
+            Ok(shape)
+        };
+        self.blocks.iter().map(through).collect()
     }
 
     /// The parameters of a block, by its own paths; of the classifier for any number after the last block's.

@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use super::planned_head::PlannedNet;
 use super::{AnyHead, mean_linear};
 use crate::layers::{AnySaved, Cotangent, Layer, Pass, Sequential, Wanted, size_text, stacked};
-use crate::losses::{AnyLoss, CrossEntropy, LabelKind, Labels, MeanSquaredError};
+use crate::losses::{AnyLoss, CrossEntropy, LabelKind, Labels, MeanSquaredError, rows};
 use crate::metrics::{self, Measured, Metric};
 use crate::ops::Parts;
 use crate::rng::Stream;
@@ -59,6 +59,15 @@ pub struct Evaluation {
     pub metric: Option<Measured>,
 }
 
+/// What is known at the outputs of a head's net, `[n, outputs]`.
+#[derive(Debug, Clone)]
+pub struct AtOutputs {
+    /// The gradient of the loss, row `i` that of sample `i`'s part of it.
+    pub error: Tensor<2>,
+    /// The tangent of the outputs; `None` is zero.
+    pub tangent: Option<Tensor<2>>,
+}
+
 /// A loss on a block's output, as the estimators see it: its three maps. Anything that implements it (and `Clone`) stands behind any block.
 ///
 /// # Panics
@@ -79,6 +88,12 @@ pub trait LossHead: std::fmt::Debug + Send + Sync {
 
     /// The gradient of the loss with respect to `y` and to the head's parameters, as far as wanted.
     fn cotangent(&self, saved: &AnySaved, wanted: Wanted) -> Cotangent;
+
+    /// What is known between the net and the loss on its outputs, with the outputs' tangent along one tangent at the block's output;
+    /// `None` of a head that is no single net with a loss behind it.
+    fn at_outputs(&self, _saved: &AnySaved, _y_dot: Option<Tensor<4>>) -> Option<AtOutputs> {
+        None
+    }
 
     /// The trainable parameters, by path.
     fn parameters(&self) -> ParamVector {
@@ -230,6 +245,15 @@ impl LossHead for Head {
             all.theta_bar.extend(part.theta_bar.prefixed(&branch.name));
         }
         all
+    }
+
+    fn at_outputs(&self, saved: &AnySaved, y_dot: Option<Tensor<4>>) -> Option<AtOutputs> {
+        let Saved { branches, .. } = saved.as_saved_by(self);
+        let ([branch], [(net, loss)]) = (self.branches.as_slice(), branches.as_slice()) else { return None };
+        Some(AtOutputs {
+            error: rows(branch.loss.cotangent(loss).mul_scalar(branch.weight)),
+            tangent: branch.net.tangent(net, y_dot, &[]).map(rows),
+        })
     }
 
     fn is_separable(&self) -> bool {

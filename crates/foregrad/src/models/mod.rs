@@ -24,7 +24,7 @@ mod spec_text;
 pub use crate::layers::Norm;
 pub use any_head::AnyHead;
 pub use builder::{BlockHead, NetworkBuilder};
-pub use head::{Evaluation, Head, LossHead, loss_for};
+pub use head::{AtOutputs, Evaluation, Head, LossHead, loss_for};
 pub use head_kind::{HeadConfig, HeadKind};
 pub use network::{MODELS, Model, ModelConfig, Network, head_prefix};
 pub use planned::{PlannedBlock, PlannedNetwork};

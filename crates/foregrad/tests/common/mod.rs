@@ -1,6 +1,8 @@
 //! A small network and batch in f64, shared by the estimators' tests.
 #![allow(dead_code, reason = "every test binary uses a part of it")]
 
+pub mod feedback;
+
 use burn::tensor::{DType, Device, Tensor};
 use foregrad::estimate::{self, EstimatorConfig, EstimatorState, StepInput, StepOutput};
 use foregrad::layers::{Layer, Phase, Sequential};

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::ops::Range;
 
-use super::{Context, Directions, Gradients, Guess, HeadUse, Measured, Support};
+use super::{Context, Directions, Gradients, Guess, HeadUse, Measured, Needs, Support};
 use crate::estimate::choices::Space;
 use crate::estimate::engine::Engine;
 use crate::estimate::plan::Course;
 use crate::estimate::stage::Window;
-use crate::estimate::{EstimatorConfig, EstimatorState};
+use crate::estimate::{EstimatorConfig, EstimatorState, StepInput, View};
 use crate::vector::ParamVector;
 use crate::{Error, Result};
 
@@ -81,9 +81,9 @@ impl AnyGuess {
         }
     }
 
-    /// Whether one of the guesses goes through blocks with other weights than their own.
-    pub(in crate::estimate) fn copies_blocks(&self, config: &EstimatorConfig) -> bool {
-        self.parts.iter().any(|part| part.guess.copies_blocks(config))
+    /// What its parts need beside heads, together.
+    pub(in crate::estimate) fn needs(&self, config: &EstimatorConfig) -> Needs {
+        self.parts.iter().map(|part| part.guess.needs(config)).fold(Needs::default(), Needs::and)
     }
 
     /// Whether it is, or has in it, the gradient of a head's loss, so that a guess horizon says of which.
@@ -136,6 +136,37 @@ impl AnyGuess {
             }
         }
         all.expect("at least one guess")
+    }
+
+    /// Lets each guess learn what a block alone shows, in its own part of the state.
+    pub(in crate::estimate) fn learn_block<'a>(
+        &self,
+        engine: &Engine<'a>,
+        window: &Window<'a>,
+        (block, shape): (usize, Option<[usize; 4]>),
+        state: &mut EstimatorState,
+    ) {
+        for (guess, places) in self.placed(engine.config.guess_directions()) {
+            let mut own = state.of_guess(guess.name());
+            guess.learn_block(&Context::new(engine, window, (block, shape), (guess, places)), &mut own);
+            state.set_guess(guess.name(), own);
+        }
+    }
+
+    /// Refuses a state that one of the guesses left to a network of other outputs.
+    pub(in crate::estimate) fn validate_state(
+        &self,
+        view: &View<'_>,
+        input: &StepInput<'_>,
+        state: &EstimatorState,
+    ) -> Result<()> {
+        for Part { guess, .. } in &self.parts {
+            let own = state.of_guess(guess.name());
+            if !own.is_empty() {
+                guess.validate_state(&own, &view.outputs(&input.images)?, input.labels.kind())?;
+            }
+        }
+        Ok(())
     }
 
     /// One of the directions of a block's random guesses in weight space, the same as among all.

@@ -6,11 +6,16 @@ use burn::tensor::Tensor;
 
 use super::Guess;
 use crate::estimate::engine::Engine;
+use crate::estimate::rehearsal::Rehearsal;
 use crate::estimate::stage::Window;
 use crate::estimate::{EstimatorConfig, EstimatorState, Space};
 use crate::layers::Wanted;
+use crate::losses::Labels;
 use crate::rng::{Placement, Stream};
 use crate::vector::{ParamTensor, ParamVector};
+
+/// Said to a guess that reads what it has not asked for.
+const NOT_ASKED: &str = "a guess is given what `Guess::needs` asks for";
 
 /// The directions of one block: one vector, or one tensor at its output, a direction.
 #[derive(Debug, Clone)]
@@ -118,6 +123,49 @@ impl<'c, 'a> Context<'c, 'a> {
         self.engine.placement()
     }
 
+    /// The stream of this block's guesses that is the same at every step of the run.
+    pub fn kept_stream(&self) -> Stream {
+        Stream::new(self.engine.input.seed, "guess").named("kept").at(self.block as u64)
+    }
+
+    /// What is wanted of the batch's outputs.
+    pub fn labels(&self) -> &'a Labels {
+        self.engine.input.labels
+    }
+
+    /// The gradient of the network's loss at the network's outputs, `[n, outputs]`, row `i` that of `l_i / n`.
+    ///
+    /// # Panics
+    /// If [`Guess::needs`] does not ask for it.
+    pub fn error(&self) -> Tensor<2> {
+        self.rehearsal().error.clone()
+    }
+
+    /// The tangent of the network's outputs, `[n, outputs]`, along gaussian noise at the outputs of all blocks that are estimated at once.
+    ///
+    /// # Panics
+    /// If [`Guess::needs`] does not ask for the noise.
+    pub fn outputs_along_noise(&self) -> Tensor<2> {
+        self.rehearsal().along_noise.clone().expect(NOT_ASKED)
+    }
+
+    /// The noise at this block's output, `[n, c, h, w]`.
+    pub fn noise(&self) -> Tensor<4> {
+        self.engine.noise(self.block, self.output_shape(self.block))
+    }
+
+    /// The block's output, `[n, c, h, w]`.
+    ///
+    /// # Panics
+    /// If [`Guess::needs`] does not ask for it.
+    pub fn output(&self) -> Tensor<4> {
+        self.window.stage(self.block).y.clone().expect(NOT_ASKED)
+    }
+
+    fn rehearsal(&self) -> &'c Rehearsal {
+        self.engine.rehearsal.as_ref().expect(NOT_ASKED)
+    }
+
     /// The block's parameters, by its own paths.
     pub fn parameters(&self) -> ParamVector {
         self.engine.view.parameters(self.block)
@@ -182,7 +230,7 @@ impl<'c, 'a> Context<'c, 'a> {
     /// a matrix and the number of its groups stands for every matrix ([`Layer::matrices`](crate::layers::Layer::matrices)).
     ///
     /// # Panics
-    /// If block `from` has not been passed, or if a block cannot be copied: see [`Guess::ready`], [`Guess::copies_blocks`].
+    /// If block `from` has not been passed, or if a block cannot be copied: see [`Guess::ready`], [`Guess::needs`].
     pub fn pulled_back_with(
         &self,
         mut y_bars: Vec<Tensor<4>>,

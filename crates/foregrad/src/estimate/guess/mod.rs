@@ -8,18 +8,21 @@ use std::ops::Range;
 use super::choices::Space;
 use super::plan::Course;
 use super::{EstimatorConfig, EstimatorState, Scalars};
+use crate::losses::LabelKind;
 use crate::rng::Stream;
 use crate::vector::ParamVector;
 use crate::{Result, settings};
 
 pub use any::AnyGuess;
 pub use context::{Context, Directions, Gradients};
+pub use feedback::{FeedbackConfig, FeedbackFollows, FeedbackRule, FeedbackSource, FeedbackStart};
 pub use ntk::NtkConfig;
 pub use upstream::{UpstreamConfig, UpstreamWeights};
 
 mod any;
 mod context;
 mod exact;
+mod feedback;
 mod fixed_ntk;
 mod gaussian;
 mod local;
@@ -51,6 +54,11 @@ pub trait Guess: Any + Debug + Send + Sync {
         HeadUse::default()
     }
 
+    /// What it needs beside heads.
+    fn needs(&self, _config: &EstimatorConfig) -> Needs {
+        Needs::default()
+    }
+
     /// The loss whose gradient a block's guess is made of, if its heads are asked for: the one that the guess horizon says. A block without
     /// a head stands for the next one that has one. In a composite
     /// guess the first that asks for heads says it for all.
@@ -67,20 +75,27 @@ pub trait Guess: Any + Debug + Send + Sync {
     /// were asked for, at the block's output.
     fn directions(&self, context: &Context<'_, '_>, gradients: Gradients) -> Directions;
 
+    /// Moves what it carries of a block to the next step, by what the block shows; called once a block, after its directions were made.
+    /// They are made from [`Context::state`], the state before the step.
+    fn learn_block(&self, _context: &Context<'_, '_>, _state: &mut EstimatorState) {}
+
     /// Moves what it carries to the next step, by what this one measured.
     fn learn(&self, _measured: &Measured<'_>, _state: &mut EstimatorState) {}
-
-    /// Whether it goes through blocks with other weights than their own ([`Context::pulled_back_with`]), so that they must be such as can
-    /// be copied.
-    fn copies_blocks(&self, _config: &EstimatorConfig) -> bool {
-        false
-    }
 
     /// Refuses what this guess alone has no meaning with.
     ///
     /// # Errors
     /// [`Error::Meaningless`](crate::Error::Meaningless), [`Error::OutOfRange`](crate::Error::OutOfRange).
     fn validate(&self, _config: &EstimatorConfig) -> Result<()> {
+        Ok(())
+    }
+
+    /// Refuses a state of its own that was left to another network: `outputs` are the shapes of the blocks' outputs, `[channels, height,
+    /// width]`.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`](crate::Error::OutOfRange).
+    fn validate_state(&self, _state: &EstimatorState, _outputs: &[[usize; 3]], _labels: LabelKind) -> Result<()> {
         Ok(())
     }
 }
@@ -155,6 +170,31 @@ impl HeadUse {
     }
 }
 
+/// What a guess asks of a step beside heads. The first two cost a *rehearsal*: the trunk and the classifier run once before the step proper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Needs {
+    /// The gradient at the network's outputs: [`Context::error`].
+    pub error: bool,
+    /// The tangent of the network's outputs along noise at every block's output: [`Context::outputs_along_noise`].
+    pub noise: bool,
+    /// The block's output: [`Context::output`].
+    pub output: bool,
+    /// Blocks that can be copied, to go through them with other weights: [`Context::pulled_back_with`].
+    pub copies: bool,
+}
+
+impl Needs {
+    /// What either of two guesses needs.
+    pub(in crate::estimate) fn and(self, other: Self) -> Self {
+        Self {
+            error: self.error || other.error,
+            noise: self.noise || other.noise,
+            output: self.output || other.output,
+            copies: self.copies || other.copies,
+        }
+    }
+}
+
 /// A head that is drawn for a step.
 #[derive(Debug, Clone, Copy)]
 pub struct DrawnHead {
@@ -188,6 +228,7 @@ pub const GUESSES: &[&dyn Guess] = &[
     &momentum::Momentum,
     &upstream::Upstream,
     &span::Span,
+    &feedback::Feedback,
 ];
 
 settings! {
@@ -197,5 +238,7 @@ settings! {
         ntk: NtkConfig = NtkConfig::default() => table,
         /// Those of `upstream`.
         upstream: UpstreamConfig = UpstreamConfig::default() => table,
+        /// Those of `feedback`.
+        feedback: FeedbackConfig = FeedbackConfig::default() => table,
     }
 }

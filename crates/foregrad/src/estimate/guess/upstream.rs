@@ -9,7 +9,7 @@
 //! Source: Singhal et al. (2023): guesses in the span of the upstream weights, masked by the ReLU; Wang et al., *Towards scalable
 //! backpropagation-free gradient estimation* (2025), arXiv 2511.03110, for orthogonal weights, of linear layers there.
 
-use super::{Context, Directions, Gradients, Guess, Support};
+use super::{Context, Directions, Gradients, Guess, Needs, Support};
 use crate::estimate::plan::Course;
 use crate::estimate::{EstimatorConfig, orthogonal};
 use crate::{Error, Result, names, settings};
@@ -31,6 +31,10 @@ impl Guess for Upstream {
         Support::USUAL
     }
 
+    fn needs(&self, config: &EstimatorConfig) -> Needs {
+        Needs { copies: config.guesses.upstream.weights == UpstreamWeights::Orthogonal, ..Needs::default() }
+    }
+
     fn ready(&self, block: usize, _: &Course<'_>) -> usize {
         block + 1
     }
@@ -50,10 +54,6 @@ impl Guess for Upstream {
                 context.in_space(context.pulled_back_with(noises, next, weights))
             }
         }
-    }
-
-    fn copies_blocks(&self, config: &EstimatorConfig) -> bool {
-        config.guesses.upstream.weights == UpstreamWeights::Orthogonal
     }
 
     fn validate(&self, config: &EstimatorConfig) -> Result<()> {
