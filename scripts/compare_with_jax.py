@@ -17,6 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+import jax_upstream
+
 jax.config.update("jax_enable_x64", True)
 
 BLOCKS = [f"layer{stage}.{position}" for stage in range(1, 5) for position in range(2)]
@@ -27,9 +29,11 @@ MODEL = "--model resnet18-8b --width 0.1 --head mlp"
 # The network, with parameters in a dictionary under torchvision's names.
 
 
-def convolution(x, weight, stride, padding):
-    pads = [(padding, padding)] * 2
-    return jax.lax.conv_general_dilated(x, weight, (stride, stride), pads, dimension_numbers=("NCHW", "OIHW", "NCHW"))
+def convolution(x, weight, stride, padding, back=None):
+    """Of a weight; its cotangent map that of another one, if there is one."""
+    pads, order = [(padding, padding)] * 2, ("NCHW", "OIHW", "NCHW")
+    of = lambda weight: jax.lax.conv_general_dilated(x, weight, (stride, stride), pads, dimension_numbers=order)
+    return of(weight) if back is None else of(back) + jax.lax.stop_gradient(of(weight) - of(back))
 
 
 def batch_norm(x, theta, name):
@@ -40,14 +44,16 @@ def batch_norm(x, theta, name):
     return x_hat * theta[f"{name}.weight"].reshape(shape) + theta[f"{name}.bias"].reshape(shape)
 
 
-def block(number, x, theta):
+def block(number, x, theta, back={}):
+    """A block; its convolutions go back through the weights of `back`, where that has some."""
+    conv = lambda x, name, stride, padding: convolution(x, theta[name], stride, padding, back.get(name))
     if number == 0:
-        x = jax.nn.relu(batch_norm(convolution(x, theta["conv1.weight"], 1, 1), theta, "bn1"))
+        x = jax.nn.relu(batch_norm(conv(x, "conv1.weight", 1, 1), theta, "bn1"))
     name, stride = BLOCKS[number], 2 if number in (2, 4, 6) else 1
-    body = jax.nn.relu(batch_norm(convolution(x, theta[f"{name}.conv1.weight"], stride, 1), theta, f"{name}.bn1"))
-    body = batch_norm(convolution(body, theta[f"{name}.conv2.weight"], 1, 1), theta, f"{name}.bn2")
+    body = jax.nn.relu(batch_norm(conv(x, f"{name}.conv1.weight", stride, 1), theta, f"{name}.bn1"))
+    body = batch_norm(conv(body, f"{name}.conv2.weight", 1, 1), theta, f"{name}.bn2")
     if f"{name}.downsample.0.weight" in theta:
-        x = convolution(x, theta[f"{name}.downsample.0.weight"], stride, 0)
+        x = conv(x, f"{name}.downsample.0.weight", stride, 0)
         x = batch_norm(x, theta, f"{name}.downsample.1")
     return jax.nn.relu(x + body)
 
@@ -117,9 +123,13 @@ class Reference:
             update |= {k: gradient[k] for k in self.theta if k.startswith(name) and "running_" not in k}
         return update
 
-    def weight(self, slots, horizon=0):
+    def pulled(self, number, y_bar):
+        """A cotangent at a block's output, in the weights."""
+        return jax.vjp(lambda theta: block(number, self.inputs[number], theta), self.theta)[1](y_bar)[0]
+
+    def weight(self, slots, horizon=0, guesses=None):
         """Eq. 4 with one scalar a slot; a slot is a list of (block, names)."""
-        guesses = [self.guess(number, horizon) for number in range(LAST)]
+        guesses = guesses or [self.guess(number, horizon) for number in range(LAST)]
         update = dict(self.exact)
         for slot in slots:
             pairs = [(guesses[number][name], self.target[name], name) for number, names in slot for name in names]
@@ -128,16 +138,16 @@ class Reference:
             update |= {name: along / square * guess for guess, _, name in pairs}
         return update
 
-    def activity(self):
-        """Eq. 5: one scalar a sample, at every block's output."""
+    def activity(self, guesses=None):
+        """Eq. 5: one scalar a sample, at every block's output; along the heads' gradients, or along other guesses there."""
         update = dict(self.exact)
         for number in range(LAST):
             y = self.inputs[number + 1]
             target = jax.grad(lambda y: self.loss_from(number + 1, y, self.theta))(y)
-            guess = jax.grad(lambda y: head(number, y, self.labels, self.theta))(y)
+            local = lambda y: head(number, y, self.labels, self.theta)
+            guess = guesses[number] if guesses else jax.grad(local)(y)
             scalars = (target * guess).sum((1, 2, 3)) / (guess**2).sum((1, 2, 3))
-            pull = jax.vjp(lambda theta: block(number, self.inputs[number], theta), self.theta)[1]
-            update |= self.of(number, pull(scalars[:, None, None, None] * guess)[0])
+            update |= self.of(number, self.pulled(number, scalars[:, None, None, None] * guess))
         return update
 
 
@@ -179,12 +189,12 @@ def main():
         save_file({"images": images, "labels": labels}, f"{folder}/b.safetensors")
         theta = {name: jnp.asarray(value, jnp.float64) for name, value in load_file(f"{folder}/w.safetensors").items()}
         reference = Reference(theta, jnp.asarray(images, jnp.float64), labels)
-        for name, flags, expected in methods(reference):
+        for name, flags, expected in [*methods(reference), *jax_upstream.methods(reference, block, folder)]:
             files = "--weights w.safetensors --batch b.safetensors --out u.safetensors --dtype f64"
             foregrad(f"step {MODEL} {files} {flags}")
             found = load_file(f"{folder}/u.safetensors")
             difference = lambda path: np.linalg.norm(found[f"update/{path}"] - expected[path]) / np.linalg.norm(expected[path])
-            print(f"{name:34} {len(expected):4} tensors, worst difference {max(map(difference, expected)):.1e}")
+            print(f"{name:42} {len(expected):4} tensors, worst difference {max(map(difference, expected)):.1e}")
 
 
 if __name__ == "__main__":
