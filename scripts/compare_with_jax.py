@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Compares `foregrad step` with an independent implementation in JAX: ResNet-18 in 8 blocks with mlp heads, in f64.
+"""Compares `foregrad step` with independent implementations in JAX, in f64: of ResNet-18 in 8 blocks with mlp heads, and of
+local-mixer with mean-linear heads (jax_mixer.py); of the first also along noise through orthogonal weights (jax_upstream.py).
 
     pip install jax safetensors numpy
     python3 scripts/compare_with_jax.py --binary target/release/foregrad
@@ -17,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+import jax_mixer
 import jax_upstream
 
 jax.config.update("jax_enable_x64", True)
@@ -172,29 +174,39 @@ def methods(reference):
     yield "activity (Eq. 5), oracle", "--space activity --mode oracle", reference.activity() | heads
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--binary", default="target/release/foregrad", type=lambda path: pathlib.Path(path).resolve())
-    binary = parser.parse_args().binary
+def resnet_methods(theta, images, labels, folder):
+    reference = Reference(theta, images, labels)
+    return [*methods(reference), *jax_upstream.methods(reference, block, folder)]
+
+
+def compare(binary, model, image, methods):
+    """Prints how far the steps of a network with random weights, on six random images, are from those expected."""
     with tempfile.TemporaryDirectory() as folder:
 
         def foregrad(arguments):
             command = [binary, *arguments.split()]
             return subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
-        foregrad(f"init {MODEL} --image 3x16x16 --seed 5 --out w.safetensors")
+        foregrad(f"init {model} --image {'x'.join(map(str, image))} --seed 5 --out w.safetensors")
         generator = np.random.default_rng(0)
-        images = generator.standard_normal((6, 3, 16, 16)).astype(np.float32)
+        images = generator.standard_normal((6, *image)).astype(np.float32)
         labels = generator.integers(0, 10, 6)
         save_file({"images": images, "labels": labels}, f"{folder}/b.safetensors")
         theta = {name: jnp.asarray(value, jnp.float64) for name, value in load_file(f"{folder}/w.safetensors").items()}
-        reference = Reference(theta, jnp.asarray(images, jnp.float64), labels)
-        for name, flags, expected in [*methods(reference), *jax_upstream.methods(reference, block, folder)]:
+        for name, flags, expected in methods(theta, jnp.asarray(images, jnp.float64), labels, folder):
             files = "--weights w.safetensors --batch b.safetensors --out u.safetensors --dtype f64"
-            foregrad(f"step {MODEL} {files} {flags}")
+            foregrad(f"step {model} {files} {flags}")
             found = load_file(f"{folder}/u.safetensors")
             difference = lambda path: np.linalg.norm(found[f"update/{path}"] - expected[path]) / np.linalg.norm(expected[path])
             print(f"{name:42} {len(expected):4} tensors, worst difference {max(map(difference, expected)):.1e}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--binary", default="target/release/foregrad", type=lambda path: pathlib.Path(path).resolve())
+    binary = parser.parse_args().binary
+    compare(binary, MODEL, (3, 16, 16), resnet_methods)
+    compare(binary, jax_mixer.MODEL, (3, 16, 16), jax_mixer.methods)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ use burn::tensor::{DType, Tensor};
 use clap::Args;
 use foregrad::estimate::{self, EstimatorConfig, EstimatorState, METHODS, Method, StepInput};
 use foregrad::losses::Labels;
-use foregrad::models::{ModelConfig, Network};
+use foregrad::models::{ModelConfig, Network, Registry};
 use foregrad::rng::{Placement, Stream};
 use foregrad::vector::ParamVector;
 use foregrad::{Error, baseline};
@@ -126,6 +126,20 @@ impl Arguments {
     }
 }
 
+impl MeasureTask {
+    /// The methods that the network's outputs can be cut for; says which are left out.
+    fn possible<'n>(&self, names: Vec<&'n str>) -> Result<Vec<&'n str>> {
+        let network = self.config.model.plan(self.image, CLASSES, &Registry::default())?;
+        let outputs: Vec<_> = network.blocks.iter().map(|block| block.layers.output()).collect();
+        let is_possible = |name: &&str| {
+            let Ok(method) = Method::named(name) else { return true };
+            let refused = method.config().validate_outputs(&outputs);
+            refused.map_err(|error| output::remark(format_args!("`{name}` is left out: {error}"))).is_ok()
+        };
+        Ok(names.into_iter().filter(is_possible).collect())
+    }
+}
+
 /// Runs the command.
 pub fn run(arguments: Arguments) -> Result<Exit> {
     arguments.machine.prepared(DType::F32)?;
@@ -134,8 +148,11 @@ pub fn run(arguments: Arguments) -> Result<Exit> {
     if let Some(unknown) = arguments.methods.iter().find(|name| !known.contains(&name.as_str())) {
         return Err(Error::unknown_name("method", unknown, &known).into());
     }
-    let wanted = |name: &&str| arguments.methods.is_empty() || arguments.methods.iter().any(|method| method == name);
-    let names: Vec<&str> = known.into_iter().filter(wanted).collect();
+    let wanted = |name: &&str| arguments.methods.iter().any(|method| method == name);
+    let names: Vec<&str> = match arguments.methods.is_empty() {
+        true => task.possible(known)?,
+        false => known.into_iter().filter(wanted).collect(),
+    };
     let device = task.config.device.clone();
     let peak = (device == "cpu").then(|| operations::measured_peak(Duration::from_millis(300)));
     let bar = ProgressBar::new(names.len() as u64);
@@ -307,5 +324,24 @@ fn random_set(shape: [usize; 3], images: usize) -> Dataset {
         mean: vec![0.5; channels],
         deviation: vec![0.25; channels],
         augmentation: Augmentation::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_all_methods_those_are_left_out_that_cut_outputs_which_cannot_be_cut() {
+        let left_out = |model: &str| {
+            let model = ModelConfig { name: model.into(), ..Default::default() };
+            let config = RunConfig { model, ..Default::default() };
+            let task = MeasureTask { method: String::new(), config, image: [3, 32, 32], steps: 1, warm_up: 0 };
+            let possible = task.possible(names()).expect("a network for these images");
+            names().into_iter().filter(|name| !possible.contains(name)).collect::<Vec<_>>()
+        };
+        assert!(left_out("resnet18-8b").is_empty() && left_out("local-mixer").is_empty());
+        let without_pixels = left_out("mlp");
+        assert!(!without_pixels.is_empty() && without_pixels.iter().all(|name| name.contains("patch")));
     }
 }

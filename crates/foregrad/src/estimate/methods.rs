@@ -105,6 +105,12 @@ methods! {
         "guess" = "upstream", "space" = "activity";
     "upstream-orthogonal-activity": "noise pulled back through the next block, its weights made semi-orthogonal",
         "guess" = "upstream", "guesses.upstream.weights" = "orthogonal", "space" = "activity";
+    "local-activity-patch-group-oracle": "local guesses at block outputs, a scalar a tile and channel group, measured by reverse mode",
+        "guess" = "local", "space" = "activity", "granularity" = "patch-group", "patches" = "2", "groups" = "4",
+        "mode" = "oracle";
+    "gaussian-activity-patch-group-local": "a gaussian direction for every tile and channel group of a block output, for the loss of the block's head",
+        "guess" = "gaussian", "space" = "activity", "granularity" = "patch-group", "patches" = "2", "groups" = "4",
+        "target" = "local";
     "span-activity": "the principal directions of the batch's local guesses",
         "guess" = "span", "space" = "activity", "directions" = "4";
     "feedback-activity": "the error at the network's outputs, fed back by matrices that are learnt forward, a scalar a sample",

@@ -76,6 +76,16 @@ impl EstimatorConfig {
         Ok(())
     }
 
+    /// Refuses parts that the output of an estimated block does not have, where the outputs of all blocks, `[channels, height, width]`, are known
+    /// before a step.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`].
+    pub fn validate_outputs(&self, outputs: &[[usize; 3]]) -> Result<()> {
+        let estimated = outputs.len().saturating_sub(1);
+        outputs[..estimated].iter().enumerate().try_for_each(|(block, output)| self.check_parts(block, *output))
+    }
+
     /// Refuses to cut a block's output of `[channels, height, width]` into more tiles than it has pixels, or into groups that do not divide
     /// its channels.
     pub(super) fn check_parts(&self, block: usize, output: [usize; 3]) -> Result<()> {

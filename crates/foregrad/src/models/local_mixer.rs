@@ -2,8 +2,9 @@
 //!
 //! Source: Ren et al., *Scaling forward gradient with local losses* (2023), LocalMixer M/8/16 for CIFAR-10 (4 blocks, 8x8 patches, 512
 //! channels, 16 groups); google-research, `local_forward_gradient/mixer_lib.py` and its training script, with their default settings.
-//! Departures: patches have 4x4 pixels whatever the image, weights are uniform and no readout starts at 0, biases start at 0.01, and the
-//! last block learns from the classifier alone, where theirs has a head of its own.
+//! Departures: patches have 4x4 pixels whatever the image, token mixing has no bias (the norm over channels would remove it), weights are
+//! uniform and no readout starts at 0, biases start at 0.01, and the last block learns from the classifier alone, where theirs has a head of
+//! its own.
 
 use super::parts::relu;
 use super::{BlockSpec, ModelConfig, NetworkSpec};
@@ -27,7 +28,7 @@ pub(super) fn spec(config: &ModelConfig) -> NetworkSpec {
         let layers = if block == 0 {
             [linear(PATCH, 1), vec![relu()], linear(1, groups)].concat()
         } else {
-            let tokens = vec![PositionLinearSpec::default().into(), norm(1), relu()];
+            let tokens = vec![PositionLinearSpec { bias: false, ..Default::default() }.into(), norm(1), relu()];
             let body = [tokens, linear(1, 1), vec![relu()], linear(1, groups)].concat();
             vec![LayerSpec::from(ResidualSpec {}).holding("body", body)]
         };

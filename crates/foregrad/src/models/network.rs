@@ -289,6 +289,10 @@ mod tests {
         assert_eq!(network("resnet18-8b", [3, 32, 32]).trunk_dimension(), 11_173_962);
         assert_eq!(network("resnet18-2b", [3, 32, 32]).trunk_dimension(), 11_173_962);
         assert_eq!(network("resnet18-16b", [3, 32, 32]).trunk_dimension(), 11_000_138);
+        // The published network's, less one bias for each of 64 tokens in three blocks.
+        let [embedding, grouped, blocks] = [48 * 512 + 512, 16 * 32 * 32 + 512, 3];
+        let published = embedding + grouped + blocks * (64 * 64 + 64 + 512 * 512 + 512 + grouped) + 512 * 10 + 10;
+        assert_eq!(network("local-mixer", [3, 32, 32]).trunk_dimension(), published - blocks * 64);
     }
 
     #[test]

@@ -219,12 +219,14 @@ fn check_alike(data: &Splits) -> Result<()> {
     })
 }
 
-/// Refuses inputs that a network does not take.
-fn check_inputs(data: &Splits, network: &Network) -> Result<()> {
-    let output = |shape, (number, block): (usize, &Sequential)| {
-        block.output(shape).map_err(|error| Error::within(format!("block {number}"), error))
+/// The outputs of a network's blocks, `[channels, height, width]`; refuses inputs that it does not take.
+fn outputs(data: &Splits, network: &Network) -> Result<Vec<[usize; 3]>> {
+    let mut shape = data.train.shape();
+    let output = |(number, block): (usize, &Sequential)| {
+        shape = block.output(shape).map_err(|error| Error::within(format!("block {number}"), error))?;
+        Ok(shape)
     };
-    network.blocks.iter().enumerate().try_fold(data.train.shape(), output).map(drop)
+    network.blocks.iter().enumerate().map(output).collect()
 }
 
 /// The course of a run's steps, for a network and data that go together.
@@ -239,7 +241,7 @@ pub(super) fn plan_for(config: &RunConfig, data: &Splits, network: &Network) -> 
     check_alike(data)?;
     let view = View::new(network);
     config.estimator.validate(view.count_losses())?;
-    check_inputs(data, network)?;
+    config.estimator.validate_outputs(&outputs(data, network)?)?;
     config.estimator.validate_losses(&view)?;
     let first = BatchOptions { size: 1, order: Order::InOrder, augment: false, skip: 0 };
     for batch in Batches::new(data.train.clone(), first)?.take(1) {
