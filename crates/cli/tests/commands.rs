@@ -244,9 +244,11 @@ fn a_step_goes_on_with_the_feedback_of_a_checkpoint() {
         dir.path(),
         &format!("train {TINY} --guess feedback --guess-feedback-rule mean --projection off --out run"),
     );
-    write_batch(&dir.path().join("b.safetensors"), &[0, 2]);
     let checkpoint = "run/checkpoint-00000004.safetensors";
     let step = format!("step --weights {checkpoint} --batch b.safetensors --out");
+    write_batch(&dir.path().join("b.safetensors"), &[0, 2]);
+    assert!(fails(dir.path(), &format!("{step} u.safetensors"), 2).contains("feedback is for outputs of one size"));
+    write_batch_of(28, &dir.path().join("b.safetensors"), &[0, 2]);
     succeeds(dir.path(), &format!("{step} kept.safetensors --guess-feedback-start uniform --guess-feedback-rate 0"));
     succeeds(dir.path(), &format!("{step} learnt.safetensors"));
     let read = |name: &str| std::fs::read(dir.path().join(name)).expect("a file");
@@ -293,11 +295,16 @@ fn an_interrupted_run_ends_cleanly_and_resumes() {
 
 /// A batch of two 9x9 images.
 fn write_batch(path: &Path, labels: &[i64]) {
+    write_batch_of(9, path, labels);
+}
+
+/// A batch of two square images.
+fn write_batch_of(side: usize, path: &Path, labels: &[i64]) {
     use safetensors::tensor::{Dtype, TensorView};
-    let images: Vec<u8> = (0..162).flat_map(|i| ((i as f32 * 0.37).sin()).to_le_bytes()).collect();
+    let images: Vec<u8> = (0..2 * side * side).flat_map(|i| ((i as f32 * 0.37).sin()).to_le_bytes()).collect();
     let labels: Vec<u8> = labels.iter().flat_map(|label| label.to_le_bytes()).collect();
     let views = [
-        ("images", TensorView::new(Dtype::F32, vec![2, 1, 9, 9], &images).expect("images")),
+        ("images", TensorView::new(Dtype::F32, vec![2, 1, side, side], &images).expect("images")),
         ("labels", TensorView::new(Dtype::I64, vec![2], &labels).expect("labels")),
     ];
     std::fs::write(path, safetensors::serialize(views, None).expect("bytes")).expect("a file");
