@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Compares `foregrad step` with independent implementations in JAX, in f64: of ResNet-18 in 8 blocks with mlp heads, and of
-local-mixer with mean-linear heads (jax_mixer.py).
+"""Compares `foregrad step` with independent implementations in JAX, in f64: of ResNet-18 in 8 blocks with mlp heads (the
+guess feedback in jax_feedback.py, noise through orthogonal weights in jax_upstream.py), and of local-mixer with mean-linear
+heads (jax_mixer.py).
 
     pip install jax safetensors numpy
     python3 scripts/compare_with_jax.py --binary target/release/foregrad
@@ -18,7 +19,9 @@ import jax.numpy as jnp
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+import jax_feedback
 import jax_mixer
+import jax_upstream
 
 jax.config.update("jax_enable_x64", True)
 
@@ -30,9 +33,11 @@ MODEL = "--model resnet18-8b --width 0.1 --head mlp"
 # The network, with parameters in a dictionary under torchvision's names.
 
 
-def convolution(x, weight, stride, padding):
-    pads = [(padding, padding)] * 2
-    return jax.lax.conv_general_dilated(x, weight, (stride, stride), pads, dimension_numbers=("NCHW", "OIHW", "NCHW"))
+def convolution(x, weight, stride, padding, back=None):
+    """Of a weight; its cotangent map that of another one, if there is one."""
+    pads, order = [(padding, padding)] * 2, ("NCHW", "OIHW", "NCHW")
+    of = lambda weight: jax.lax.conv_general_dilated(x, weight, (stride, stride), pads, dimension_numbers=order)
+    return of(weight) if back is None else of(back) + jax.lax.stop_gradient(of(weight) - of(back))
 
 
 def batch_norm(x, theta, name):
@@ -43,14 +48,16 @@ def batch_norm(x, theta, name):
     return x_hat * theta[f"{name}.weight"].reshape(shape) + theta[f"{name}.bias"].reshape(shape)
 
 
-def block(number, x, theta):
+def block(number, x, theta, back={}):
+    """A block; its convolutions go back through the weights of `back`, where that has some."""
+    conv = lambda x, name, stride, padding: convolution(x, theta[name], stride, padding, back.get(name))
     if number == 0:
-        x = jax.nn.relu(batch_norm(convolution(x, theta["conv1.weight"], 1, 1), theta, "bn1"))
+        x = jax.nn.relu(batch_norm(conv(x, "conv1.weight", 1, 1), theta, "bn1"))
     name, stride = BLOCKS[number], 2 if number in (2, 4, 6) else 1
-    body = jax.nn.relu(batch_norm(convolution(x, theta[f"{name}.conv1.weight"], stride, 1), theta, f"{name}.bn1"))
-    body = batch_norm(convolution(body, theta[f"{name}.conv2.weight"], 1, 1), theta, f"{name}.bn2")
+    body = jax.nn.relu(batch_norm(conv(x, f"{name}.conv1.weight", stride, 1), theta, f"{name}.bn1"))
+    body = batch_norm(conv(body, f"{name}.conv2.weight", 1, 1), theta, f"{name}.bn2")
     if f"{name}.downsample.0.weight" in theta:
-        x = convolution(x, theta[f"{name}.downsample.0.weight"], stride, 0)
+        x = conv(x, f"{name}.downsample.0.weight", stride, 0)
         x = batch_norm(x, theta, f"{name}.downsample.1")
     return jax.nn.relu(x + body)
 
@@ -59,8 +66,12 @@ def cross_entropy(outputs, labels):
     return -jnp.mean(jax.nn.log_softmax(outputs)[jnp.arange(len(labels)), labels])
 
 
+def outputs(x, theta):
+    return x.mean((2, 3)) @ theta["fc.weight"].T + theta["fc.bias"]
+
+
 def classifier(x, labels, theta):
-    return cross_entropy(x.mean((2, 3)) @ theta["fc.weight"].T + theta["fc.bias"], labels)
+    return cross_entropy(outputs(x, theta), labels)
 
 
 def head(number, x, labels, theta):
@@ -120,9 +131,13 @@ class Reference:
             update |= {k: gradient[k] for k in self.theta if k.startswith(name) and "running_" not in k}
         return update
 
-    def weight(self, slots, horizon=0):
+    def pulled(self, number, y_bar):
+        """A cotangent at a block's output, in the weights."""
+        return jax.vjp(lambda theta: block(number, self.inputs[number], theta), self.theta)[1](y_bar)[0]
+
+    def weight(self, slots, horizon=0, guesses=None):
         """Eq. 4 with one scalar a slot; a slot is a list of (block, names)."""
-        guesses = [self.guess(number, horizon) for number in range(LAST)]
+        guesses = guesses or [self.guess(number, horizon) for number in range(LAST)]
         update = dict(self.exact)
         for slot in slots:
             pairs = [(guesses[number][name], self.target[name], name) for number, names in slot for name in names]
@@ -131,16 +146,16 @@ class Reference:
             update |= {name: along / square * guess for guess, _, name in pairs}
         return update
 
-    def activity(self):
-        """Eq. 5: one scalar a sample, at every block's output."""
+    def activity(self, guesses=None):
+        """Eq. 5: one scalar a sample, at every block's output; along the heads' gradients, or along other guesses there."""
         update = dict(self.exact)
         for number in range(LAST):
             y = self.inputs[number + 1]
             target = jax.grad(lambda y: self.loss_from(number + 1, y, self.theta))(y)
-            guess = jax.grad(lambda y: head(number, y, self.labels, self.theta))(y)
+            local = lambda y: head(number, y, self.labels, self.theta)
+            guess = guesses[number] if guesses else jax.grad(local)(y)
             scalars = (target * guess).sum((1, 2, 3)) / (guess**2).sum((1, 2, 3))
-            pull = jax.vjp(lambda theta: block(number, self.inputs[number], theta), self.theta)[1]
-            update |= self.of(number, pull(scalars[:, None, None, None] * guess)[0])
+            update |= self.of(number, self.pulled(number, scalars[:, None, None, None] * guess))
         return update
 
 
@@ -163,6 +178,12 @@ def methods(reference):
     yield "weight, network, forward", "--granularity network", reference.weight(whole) | heads
     yield "guess horizon 1, block, forward", "--guess-horizon 1 --granularity block", reference.weight(by_block, 1)
     yield "activity (Eq. 5), oracle", "--space activity --mode oracle", reference.activity() | heads
+    yield from jax_feedback.methods(jax_feedback.Feedback(reference, block, outputs, cross_entropy))
+
+
+def resnet_methods(theta, images, labels, folder):
+    reference = Reference(theta, images, labels)
+    return [*methods(reference), *jax_upstream.methods(reference, block, folder)]
 
 
 def compare(binary, model, image, methods):
@@ -183,15 +204,17 @@ def compare(binary, model, image, methods):
             files = "--weights w.safetensors --batch b.safetensors --out u.safetensors --dtype f64"
             foregrad(f"step {model} {files} {flags}")
             found = load_file(f"{folder}/u.safetensors")
-            difference = lambda path: np.linalg.norm(found[f"update/{path}"] - expected[path]) / np.linalg.norm(expected[path])
-            print(f"{name:36} {len(expected):4} tensors, worst difference {max(map(difference, expected)):.1e}")
+            # Of a step that has drawn numbers, what it must give is a function of these.
+            expected = expected(found) if callable(expected) else {f"update/{path}": value for path, value in expected.items()}
+            difference = lambda path: np.linalg.norm(found[path] - expected[path]) / (np.linalg.norm(expected[path]) or 1)
+            print(f"{name:42} {len(expected):4} tensors, worst difference {max(map(difference, expected)):.1e}")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binary", default="target/release/foregrad", type=lambda path: pathlib.Path(path).resolve())
     binary = parser.parse_args().binary
-    compare(binary, MODEL, (3, 16, 16), lambda theta, images, labels, _: methods(Reference(theta, images, labels)))
+    compare(binary, MODEL, (3, 16, 16), resnet_methods)
     compare(binary, jax_mixer.MODEL, (3, 16, 16), jax_mixer.methods)
 
 

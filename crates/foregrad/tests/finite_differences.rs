@@ -3,7 +3,6 @@
 
 mod common;
 
-use burn::tensor::Tensor;
 use burn::tensor::{DType, Device};
 use common::{Case, double, relative};
 use foregrad::check::{MapCounts, count_maps};
@@ -11,7 +10,7 @@ use foregrad::estimate::{
     self, Block, Collect, EstimatorConfig, EstimatorState, LastBlock, Mode, Space, StepInput, StepOutput, TrainHeads,
     View,
 };
-use foregrad::layers::{AnySaved, Cotangent, Layer, Pass, Phase, Sequential, Wanted};
+use foregrad::layers::{Layer, Phase};
 use foregrad::losses::Labels;
 use foregrad::models::{HeadKind, ModelConfig, Network, NetworkSpec, Norm};
 use foregrad::ops::host;
@@ -59,6 +58,8 @@ const GUESSES: &[&[(&str, &str)]] = &[
     &[("guess", "momentum"), ("directions", "2")],
     &[("guess", "local+gaussian:2")],
     &[("guess", "gaussian:2+rademacher"), ("last-block", "estimated")],
+    &[("guess", "upstream"), ("guesses.upstream.weights", "orthogonal")],
+    &[("guess", "feedback"), ("guesses.feedback.start", "uniform")],
     &[("guess", "local"), ("correct", "gaussian")],
 ];
 
@@ -202,34 +203,10 @@ fn two_forward_passes_are_all_that_it_takes() {
     assert_eq!((local.forward, local.tangent, local.cotangent_across), (3 * depth, 0, 0), "{local:?}");
 }
 
-/// A block that cannot be copied.
-#[derive(Debug)]
-struct Fixed<'a>(&'a Sequential);
-
-impl Layer for Fixed<'_> {
-    type Saved = Vec<AnySaved>;
-
-    fn forward(&self, x: Tensor<4>, pass: Pass) -> (Tensor<4>, Self::Saved) {
-        self.0.forward(x, pass)
-    }
-
-    fn tangent(&self, saved: &Self::Saved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
-        self.0.tangent(saved, x_dot, theta_dot)
-    }
-
-    fn cotangent(&self, saved: &Self::Saved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent {
-        self.0.cotangent(saved, y_bar, wanted)
-    }
-
-    fn parameters(&self) -> ParamVector {
-        Layer::parameters(self.0)
-    }
-}
-
 #[test]
 fn a_block_without_copies_is_refused() {
     let case = smooth();
-    let fixed = Fixed(&case.network.blocks[1]);
+    let fixed = common::Fixed(&case.network.blocks[1]);
     let mut view = View::new(&case.network);
     view.blocks[1] = &fixed as &Block;
     let step = |mode| {

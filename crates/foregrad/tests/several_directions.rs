@@ -78,7 +78,7 @@ fn a_corrected_projection_is_as_long_as_the_target_on_average() {
     let case = Case::new("mlp", Norm::Group, Norm::Group, HeadKind::Linear);
     let target = estimated(&case, &case.gradient()).norm();
     let config = EstimatorConfig { directions: 8, ..config("gaussian", "projection-length", Granularity::Network) };
-    let draws = 300;
+    let draws = 150;
     let length = |step| {
         let input = StepInput { step, ..case.input() };
         let output = estimate::step(&config, &case.network, &input, &EstimatorState::default()).expect("a step");

@@ -39,6 +39,7 @@ pub fn estimator_examples() -> Vec<EstimatorExample> {
     examples.extend(COMBINATIONS.iter().flat_map(|combination| combined(combination.name())));
     examples.extend(CHANGED.iter().flat_map(|settings| changed("local", settings)));
     examples.extend(FEEDBACK.iter().flat_map(|settings| changed("feedback", settings)));
+    examples.extend(UPSTREAM.iter().flat_map(|settings| changed("upstream", settings)));
     // A loss that keeps parts apart: one pass carries all of them.
     let parts = examples.iter().filter(|example| example.config.parts() != Parts::WHOLE);
     let of_own_loss = parts.map(|EstimatorExample { name, config, .. }| EstimatorExample {
@@ -65,6 +66,12 @@ const FEEDBACK: [&[(&str, &str)]; 4] = [
     &[("guesses.feedback.start", "uniform"), ("guesses.feedback.rate", "0"), ("projection", "off")],
     &[("guesses.feedback.start", "uniform"), ("guesses.feedback.rate", "0"), ("guesses.feedback.source", "label")],
     &[("guesses.feedback.start", "uniform"), ("guesses.feedback.follows", "kolen-pollack")],
+];
+
+/// The weights through which noise can go back.
+const UPSTREAM: [&[(&str, &str)]; 2] = [
+    &[("guesses.upstream.weights", "orthogonal")],
+    &[("guesses.upstream.weights", "orthogonal"), ("guesses.upstream.rank", "2")],
 ];
 
 /// A guess with other settings, wherever that has a meaning.

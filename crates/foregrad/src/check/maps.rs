@@ -75,6 +75,10 @@ impl Layer for CountedBlock<'_> {
         Layer::parameters(&*self.maps)
     }
 
+    fn matrices(&self) -> Vec<(String, usize)> {
+        self.maps.matrices()
+    }
+
     fn statistics(&self, saved: &Self::Saved) -> ParamVector {
         self.maps.statistics(saved)
     }

@@ -161,6 +161,7 @@ impl EstimatorConfig {
 
     fn validate_guess(&self) -> Result<()> {
         self.guesses.ntk.validate()?;
+        self.guesses.upstream.validate()?;
         self.guesses.feedback.validate()?;
         for directions in [self.directions, self.directions()] {
             if !(1..=MOST_TANGENTS).contains(&directions) {

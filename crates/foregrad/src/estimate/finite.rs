@@ -217,15 +217,19 @@ impl EstimatorConfig {
     /// Refuses a view whose parts cannot be copied with other weights, where the estimator needs copies.
     pub(super) fn validate_copies(&self, view: &View<'_>) -> Result<()> {
         let moves = self.mode == Mode::FiniteDifference;
-        if !moves {
+        if !moves && !self.guess.needs(self).copies {
             return Ok(());
         }
         let nothing = ParamVector::default();
         if let Some(block) = view.blocks.iter().position(|block| block.reassigned(&nothing).is_none()) {
             let reason = format!("block {block} cannot be copied with other weights");
-            return Err(Error::meaningless(reason, "`estimator.mode = forward`, or blocks with `Layer::reassigned`"));
+            let nearest = match moves {
+                true => "`estimator.mode = forward`, or blocks with `Layer::reassigned`",
+                false => "`estimator.guesses.upstream.weights = own`, or blocks with `Layer::reassigned`",
+            };
+            return Err(Error::meaningless(reason, nearest));
         }
-        let estimates_classifier = self.last_block == super::LastBlock::Estimated;
+        let estimates_classifier = moves && self.last_block == super::LastBlock::Estimated;
         if estimates_classifier && view.loss(view.depth() - 1).reassigned(&nothing).is_none() {
             let nearest = "`estimator.last-block = exact`, or a classifier with `LossHead::reassigned`";
             return Err(Error::meaningless("the classifier cannot be copied with other weights", nearest));

@@ -103,6 +103,8 @@ methods! {
         "guess" = "local+gaussian:4", "granularity" = "network";
     "upstream-activity": "noise pulled back through the next block",
         "guess" = "upstream", "space" = "activity";
+    "upstream-orthogonal-activity": "noise pulled back through the next block, its weights made semi-orthogonal",
+        "guess" = "upstream", "guesses.upstream.weights" = "orthogonal", "space" = "activity";
     "local-activity-patch-group-oracle": "local guesses at block outputs, a scalar a tile and channel group, measured by reverse mode",
         "guess" = "local", "space" = "activity", "granularity" = "patch-group", "patches" = "2", "groups" = "4",
         "mode" = "oracle";

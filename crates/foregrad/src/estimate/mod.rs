@@ -20,6 +20,7 @@ mod merged;
 mod methods;
 mod mix;
 mod oracle;
+mod orthogonal;
 mod parts;
 mod plan;
 mod prepared;
@@ -40,6 +41,7 @@ pub use gram::Gram;
 pub use guess::{
     AnyGuess, Context, Directions, DrawnHead, FeedbackConfig, FeedbackFollows, FeedbackRule, FeedbackSource,
     FeedbackStart, GUESSES, Gradients, Guess, GuessSettings, HeadUse, Measured, Needs, NtkConfig, Support,
+    UpstreamConfig, UpstreamWeights,
 };
 pub use methods::{METHODS, Method};
 pub use plan::{Course, Plan};

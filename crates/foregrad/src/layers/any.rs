@@ -20,6 +20,7 @@ trait Erased: Debug + Send + Sync {
     fn dual(&self, x: Tensor<4>, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], pass: Pass) -> Dual;
     fn cotangent(&self, saved: &AnySaved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent;
     fn parameters(&self) -> ParamVector;
+    fn matrices(&self) -> Vec<(String, usize)>;
     fn averages(&self) -> ParamVector;
     fn statistics(&self, saved: &AnySaved) -> ParamVector;
     fn output(&self, input: [usize; 3]) -> Result<[usize; 3]>;
@@ -50,6 +51,10 @@ impl<L: Layer + Clone + 'static> Erased for L {
 
     fn parameters(&self) -> ParamVector {
         Layer::parameters(self)
+    }
+
+    fn matrices(&self) -> Vec<(String, usize)> {
+        Layer::matrices(self)
     }
 
     fn averages(&self) -> ParamVector {
@@ -136,6 +141,11 @@ impl AnyLayer {
     /// As [`Layer::parameters`].
     pub fn parameters(&self) -> ParamVector {
         self.0.parameters()
+    }
+
+    /// As [`Layer::matrices`].
+    pub fn matrices(&self) -> Vec<(String, usize)> {
+        self.0.matrices()
     }
 
     /// As [`Layer::averages`].

@@ -293,6 +293,10 @@ impl Layer for Conv2d {
         leaf_parameters(self)
     }
 
+    fn matrices(&self) -> Vec<(String, usize)> {
+        vec![("weight".into(), self.shape.groups)]
+    }
+
     fn assign(&mut self, values: &ParamVector) {
         assign_leaf(self, values);
     }

@@ -126,6 +126,10 @@ impl Layer for Linear {
         leaf_parameters(self)
     }
 
+    fn matrices(&self) -> Vec<(String, usize)> {
+        vec![("weight".into(), 1)]
+    }
+
     fn assign(&mut self, values: &ParamVector) {
         assign_leaf(self, values);
     }

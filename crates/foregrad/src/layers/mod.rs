@@ -166,6 +166,12 @@ pub trait Layer: Debug + Send + Sync {
         ParamVector::default()
     }
 
+    /// The paths of parameters that are the matrix of a linear map, `[outputs, ...]`, each with the number of its groups: the outputs of a
+    /// group see inputs of their own.
+    fn matrices(&self) -> Vec<(String, usize)> {
+        Vec::new()
+    }
+
     /// The moving averages, by path (`running_mean`, `running_var`).
     fn averages(&self) -> ParamVector {
         ParamVector::default()

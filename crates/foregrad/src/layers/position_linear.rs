@@ -114,6 +114,10 @@ impl Layer for PositionLinear {
         Layer::parameters(&self.map)
     }
 
+    fn matrices(&self) -> Vec<(String, usize)> {
+        self.map.matrices()
+    }
+
     fn assign(&mut self, values: &ParamVector) {
         self.map.assign(values);
     }

@@ -120,6 +120,10 @@ impl Layer for Residual {
         all
     }
 
+    fn matrices(&self) -> Vec<(String, usize)> {
+        [self.body.matrices(), self.shortcut.matrices()].concat()
+    }
+
     fn averages(&self) -> ParamVector {
         let mut all = self.body.averages();
         all.extend(self.shortcut.averages());

@@ -149,6 +149,14 @@ impl Layer for Sequential {
         self.gather(AnyLayer::parameters)
     }
 
+    fn matrices(&self) -> Vec<(String, usize)> {
+        let of_layer = |(name, layer): (&str, &AnyLayer)| {
+            let within = layer.matrices().into_iter();
+            within.map(|(path, groups)| (format!("{name}.{path}"), groups)).collect::<Vec<_>>()
+        };
+        self.iter().flat_map(of_layer).collect()
+    }
+
     fn averages(&self) -> ParamVector {
         self.gather(AnyLayer::averages)
     }

@@ -5,7 +5,7 @@ pub mod feedback;
 
 use burn::tensor::{DType, Device, Tensor};
 use foregrad::estimate::{self, EstimatorConfig, EstimatorState, StepInput, StepOutput};
-use foregrad::layers::{Layer, Phase, Sequential};
+use foregrad::layers::{AnySaved, Cotangent, Layer, Pass, Phase, Sequential, Wanted};
 use foregrad::losses::Labels;
 use foregrad::models::{HeadKind, ModelConfig, Network, Norm};
 use foregrad::rng::{Placement, Stream};
@@ -97,4 +97,28 @@ pub fn relative(a: &ParamVector, b: &ParamVector) -> f64 {
     let paths = |vector: &ParamVector| vector.paths().map(str::to_string).collect::<Vec<_>>();
     assert_eq!(paths(a), paths(b), "the paths differ");
     a.clone().axpy(-1.0, b).norm() / b.norm()
+}
+
+/// A block that cannot be copied.
+#[derive(Debug)]
+pub struct Fixed<'a>(pub &'a Sequential);
+
+impl Layer for Fixed<'_> {
+    type Saved = Vec<AnySaved>;
+
+    fn forward(&self, x: Tensor<4>, pass: Pass) -> (Tensor<4>, Self::Saved) {
+        self.0.forward(x, pass)
+    }
+
+    fn tangent(&self, saved: &Self::Saved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
+        self.0.tangent(saved, x_dot, theta_dot)
+    }
+
+    fn cotangent(&self, saved: &Self::Saved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent {
+        self.0.cotangent(saved, y_bar, wanted)
+    }
+
+    fn parameters(&self) -> ParamVector {
+        Layer::parameters(self.0)
+    }
 }

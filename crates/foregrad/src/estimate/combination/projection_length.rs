@@ -56,8 +56,8 @@ const LARGE: usize = 256;
 /// `mu_m`, the mean length of `m` standard normal numbers; 0 of none.
 ///
 /// `mu_m mu_(m+1) = m` up to [`LARGE`]; beyond, with `x = m / 2`, the series
-/// `sqrt(m) (1 - 1/(8x) + 1/(128x^2) + 5/(1024x^3) - 21/(32768x^4) - 399/(262144x^5))` (Tricomi & Erdelyi 1951). Differences of logarithms of the gamma
-/// function lose six digits where networks are large.
+/// `sqrt(m) (1 - 1/(8x) + 1/(128x^2) + 5/(1024x^3) - 21/(32768x^4) - 399/(262144x^5))` (Tricomi & Erdelyi 1951). Differences of logarithms
+/// of the gamma function lose six digits where networks are large.
 fn mean_length(dimension: usize) -> f64 {
     if dimension <= LARGE {
         let first = (2.0 / std::f64::consts::PI).sqrt();

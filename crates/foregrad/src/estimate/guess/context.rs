@@ -226,6 +226,31 @@ impl<'c, 'a> Context<'c, 'a> {
         self.window.pull_back(self.engine.view, y_bar, from, self.block)
     }
 
+    /// Cotangents at the output of block `from`, pulled back to this block's output through copies of the blocks between, in which `weight` of
+    /// a matrix and the number of its groups stands for every matrix ([`Layer::matrices`](crate::layers::Layer::matrices)).
+    ///
+    /// # Panics
+    /// If block `from` has not been passed, or if a block cannot be copied: see [`Guess::ready`], [`Guess::needs`].
+    pub fn pulled_back_with(
+        &self,
+        mut y_bars: Vec<Tensor<4>>,
+        from: usize,
+        weight: impl Fn(&ParamTensor, usize) -> ParamTensor,
+    ) -> Vec<Tensor<4>> {
+        for block in (self.block + 1..=from).rev() {
+            let (own, saved) = (self.engine.view.blocks[block], &self.window.stage(block).saved);
+            let (parameters, mut replaced) = (own.parameters(), ParamVector::default());
+            for (path, groups) in own.matrices() {
+                let matrix = parameters.entry(&path).expect("a matrix is a parameter");
+                replaced.insert_entry(path, weight(matrix, groups));
+            }
+            let copy = own.reassigned(&replaced).expect("a block that can be copied");
+            let back = |y_bar| copy.cotangent(saved, y_bar, Wanted::INPUT).input();
+            y_bars = y_bars.into_iter().map(back).collect();
+        }
+        y_bars
+    }
+
     /// Cotangents at the block's output, as directions in the space of the estimate: in weight space `J_theta^T y_bar`.
     pub fn in_space(&self, y_bars: impl IntoIterator<Item = Tensor<4>>) -> Directions {
         match self.config().space {

@@ -167,6 +167,7 @@ impl Guess for Feedback {
             error: settings.source == FeedbackSource::Error,
             noise: settings.follows(FeedbackFollows::Jacobian),
             output: settings.follows(FeedbackFollows::KolenPollack),
+            ..Needs::default()
         }
     }
 

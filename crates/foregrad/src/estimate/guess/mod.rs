@@ -17,6 +17,7 @@ pub use any::AnyGuess;
 pub use context::{Context, Directions, Gradients};
 pub use feedback::{FeedbackConfig, FeedbackFollows, FeedbackRule, FeedbackSource, FeedbackStart};
 pub use ntk::NtkConfig;
+pub use upstream::{UpstreamConfig, UpstreamWeights};
 
 mod any;
 mod context;
@@ -178,12 +179,19 @@ pub struct Needs {
     pub noise: bool,
     /// The block's output: [`Context::output`].
     pub output: bool,
+    /// Blocks that can be copied, to go through them with other weights: [`Context::pulled_back_with`].
+    pub copies: bool,
 }
 
 impl Needs {
     /// What either of two guesses needs.
     pub(in crate::estimate) fn and(self, other: Self) -> Self {
-        Self { error: self.error || other.error, noise: self.noise || other.noise, output: self.output || other.output }
+        Self {
+            error: self.error || other.error,
+            noise: self.noise || other.noise,
+            output: self.output || other.output,
+            copies: self.copies || other.copies,
+        }
     }
 }
 
@@ -228,6 +236,8 @@ settings! {
     pub struct GuessSettings {
         /// Those of `ntk`.
         ntk: NtkConfig = NtkConfig::default() => table,
+        /// Those of `upstream`.
+        upstream: UpstreamConfig = UpstreamConfig::default() => table,
         /// Those of `feedback`.
         feedback: FeedbackConfig = FeedbackConfig::default() => table,
     }
