@@ -28,8 +28,8 @@ fn case(head: HeadKind) -> Case {
 }
 
 fn config(guess: &str, granularity: Granularity) -> EstimatorConfig {
-    let patches = (granularity != Granularity::Group).then_some(3);
-    let groups = (granularity != Granularity::Patch).then_some(2);
+    let patches = matches!(granularity, Granularity::Patch | Granularity::PatchGroup).then_some(3);
+    let groups = matches!(granularity, Granularity::Group | Granularity::PatchGroup).then_some(2);
     let (guess, granularity) = (guess.parse().expect("a guess"), Some(granularity));
     EstimatorConfig { guess, space: Space::Activity, granularity, patches, groups, ..Default::default() }
 }
@@ -39,25 +39,33 @@ fn of_block(output: &StepOutput, case: &Case, block: usize) -> ParamVector {
     output.update.filtered(|path| own.entry(path).is_some())
 }
 
-/// A head that has no pass for all parts.
-#[derive(Debug, Clone)]
-struct OneByOne(AnyHead);
+/// A head that has a pass for all parts and no other, or none.
+#[derive(Debug)]
+struct Only<'a> {
+    head: &'a AnyHead,
+    has_one: bool,
+}
 
-impl LossHead for OneByOne {
+impl LossHead for Only<'_> {
     fn forward(&self, y: Tensor<4>, labels: &Labels, pass: Pass) -> (Evaluation, AnySaved) {
-        self.0.forward(y, labels, pass)
+        self.head.forward(y, labels, pass)
     }
 
     fn tangent(&self, saved: &AnySaved, y_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Vec<Vec<f64>> {
-        self.0.tangent(saved, y_dot, theta_dot)
+        assert!(!self.has_one, "a part as a tangent of its own");
+        self.head.tangent(saved, y_dot, theta_dot)
+    }
+
+    fn part_derivatives(&self, saved: &AnySaved, y_dot: &Tensor<4>, parts: Parts) -> Option<Vec<Vec<f64>>> {
+        self.has_one.then(|| self.head.part_derivatives(saved, y_dot, parts)).flatten()
     }
 
     fn cotangent(&self, saved: &AnySaved, wanted: Wanted) -> Cotangent {
-        self.0.cotangent(saved, wanted)
+        self.head.cotangent(saved, wanted)
     }
 
     fn parameters(&self) -> ParamVector {
-        self.0.parameters()
+        self.head.parameters()
     }
 }
 
@@ -121,18 +129,18 @@ fn guesses_that_are_not_measured_and_corrected_ones_are_cut_too() {
 #[test]
 fn one_pass_for_all_parts_is_every_part_as_a_tangent_of_its_own() {
     let case = case(HeadKind::MeanLinear);
-    let heads: Vec<OneByOne> = case.network.heads.iter().flatten().cloned().map(OneByOne).collect();
-    let mut one_by_one = View::new(&case.network);
-    heads.iter().enumerate().for_each(|(block, head)| one_by_one.losses[block] = Some(head));
-    let step = |config: &EstimatorConfig, view: &View<'_>| {
-        estimate::step_on(config, view, &case.input(), &EstimatorState::default()).expect("a valid estimator")
+    let step = |config: &EstimatorConfig, has_one: bool| {
+        let heads: Vec<_> = case.network.heads.iter().flatten().map(|head| Only { head, has_one }).collect();
+        let mut view = View::new(&case.network);
+        heads.iter().enumerate().for_each(|(block, head)| view.losses[block] = Some(head));
+        estimate::step_on(config, &view, &case.input(), &EstimatorState::default()).expect("a valid estimator")
     };
     for granularity in CUTS {
         for (guess, directions) in [("local", 1), ("gaussian", 3)] {
             let config = EstimatorConfig { target: Horizon::LOCAL, directions, ..config(guess, granularity) };
-            let fast = step(&config, &View::new(&case.network));
+            let fast = step(&config, true);
             for tangents_at_once in [0, 1, 5] {
-                let slow = step(&EstimatorConfig { tangents_at_once, ..config.clone() }, &one_by_one);
+                let slow = step(&EstimatorConfig { tangents_at_once, ..config.clone() }, false);
                 let deviation = largest_deviation(&fast, &slow);
                 assert!(deviation < 1e-12, "{granularity}, {guess}, {tangents_at_once} at once: {deviation:e}");
             }
@@ -140,7 +148,6 @@ fn one_pass_for_all_parts_is_every_part_as_a_tangent_of_its_own() {
     }
 }
 
-/// A pass that any head could claim: only a net of a spatial mean and a linear layer has it.
 #[test]
 fn only_heads_whose_maps_keep_parts_apart_have_a_pass_for_all_of_them() {
     let placement = double();
@@ -179,9 +186,6 @@ fn the_parts_own_products_add_up_to_the_samples() {
     for mode in [Mode::Forward, Mode::Oracle] {
         let scalars = |granularity| {
             let config = EstimatorConfig { mode, ..config("gaussian", granularity) };
-            // A sample is not cut.
-            let is_whole = granularity == Granularity::Sample;
-            let config = if is_whole { EstimatorConfig { patches: None, groups: None, ..config } } else { config };
             let mut scalars = case.step(&config).scalars;
             scalars.sort_by(|a, b| a.slot.cmp(&b.slot));
             (scalars, config.parts().count())

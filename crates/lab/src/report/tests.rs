@@ -209,7 +209,7 @@ fn what_was_published_elsewhere_has_a_column_with_its_source() {
     assert!(row("| ours").ends_with("| – |") && row("| theirs").ends_with("| 71.3 % (another network, 100 epochs) |"));
     assert!(text.contains("other networks and settings"), "{text}");
     let wrong = text_of_error(
-        &r#"
+        r#"
         name = "wrong"
         question = "?"
         [[axis]]
