@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Compares `foregrad step` with independent implementations in JAX, in f64: of ResNet-18 in 8 blocks with mlp heads, and of
-local-mixer with mean-linear heads (jax_mixer.py); of the first also along noise through orthogonal weights (jax_upstream.py).
+"""Compares `foregrad step` with independent implementations in JAX, in f64: of ResNet-18 in 8 blocks with mlp heads (the
+guess feedback in jax_feedback.py, noise through orthogonal weights in jax_upstream.py), and of local-mixer with mean-linear
+heads (jax_mixer.py).
 
     pip install jax safetensors numpy
     python3 scripts/compare_with_jax.py --binary target/release/foregrad
@@ -18,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+import jax_feedback
 import jax_mixer
 import jax_upstream
 
@@ -64,8 +66,12 @@ def cross_entropy(outputs, labels):
     return -jnp.mean(jax.nn.log_softmax(outputs)[jnp.arange(len(labels)), labels])
 
 
+def outputs(x, theta):
+    return x.mean((2, 3)) @ theta["fc.weight"].T + theta["fc.bias"]
+
+
 def classifier(x, labels, theta):
-    return cross_entropy(x.mean((2, 3)) @ theta["fc.weight"].T + theta["fc.bias"], labels)
+    return cross_entropy(outputs(x, theta), labels)
 
 
 def head(number, x, labels, theta):
@@ -172,6 +178,7 @@ def methods(reference):
     yield "weight, network, forward", "--granularity network", reference.weight(whole) | heads
     yield "guess horizon 1, block, forward", "--guess-horizon 1 --granularity block", reference.weight(by_block, 1)
     yield "activity (Eq. 5), oracle", "--space activity --mode oracle", reference.activity() | heads
+    yield from jax_feedback.methods(jax_feedback.Feedback(reference, block, outputs, cross_entropy))
 
 
 def resnet_methods(theta, images, labels, folder):
@@ -197,7 +204,9 @@ def compare(binary, model, image, methods):
             files = "--weights w.safetensors --batch b.safetensors --out u.safetensors --dtype f64"
             foregrad(f"step {model} {files} {flags}")
             found = load_file(f"{folder}/u.safetensors")
-            difference = lambda path: np.linalg.norm(found[f"update/{path}"] - expected[path]) / np.linalg.norm(expected[path])
+            # Of a step that has drawn numbers, what it must give is a function of these.
+            expected = expected(found) if callable(expected) else {f"update/{path}": value for path, value in expected.items()}
+            difference = lambda path: np.linalg.norm(found[path] - expected[path]) / (np.linalg.norm(expected[path]) or 1)
             print(f"{name:42} {len(expected):4} tensors, worst difference {max(map(difference, expected)):.1e}")
 
 

@@ -236,6 +236,35 @@ fn a_step_goes_on_with_the_state_of_a_checkpoint() {
     succeeds(dir.path(), &format!("step --weights {checkpoint} --batch b.safetensors --dtype f64 {again}"));
 }
 
+/// What feedback has learnt in a run is what a step from its checkpoint feeds back, and learns on.
+#[test]
+fn a_step_goes_on_with_the_feedback_of_a_checkpoint() {
+    let dir = dir();
+    succeeds(
+        dir.path(),
+        &format!("train {TINY} --guess feedback --guess-feedback-rule mean --projection off --out run"),
+    );
+    write_batch(&dir.path().join("b.safetensors"), &[0, 2]);
+    let checkpoint = "run/checkpoint-00000004.safetensors";
+    let step = format!("step --weights {checkpoint} --batch b.safetensors --out");
+    succeeds(dir.path(), &format!("{step} kept.safetensors --guess-feedback-start uniform --guess-feedback-rate 0"));
+    succeeds(dir.path(), &format!("{step} learnt.safetensors"));
+    let read = |name: &str| std::fs::read(dir.path().join(name)).expect("a file");
+    let files = [checkpoint, "kept.safetensors", "learnt.safetensors"].map(read);
+    let [before, kept, learnt] =
+        [0, 1, 2].map(|file| safetensors::SafeTensors::deserialize(&files[file]).expect("safetensors"));
+    for block in 0..5 {
+        let of = |file: &safetensors::SafeTensors, scope: &str| {
+            file.tensor(&format!("{scope}guess.feedback.blocks.{block}")).expect("a matrix").data().to_vec()
+        };
+        let before = of(&before, "estimator.");
+        assert!(before.iter().any(|byte| *byte != 0), "block {block} has learnt");
+        assert!(of(&kept, "state/") == before && of(&learnt, "state/") != before, "block {block}");
+        let steps = learnt.tensor(&format!("state/guess.feedback.steps.blocks.{block}")).expect("a number");
+        assert_eq!(f32::from_le_bytes(steps.data().try_into().expect("one number")), 5.0);
+    }
+}
+
 /// Ctrl-C, as a terminal sends it: a checkpoint, exit code 130, and a run that goes on to its end.
 #[cfg(unix)]
 #[test]

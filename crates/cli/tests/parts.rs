@@ -47,7 +47,7 @@ fn a_step_has_a_scalar_for_every_part_of_a_sample() {
     for (flags, expected) in [
         ("--granularity patch --patches 3", "--patches is 3; expected at most 2"),
         ("--granularity group --groups 5", "--groups is 5; expected a divisor of the 64 channels of block 0"),
-        ("--patches 3", "--granularity patch` or patch-group, or `--patches off"),
+        ("--patches 3", "--granularity patch or patch-group, or --patches off"),
     ] {
         let (code, said) = run(dir.path(), &format!("{step} --space activity {flags}"));
         assert!(code == Some(2) && said.contains(expected), "{flags}: {said}");

@@ -224,7 +224,7 @@ fn a_guess_is_divided_by_the_norm_of_each_part() {
 
 /// The rows of a Hadamard matrix of `2^order`.
 fn hadamard(order: u32) -> impl Iterator<Item = impl Fn(usize) -> f64> {
-    let sign = |row: usize, column: usize| if (row & column).count_ones() % 2 == 0 { 1.0 } else { -1.0 };
+    let sign = |row: usize, column: usize| if (row & column).count_ones().is_multiple_of(2) { 1.0 } else { -1.0 };
     (0..1usize << order).map(move |row| move |column| sign(row, column))
 }
 

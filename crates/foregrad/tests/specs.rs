@@ -121,6 +121,14 @@ const BROKEN: &[(&str, &str)] = &[
         "blocks = [{ layers = [{ layer = 'group-norm', groups = 2 }] }]",
         "(group-norm): groups is 2; expected a divisor of 3",
     ),
+    (
+        "blocks = [{ layers = [{ layer = 'layer-norm', groups = 2, affine = false }] }]",
+        "(layer-norm): groups is 2; expected a divisor of 3",
+    ),
+    (
+        "blocks = [{ layers = [{ layer = 'conv2d', outputs = 4, kernel = 3, groups = 'many' }] }]",
+        "(conv2d): groups is many; expected a number, or `inputs`",
+    ),
     ("blocks = [{ layers = [{ layer = 'dropout', rate = 1.0 }] }]", "layer 0 (dropout): rate is 1; expected from 0"),
     ("blocks = [{ layers = [{ layer = 'dropout', rate = nan }] }]", "expected a finite number, text, or a list"),
     ("blocks = [{ layers = [{ layer = 'adaptive-avg-pool', bins = 0 }] }]", "(adaptive-avg-pool): bins is 0"),
@@ -169,7 +177,7 @@ const BROKEN: &[(&str, &str)] = &[
     ("blocks = [{ layers = ['relu'], head = 'cnn' }]", "block 0: head: the head is given; expected none"),
     (
         "blocks = [{ layers = ['relu'], head = 'cnm' }, { layers = ['relu'] }]",
-        "block 0: head: unknown head `cnm` (did you mean `cnn`?); available: cnn, mlp, linear, predsim, none",
+        "block 0: head: unknown head `cnm` (did you mean `cnn`?); available: cnn, mlp, linear, mean-linear, predsim, none",
     ),
     (
         "blocks = [{ layers = ['relu'], head = ['flatten'] }, { layers = ['relu'] }]",

@@ -46,6 +46,10 @@ fn a_stopped_run_resumes_to_the_same_bits() {
             config.estimator.directions = 2;
             config.optimizer.rate = 0.01;
         }),
+        ("feedback", |config| {
+            config.estimator.guess = "feedback".parse().expect("a guess");
+            config.estimator.space = foregrad::estimate::Space::Activity;
+        }),
         ("plateau", |config| {
             config.schedule.kind = foregrad::optim::ScheduleKind::Plateau;
             config.schedule.patience = 0;

@@ -2,7 +2,7 @@
 //!
 //! With `v_p` the part `p` of a sample's guess, 0 elsewhere, the update is the sum over parts of `<target, v_p> J_theta^T v_p`. Of a random
 //! guess its expectation is the gradient, as that of a whole sample's; the parts' own products add up to the sample's. In forward mode every
-//! part is a tangent of its own, except where the loss at the block's own output keeps parts apart ([`LossHead::part_derivatives`]).
+//! part is a tangent of its own, except where the loss at the block's own output keeps parts apart (`LossHead::part_derivatives`).
 //!
 //! Source: Ren et al., *Scaling forward gradient with local losses* (2023). A variant: theirs perturb every linear layer's output, and the
 //! scalar of a part is the derivative of a copy of the loss that sees the other parts as constants.
@@ -12,8 +12,6 @@ use burn::tensor::Tensor;
 use super::stage::Stage;
 use super::{EstimatorConfig, Granularity};
 use crate::layers::Wanted;
-#[cfg(doc)]
-use crate::models::LossHead;
 use crate::ops::Parts;
 use crate::{Error, Result};
 

@@ -1,20 +1,19 @@
 //! Two-dimensional convolution.
 
-use std::fmt;
-use std::str::FromStr;
-
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{
-    Cotangent, Layer, LayerKind, Outputs, Pass, Planned, Scope, Wanted, assign_leaf, leaf_parameters,
+    Cotangent, Layer, LayerKind, Outputs, Pass, Planned, Scope, Wanted, assign_leaf, kind, leaf_parameters,
     plan::{at_least_one, check_channels, windows},
     product, stacked,
 };
 use crate::ops::{self, ConvShape};
 use crate::rng::{Placement, Stream};
 use crate::vector::ParamVector;
-use crate::{Error, Result, as_text, settings};
+use crate::settings::Wrong;
+use crate::{Error, Result, settings};
 
 /// Two-dimensional convolution, `weight` `[out, in / groups, kh, kw]`, `bias` `[out]`.
 ///
@@ -177,28 +176,34 @@ pub enum Groups {
     Inputs,
 }
 
-impl fmt::Display for Groups {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Groups::Number(number) => number.fmt(f),
-            Groups::Inputs => f.write_str("inputs"),
-        }
-    }
-}
-
-impl FromStr for Groups {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
+impl crate::settings::Value for Groups {
+    fn parse(text: &str) -> std::result::Result<Self, Wrong> {
         match (text, text.parse()) {
             ("inputs", _) => Ok(Groups::Inputs),
             (_, Ok(number)) => Ok(Groups::Number(number)),
-            _ => Err(Error::out_of_range("groups", text, "a number, or `inputs` for one group an input channel")),
+            _ => Err(Wrong::Expected("a number, or `inputs` for one group an input channel")),
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Groups::Number(number) => number.to_string(),
+            Groups::Inputs => "inputs".into(),
         }
     }
 }
 
-as_text!(Groups, Vec::new());
+impl Serialize for Groups {
+    fn serialize<S: Serializer>(&self, target: S) -> std::result::Result<S::Ok, S::Error> {
+        kind::serialized(self, target)
+    }
+}
+
+impl<'de> Deserialize<'de> for Groups {
+    fn deserialize<D: Deserializer<'de>>(source: D) -> std::result::Result<Self, D::Error> {
+        kind::deserialized(source, "a number or `inputs`")
+    }
+}
 
 impl LayerKind for Conv2dSpec {
     const NAME: &'static str = "conv2d";
@@ -301,4 +306,22 @@ impl Layer for Conv2d {
 fn output_size(x: &Tensor<4>, weight: &Tensor<4>, shape: ConvShape) -> [usize; 2] {
     let (x, w) = (x.dims(), weight.dims());
     [2, 3].map(|axis| (x[axis] + 2 * shape.padding - w[axis]) / shape.stride + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_a_number_or_a_word_in_files() {
+        for (groups, written) in [(Groups::Number(16), "16"), (Groups::Inputs, "\"inputs\"")] {
+            let spec = Conv2dSpec { groups, ..Default::default() };
+            let text = serde_json::to_string(&spec).expect("text");
+            assert!(text.contains(&format!("\"groups\":{written}")), "{text}");
+            assert_eq!(serde_json::from_str::<Conv2dSpec>(&text).expect("the same"), spec);
+        }
+        // As an older program wrote it.
+        let text = r#"{ "groups": "16" }"#;
+        assert_eq!(serde_json::from_str::<Conv2dSpec>(text).expect("text").groups, Groups::Number(16));
+    }
 }

@@ -150,20 +150,37 @@ impl crate::settings::Value for Outputs {
     }
 }
 
+/// Writes a setting that is a number or a word as what it is.
+pub(super) fn serialized<S: Serializer>(
+    setting: &impl crate::settings::Value,
+    target: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    let text = setting.text();
+    match text.parse() {
+        Ok(number) => target.serialize_u64(number),
+        Err(_) => target.serialize_str(&text),
+    }
+}
+
+/// Reads a setting that is a number or a word.
+pub(super) fn deserialized<'de, T: crate::settings::Value, D: Deserializer<'de>>(
+    source: D,
+    expected: &str,
+) -> std::result::Result<T, D::Error> {
+    let value = Value::deserialize(source)?;
+    let wrong = |_| serde::de::Error::custom(format!("expected {expected}, found {value}"));
+    T::parse(&text(&value)).map_err(wrong)
+}
+
 impl Serialize for Outputs {
     fn serialize<S: Serializer>(&self, target: S) -> std::result::Result<S::Ok, S::Error> {
-        match self {
-            Outputs::Widened(number) => target.serialize_u64(*number as u64),
-            Outputs::Labels => target.serialize_str("labels"),
-        }
+        serialized(self, target)
     }
 }
 
 impl<'de> Deserialize<'de> for Outputs {
     fn deserialize<D: Deserializer<'de>>(source: D) -> std::result::Result<Self, D::Error> {
-        let value = Value::deserialize(source)?;
-        let wrong = |_| serde::de::Error::custom(format!("expected a number or `labels`, found {value}"));
-        crate::settings::Value::parse(&text(&value)).map_err(wrong)
+        deserialized(source, "a number or `labels`")
     }
 }
 

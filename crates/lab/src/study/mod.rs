@@ -47,6 +47,7 @@ presets![
     "slice",
     "directions",
     "horizon",
+    "literature",
     "granularity",
     "cost",
 ];
