@@ -36,7 +36,9 @@ pub fn estimator_examples() -> Vec<EstimatorExample> {
         let config = EstimatorConfig { space, mix: Some(mix), ..Default::default() };
         examples.push(EstimatorExample::new(format!("local, {space}, mixed m = {mix}"), config));
     }
-    examples.extend(COMBINATIONS.iter().flat_map(|combination| combined(combination.name())));
+    // The mean is every example's own.
+    let others = COMBINATIONS.iter().map(|combination| combination.name()).filter(|name| *name != "mean");
+    examples.extend(others.flat_map(combined));
     examples.extend(CHANGED.iter().flat_map(|settings| changed("local", settings)));
     examples.extend(FEEDBACK.iter().flat_map(|settings| changed("feedback", settings)));
     examples.extend(UPSTREAM.iter().flat_map(|settings| changed("upstream", settings)));
@@ -86,15 +88,16 @@ fn changed(guess: &str, settings: &[(&str, &str)]) -> Vec<EstimatorExample> {
     examples
 }
 
-/// Several random directions and several that are not, combined in a way, in the granularities where it has a meaning.
+/// Several random directions and several that are not, combined in a way; one granularity of each kind stands for all.
 fn combined(name: &str) -> Vec<EstimatorExample> {
+    let kinds = [Granularity::Tensor, Granularity::Network, Granularity::Sample, Granularity::Batch];
     let guesses = ["gaussian", "ntk"].map(|guess| guess.parse().expect("a guess of the list"));
-    let all = guesses.iter().flat_map(guess_examples).map(|EstimatorExample { name: guess, config, .. }| {
+    let all = guesses.iter().flat_map(guess_examples).map(|EstimatorExample { name: guess, config, head }| {
         let combination = name.parse().expect("a combination of the list");
-        let config = EstimatorConfig { directions: 3, combination, ..config };
-        EstimatorExample::new(format!("{guess}, {name} of 3"), config)
+        let name = format!("{guess}, {name} of 3");
+        EstimatorExample { name, config: EstimatorConfig { directions: 3, combination, ..config }, head }
     });
-    all.filter(|example| example.config.validate(6).is_ok()).collect()
+    all.filter(|own| kinds.contains(&own.config.granularity()) && own.config.validate(6).is_ok()).collect()
 }
 
 /// A guess in every space and granularity it has.
