@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use burn::tensor::{DType, Device};
 use foregrad::Result;
+use foregrad::estimate::Space;
 use foregrad::files::fault::{Fault, Injected, Injection, Operation, inject};
 use foregrad::rng::Placement;
 use foregrad_lab::report;
@@ -78,7 +79,10 @@ fn train(dir: &Path) -> Result<()> {
         Trainer::resume(&folder, None, &Changes::default(), cpu())?
     } else {
         let config = planned().remove(0).config;
-        let config = RunConfig { epochs: 3, keep_checkpoints: 1, probe_every: 2, ..config };
+        let mut config = RunConfig { epochs: 3, keep_checkpoints: 1, probe_every: 2, ..config };
+        // An estimator that learns tensors and numbers, which a checkpoint must bring back.
+        config.estimator.guess = "feedback".parse().expect("a guess");
+        config.estimator.space = Space::Activity;
         Trainer::start(&config, cpu(), &folder, true)?
     };
     if !trainer.is_complete() {

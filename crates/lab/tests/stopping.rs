@@ -50,6 +50,10 @@ fn a_stopped_run_resumes_to_the_same_bits() {
             config.estimator.guess = "feedback".parse().expect("a guess");
             config.estimator.space = foregrad::estimate::Space::Activity;
         }),
+        ("measured every third step", |config| config.estimator.measure_every = 3),
+        ("corrected", |config| {
+            config.estimator.correct = Some(foregrad::estimate::Correction::Rademacher);
+        }),
         ("plateau", |config| {
             config.schedule.kind = foregrad::optim::ScheduleKind::Plateau;
             config.schedule.patience = 0;

@@ -13,6 +13,8 @@ pub struct Column {
     pub title: String,
     /// Whether it holds numbers, which stand to the right.
     pub is_number: bool,
+    /// Whether it holds sentences, for which a terminal has no room.
+    pub is_prose: bool,
 }
 
 /// A table's cell.
@@ -114,14 +116,14 @@ fn has_difference(own: &Variant) -> bool {
 }
 
 fn columns(summary: &Summary, numbers: &[Numbers]) -> Vec<Column> {
-    let column = |title: String, is_number: bool| Column { title, is_number };
+    let column = |title: String, is_number: bool| Column { title, is_number, is_prose: false };
     let first = summary.combinations.first();
     let crossed = first.into_iter().flat_map(|own| &own.choices).map(|(axis, _)| column(axis.clone(), false));
     let chosen =
         first.into_iter().flat_map(|own| &own.chosen).map(|(axis, _)| column(format!("{axis}, chosen"), false));
     let counted = [column("runs".into(), true)];
     let numbers = numbers.iter().map(|(title, _)| column(title.to_string(), true));
-    let elsewhere = has_elsewhere(summary).then(|| column(ELSEWHERE.into(), false));
+    let elsewhere = has_elsewhere(summary).then(|| Column { is_prose: true, ..column(ELSEWHERE.into(), false) });
     crossed.chain(chosen).chain(counted).chain(numbers).chain(elsewhere).collect()
 }
 

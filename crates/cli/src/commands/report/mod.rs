@@ -61,9 +61,10 @@ pub fn run(arguments: Arguments) -> Result<Exit> {
 /// The table for a terminal.
 pub fn shown(summary: &Summary) -> String {
     let cells = Table::of(summary);
-    let header: Vec<&str> = cells.columns.iter().map(|column| column.title.as_str()).collect();
+    let shown: Vec<usize> = (0..cells.columns.len()).filter(|column| !cells.columns[*column].is_prose).collect();
+    let header: Vec<&str> = shown.iter().map(|column| cells.columns[*column].title.as_str()).collect();
     let rows: Vec<Vec<String>> =
-        cells.rows.iter().map(|row| row.iter().map(|cell| cell.text.clone()).collect()).collect();
+        cells.rows.iter().map(|row| shown.iter().map(|column| row[*column].text.clone()).collect()).collect();
     table::render(&header, &rows)
 }
 
