@@ -98,11 +98,8 @@ fn slots(case: &Case, granularity: Granularity, vector: &ParamVector) -> Vec<Par
 fn between_measurements_a_guess_keeps_the_coefficient_of_its_raw_gradient() {
     let case = case();
     for granularity in [Granularity::Tensor, Granularity::Block, Granularity::Network] {
-        for (mode, mix) in [(Mode::Forward, None), (Mode::Oracle, None), (Mode::Forward, Some(2))] {
-            if mix.is_some() && granularity == Granularity::Network {
-                continue;
-            }
-            let always = EstimatorConfig { mode, mix, ..config("local", granularity) };
+        for mode in [Mode::Forward, Mode::Oracle] {
+            let always = EstimatorConfig { mode, ..config("local", granularity) };
             let lazy = EstimatorConfig { measure_every: 3, ..always.clone() };
             let nothing = EstimatorState::default();
             let (first, measured) = (step(&case, &lazy, 3, &nothing), step(&case, &always, 3, &nothing));
@@ -127,16 +124,20 @@ fn between_measurements_a_guess_keeps_the_coefficient_of_its_raw_gradient() {
 }
 
 #[test]
-fn a_coefficient_that_is_not_known_is_measured() {
+fn a_step_that_knows_no_coefficient_measures() {
     let case = case();
     let always = config("local", Granularity::Block);
     let lazy = EstimatorConfig { measure_every: 3, ..always.clone() };
     let nothing = EstimatorState::default();
     assert!(same_bits(&step(&case, &lazy, 4, &nothing).update, &step(&case, &always, 4, &nothing).update));
-    let mut state = step(&case, &lazy, 3, &nothing).state;
-    assert!(step(&case, &lazy, 4, &state).scalars.is_empty());
-    state.numbers.remove("kept.blocks.2.0").expect("a coefficient a slot");
-    assert!(!step(&case, &lazy, 4, &state).scalars.is_empty());
+    assert!(step(&case, &lazy, 4, &step(&case, &lazy, 3, &nothing).state).scalars.is_empty());
+    // Feedback begins at zero, of which nothing can be kept: the next step measures.
+    let feedback = EstimatorConfig { measure_every: 8, ..config("feedback", Granularity::Network) };
+    let first = step(&case, &feedback, 0, &nothing);
+    assert!(first.state.numbers.keys().all(|path| !path.starts_with("kept.")));
+    let second = step(&case, &feedback, 1, &first.state);
+    assert!(!second.scalars.is_empty() && second.state.numbers["kept.network.0"] != 0.0);
+    assert!(step(&case, &feedback, 2, &second.state).scalars.is_empty());
 }
 
 #[test]
@@ -167,37 +168,68 @@ fn several_directions_and_whole_batches_keep_their_coefficients_too() {
 #[test]
 fn the_scale_of_a_corrected_guess_fits_earlier_steps() {
     let case = case();
-    let fitted =
-        EstimatorConfig { correct: Some(Correction::Rademacher), directions: 2, ..config("local", Granularity::Block) };
+    let fitted = EstimatorConfig {
+        correct: Some(Correction::Rademacher),
+        directions: 20,
+        ..config("local", Granularity::Block)
+    };
     let first = step(&case, &fitted, 0, &EstimatorState::default());
     let one = EstimatorConfig { correct_scale: CorrectionScale::One, ..fitted.clone() };
     let of_one = step(&case, &one, 0, &EstimatorState::default());
     assert!(same_bits(&first.update, &of_one.update), "the first step has nothing to fit by");
     assert!(of_one.state.is_empty());
     let own = case.network.block_parameters(1);
-    let guess = first.guesses.scoped("corrected").filtered(|path| own.entry(path).is_some());
-    let scalars = &first.scalars.iter().find(|scalars| scalars.slot == "blocks.1").expect("a slot").values;
+    let part = |vector: ParamVector| vector.filtered(|path| own.entry(path).is_some());
+    let scalars = |output: &StepOutput| {
+        let slot = output.scalars.iter().find(|scalars| scalars.slot == "blocks.1").expect("a slot");
+        slot.values.iter().map(|b| b[0]).collect::<Vec<_>>()
+    };
+    let guess = part(first.guesses.scoped("corrected"));
     let (mut product, mut square) = (0.0, 0.0);
-    for (direction, b) in scalars.iter().enumerate() {
+    for (direction, b) in scalars(&first).into_iter().enumerate() {
         let a = first.guesses.scoped(&direction.to_string()).dot(&guess);
-        (product, square) = (product + 0.05 * a * b[0], square + 0.05 * a * a);
+        (product, square) = (product + 0.05 * a * b, square + 0.05 * a * a);
     }
-    for (name, expected) in [("product", product), ("square", square)] {
+    for (name, expected) in [("product", product), ("square", square), ("pairs", 20.0)] {
         let found = first.state.numbers[&format!("correct.blocks.1.{name}")];
         assert!((found / expected - 1.0).abs() < 1e-12, "{name}: {found} instead of {expected}");
     }
-    // In the next step the guess comes in with the factor that fits.
-    let second = step(&case, &fitted, 1, &first.state);
-    let guess = second.guesses.scoped("corrected").filtered(|path| own.entry(path).is_some());
-    let b = &second.scalars.iter().find(|scalars| scalars.slot == "blocks.1").expect("a slot").values;
-    let scale = product / square;
-    let mut expected = guess.scaled(scale);
-    for (direction, b) in b.iter().enumerate() {
-        let v = second.guesses.scoped(&direction.to_string()).filtered(|path| own.entry(path).is_some());
-        expected = expected.axpy((b[0] - scale * v.dot(&guess)) / 2.0, &v);
+    // In the next step the guess comes in with the factor that fits; after fewer pairs than the means remember, with 1.
+    let mut few = first.state.clone();
+    few.numbers.insert("correct.blocks.1.pairs".into(), 19.0);
+    for (state, scale) in [(&first.state, product / square), (&few, 1.0)] {
+        let second = step(&case, &fitted, 1, state);
+        let guess = part(second.guesses.scoped("corrected"));
+        let mut expected = guess.scaled(scale);
+        for (direction, b) in scalars(&second).into_iter().enumerate() {
+            let v = part(second.guesses.scoped(&direction.to_string()));
+            expected = expected.axpy((b - scale * v.dot(&guess)) / 20.0, &v);
+        }
+        assert!(relative(&part(second.update), &expected) < 1e-12, "{scale}");
     }
-    let found = second.update.filtered(|path| own.entry(path).is_some());
-    assert!(relative(&found, &expected) < 1e-12);
+}
+
+#[test]
+fn a_corrected_step_can_be_given_back_what_it_was_made_of() {
+    let case = case();
+    for granularity in [Granularity::Network, Granularity::Sample] {
+        let corrected = EstimatorConfig { correct: Some(Correction::Gaussian), ..config("local", granularity) };
+        let state = EstimatorState::default();
+        let own = step(&case, &corrected, 0, &state);
+        let given = |guesses: &ParamVector| {
+            let input = StepInput { step: 1, given: Some(guesses), ..case.input() };
+            estimate::step(&corrected, &case.network, &input, &state).expect("a step's own guesses")
+        };
+        assert!(same_bits(&given(&own.guesses).update, &own.update), "{granularity}");
+        let doubled = own.guesses.filtered(|path| path.starts_with("0."));
+        let mut doubled = doubled;
+        doubled.extend(own.guesses.scoped("corrected").scaled(2.0).prefixed("corrected"));
+        assert!(relative(&given(&doubled).update, &own.update) > 1e-6, "{granularity}: the guess counts");
+        let plain = EstimatorConfig { correct: None, ..corrected.clone() };
+        let input = StepInput { given: Some(&own.guesses), ..case.input() };
+        let refused = estimate::step(&plain, &case.network, &input, &state).map(drop).expect_err("no correction");
+        assert!(refused.to_string().contains("unknown guess `corrected."), "{refused}");
+    }
 }
 
 #[test]

@@ -173,8 +173,10 @@ fn a_corrected_guess_is_unbiased_with_the_variance_of_what_it_does_not_say() {
             for scale in [None, Some(0.3)] {
                 let config = EstimatorConfig { correct: Some(correct), ..config("local", Space::Weight, granularity) };
                 let number = |name: &str, value| (format!("correct.{slot}.{name}"), value);
-                let numbers =
-                    scale.map(|scale| [number("product", scale), number("square", 1.0)]).into_iter().flatten();
+                let numbers = scale
+                    .map(|scale| [number("product", scale), number("square", 1.0), number("pairs", 20.0)])
+                    .into_iter()
+                    .flatten();
                 let state = EstimatorState { numbers: numbers.collect(), ..Default::default() };
                 let rest = gradient.clone().axpy(-scale.unwrap_or(1.0), &guess);
                 let (mut mean, mut variance) = (ParamVector::default(), 0.0);

@@ -28,11 +28,14 @@ enum Dtype {
 #[derive(Args)]
 #[command(after_help = "Names in the output:
   update/PATH          the gradient estimate of the mean loss, without weight decay
-  guess/D/PATH         the guess of direction D in weight space; guess/D/blocks.J in activity space
+  guess/D/PATH         the guess of direction D in weight space; guess/D/blocks.J in activity space; guess/corrected/..
+                       is the guess that directions correct, guess/noise/blocks.J the noise that feedback learns from
   scalar/SLOT          <target, guess>, [directions, samples] or [directions, 1]
   loss/heads.J, loss/network
   state/PATH           what the estimator carries to the next step, of methods that do: mixing's running means
-                       (state/mix.SLOT) and what a guess learns (state/guess.NAME.PATH); a checkpoint brings its own
+                       (state/mix.SLOT), coefficients kept between measurements (state/kept.SLOT.D), the fit of a
+                       corrected guess (state/correct.SLOT.NAME) and what a guess learns (state/guess.NAME.PATH);
+                       a checkpoint brings its own
 
 Example:
   foregrad init --model resnet18-8b --out w.safetensors

@@ -58,7 +58,7 @@ const CHANGED: [&[(&str, &str)]; 5] = [
     &[("projection", "off")],
     &[("measure-every", "2")],
     &[("correct", "rademacher")],
-    &[("correct", "gaussian"), ("directions", "2"), ("combination", "projection")],
+    &[("correct", "gaussian"), ("directions", "2")],
     &[("correct", "low-rank")],
 ];
 

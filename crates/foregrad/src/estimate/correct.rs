@@ -11,7 +11,11 @@
 //! ```text
 //! s = EMA(<t, v> <g, v>) / EMA(<g, v>^2)
 //! ```
-//! of earlier steps (1 before the first) fits `s g` to the target: its numerator and denominator have the expectations `<t, g>` and `|g|^2`.
+//! of earlier steps fits `s g` to the target: its numerator and denominator have the expectations `<t, g>` and `|g|^2`. The quotient of a few
+//! pairs has no variance, so `s` is 1 until as many have been seen as the means remember.
+//!
+//! Per sample, or part of one, the target is the sample's own only where samples are treated alone: through batch norm's statistics a
+//! derivative along one sample's direction misses what it does to the others' losses.
 //!
 //! Source: control variates; Fournier et al. (2023) for the guess, Baydin et al. (2022) for the noise.
 
@@ -25,10 +29,15 @@ use super::guess::{AnyGuess, Directions};
 use super::mix::DECAY;
 use super::slot::Slot;
 use super::stage::Window;
-use super::{Correction, CorrectionScale, EstimatorConfig, EstimatorState, Granularity, Space, StepOutput};
+use super::{
+    AnyCombination, Correction, CorrectionScale, EstimatorConfig, EstimatorState, Granularity, Space, StepOutput,
+};
 use crate::ops;
 use crate::vector::ParamVector;
 use crate::{Error, Result};
+
+/// Pairs of inner products that the means remember; with fewer, nothing is fitted.
+const PAIRS: f64 = 1.0 / (1.0 - DECAY);
 
 /// The guess that random directions correct.
 #[derive(Debug, Clone)]
@@ -78,7 +87,7 @@ impl<'a> Engine<'a> {
         block: usize,
         (directions, slots): (&Directions, &[Slot]),
     ) -> Base {
-        let guess = self.own_guess(window, block);
+        let guess = self.given_to_correct(block).unwrap_or_else(|| self.own_guess(window, block));
         if let Some(name) = self.input.collect.base() {
             self.collect_as(output, block, name, (&guess, 0));
         }
@@ -105,11 +114,9 @@ impl<'a> Engine<'a> {
         Base { guess, products }
     }
 
-    /// `b_d - s <g, v_d>` of a slot, or of a sample: what the guess does not say of the target; all of it without a correction.
-    pub fn residual(&self, kept: &Kept, unit: usize, b: &[f64]) -> Vec<f64> {
+    /// `b_d - s <g, v_d>` of a slot, or of a sample or part of one, for its factor `s`: what the guess does not say of the target; all of it without a correction.
+    pub fn residual(&self, kept: &Kept, unit: usize, b: &[f64], scale: f64) -> Vec<f64> {
         let Some(base) = &kept.base else { return b.to_vec() };
-        let slot = &kept.slots[if self.config.space == Space::Weight { unit } else { 0 }];
-        let scale = self.base_scale(&slot.name);
         b.iter().zip(&base.products[unit]).map(|(b, product)| b - scale * product).collect()
     }
 
@@ -163,9 +170,10 @@ impl<'a> Engine<'a> {
     /// Moves the fit of a slot by pairs of `<t, v>` and `<g, v>`.
     fn fit<'p>(&self, output: &mut StepOutput, slot: &str, pairs: impl Iterator<Item = (&'p f64, &'p f64)>) {
         if self.config.correct_scale == CorrectionScale::Fitted {
-            let (product, square) =
-                pairs.fold((0.0, 0.0), |(product, square), (b, a)| (product + b * a, square + a * a));
-            output.state.observe_fit(slot, product, square);
+            let sum = |[product, square, count]: [f64; 3], (b, a): (&f64, &f64)| {
+                [product + b * a, square + a * a, count + 1.0]
+            };
+            output.state.observe_fit(slot, pairs.fold([0.0; 3], sum));
         }
     }
 }
@@ -177,24 +185,26 @@ fn whole_products(kept: &BTreeMap<usize, Kept>) -> Option<Vec<f64>> {
 }
 
 impl EstimatorState {
-    /// The factor that fits a slot's guess to the targets of earlier steps; 1 where there is nothing to fit by.
+    /// The factor that fits a slot's guess to the targets of earlier steps; 1 where there is too little to fit by.
     fn fitted_scale(&self, slot: &str) -> f64 {
-        let [product, square] = fit_paths(slot).map(|path| self.numbers.get(&path).copied().unwrap_or(0.0));
-        if square > 0.0 { product / square } else { 1.0 }
+        let [product, square, pairs] = fit_paths(slot).map(|path| self.numbers.get(&path).copied().unwrap_or(0.0));
+        if pairs >= PAIRS && square > 0.0 { product / square } else { 1.0 }
     }
 
-    /// Moves both means. They begin at 0, which shortens both by the same factor.
-    fn observe_fit(&mut self, slot: &str, product: f64, square: f64) {
-        for (path, new) in fit_paths(slot).into_iter().zip([product, square]) {
+    /// Moves both means, which begin at 0: that shortens both by the same factor. Counts pairs.
+    fn observe_fit(&mut self, slot: &str, [product, square, count]: [f64; 3]) {
+        let [products, squares, pairs] = fit_paths(slot);
+        for (path, new) in [(products, product), (squares, square)] {
             let past = self.numbers.entry(path).or_insert(0.0);
             *past = DECAY * *past + (1.0 - DECAY) * new;
         }
+        *self.numbers.entry(pairs).or_insert(0.0) += count;
     }
 }
 
-/// The places of a slot's means of `<t, v> <g, v>` and `<g, v>^2` in the state.
-fn fit_paths(slot: &str) -> [String; 2] {
-    ["product", "square"].map(|mean| format!("correct.{slot}.{mean}"))
+/// The places of a slot's means of `<t, v> <g, v>` and `<g, v>^2` in the state, and of the number of pairs.
+fn fit_paths(slot: &str) -> [String; 3] {
+    ["product", "square", "pairs"].map(|name| format!("correct.{slot}.{name}"))
 }
 
 impl EstimatorConfig {
@@ -208,6 +218,11 @@ impl EstimatorConfig {
         if !support.is_gradient || name.is_composite() {
             let reason = format!("the guess `{name}` is no single estimate of the gradient that could be corrected");
             return refuse(reason, "`estimator.guess = local`, or `estimator.correct = off`");
+        }
+        if self.combination != AnyCombination::MEAN {
+            let reason =
+                format!("a correction by `{}` is biased: only the mean over directions is not", self.combination);
+            return refuse(reason, "`estimator.combination = mean`, or `estimator.correct = off`");
         }
         let along = self.along();
         if !along.support().spaces.contains(&self.space) {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use burn::tensor::Tensor;
 
-use super::given::NOISE;
+use super::given::{CORRECTED, NOISE};
 use super::guess::{AnyGuess, Directions, Gradients, HeadUse, Needs};
 use super::plan::Plan;
 use super::rehearsal::Rehearsal;
@@ -102,7 +102,7 @@ impl<'a> Engine<'a> {
 
     /// A block's forward map, unless a rehearsal has kept what it gave.
     fn forward(&self, block: usize, x: Tensor<4>) -> (Tensor<4>, Rc<Vec<AnySaved>>) {
-        let kept = self.rehearsal.as_ref().and_then(|rehearsal| rehearsal.passed(block));
+        let kept = self.rehearsal.as_ref().and_then(|rehearsal| rehearsal.take(block));
         kept.unwrap_or_else(|| {
             let (y, saved) = self.view.blocks[block].forward(x, self.pass(block));
             (y, saved.into())
@@ -227,7 +227,7 @@ impl<'a> Engine<'a> {
 
     /// Whether tangents will be measured by a head's loss, so that what it saved must stay: never where its gradient serves.
     fn measures_at(&self, block: usize, target_bar: bool) -> bool {
-        self.plan.measures[block] && !target_bar
+        self.measured && self.plan.measures[block] && !target_bar
     }
 
     fn evaluate(&self, output: &mut StepOutput, loss: &dyn LossHead, y: &Tensor<4>, block: usize) -> AnySaved {
@@ -288,8 +288,17 @@ impl<'a> Engine<'a> {
 
     /// The guesses that the caller brought for a block, if any.
     fn given(&self, block: usize) -> Option<Directions> {
+        self.given_under(block, (0..self.config.directions()).map(|direction| direction.to_string()))
+    }
+
+    /// The guess that the caller brought for a block to be corrected, if any.
+    pub fn given_to_correct(&self, block: usize) -> Option<Directions> {
+        self.given_under(block, std::iter::once(CORRECTED.to_string()))
+    }
+
+    fn given_under(&self, block: usize, names: impl Iterator<Item = String>) -> Option<Directions> {
         let given = self.input.given?;
-        let directions = (0..self.config.directions()).map(|direction| given.scoped(&direction.to_string()));
+        let directions = names.map(|name| given.scoped(&name));
         match self.config.space {
             Space::Activity => {
                 let name = format!("blocks.{block}");

@@ -102,8 +102,9 @@ impl<'a> Engine<'a> {
 
     /// Adds the update of one slot in weight space from its scalars, one a direction.
     pub fn finish_weight(&self, output: &mut StepOutput, kept: &Kept, slot: usize, b: &[f64]) {
-        let coefficients =
-            self.coefficients(&self.residual(kept, slot, b), kept.grams.get(slot), kept.dimensions[slot]);
+        let scale = self.base_scale(&kept.slots[slot].name);
+        let residual = self.residual(kept, slot, b, scale);
+        let coefficients = self.coefficients(&residual, kept.grams.get(slot), kept.dimensions[slot]);
         output.record(&kept.slots[slot].name, b.iter().map(|b| vec![*b]).collect());
         self.learn_of_slot(output, kept, slot, (&[b], &coefficients));
         self.add_weight(output, kept, slot, &coefficients);
@@ -131,13 +132,18 @@ impl<'a> Engine<'a> {
 
     /// Adds the update of a block in activity space from its scalars, `[k][n]`, `[k][n parts]`, or `[k][1]` for granularity `batch`.
     pub fn finish_activity(&self, output: &mut StepOutput, kept: &Kept, window: &Window<'a>, b: Vec<Vec<f64>>) {
+        let scale = self.base_scale(&kept.slots[0].name);
         let by_unit: Vec<Vec<f64>> = (0..b[0].len()).map(|unit| b.iter().map(|b| b[unit]).collect()).collect();
         let coefficients: Vec<Vec<f64>> = by_unit
             .iter()
             .enumerate()
             .map(|(unit, b)| {
                 let gram = kept.grams.get(unit).or(kept.grams.first());
-                self.coefficients(&self.residual(kept, unit, b), gram, kept.dimensions[unit % kept.dimensions.len()])
+                self.coefficients(
+                    &self.residual(kept, unit, b, scale),
+                    gram,
+                    kept.dimensions[unit % kept.dimensions.len()],
+                )
             })
             .collect();
         output.record(&kept.slots[0].name, b);
@@ -169,7 +175,7 @@ impl<'a> Engine<'a> {
         let parts = self.config.parts();
         let scaled = tensors.into_iter().enumerate().map(|(direction, tensor)| {
             let factors: Vec<f64> = coefficients.iter().map(|unit| unit[direction]).collect();
-            parts.scale(tensor, &factors)
+            if factors.iter().all(|factor| *factor == 1.0) { tensor } else { parts.scale(tensor, &factors) }
         });
         let base = kept.base.iter().map(|base| base.activity().mul_scalar(self.base_scale(&kept.slots[0].name)));
         scaled.chain(base).reduce(|sum, part| sum + part).expect("at least one direction")

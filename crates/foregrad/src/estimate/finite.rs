@@ -8,7 +8,8 @@
 //! square. In smooth networks the error is of order `eps^2`; the rounding of the losses, divided by `eps`, comes beside it.
 //!
 //! Both sides draw the same dropout; each has its own batch statistics, and the moving averages take the mean of all sides. Moved weights are
-//! copies, of one block at a time; the network's own are never written. No more than one layer's activations are alive.
+//! copies, of one block at a time; the network's own are never written. No more than one layer's activations are
+//! alive in a pass with moved weights.
 //!
 //! What else a step needs is one more pass, at `theta` itself: guesses that are gradients of heads, heads that learn, the exact gradient
 //! of the last block.

@@ -11,6 +11,9 @@ use crate::{Error, Result};
 /// What stands before the paths of given noise.
 pub const NOISE: &str = "noise";
 
+/// What stands before the paths of a given guess that is corrected.
+pub const CORRECTED: &str = "corrected";
+
 /// Refuses a guess that no slot takes, one of another shape, and a block's directions that are not all there: what is not taken
 /// would be replaced by the estimator's own guess, and nobody would know.
 ///
@@ -23,13 +26,13 @@ pub fn validate(config: &EstimatorConfig, view: &View<'_>, input: &StepInput<'_>
     validate_noise(&noise, config, view, input)?;
     let is_known = |path: &str| path.split_once('.').is_some_and(|(_, slot)| slots.contains_key(slot));
     let directions: Vec<String> = (0..config.directions()).map(|direction| direction.to_string()).collect();
+    let corrected = config.correct.map(|_| CORRECTED.to_string());
+    let taken = || directions.iter().chain(&corrected);
     for (path, entry) in given.iter() {
         let (direction, slot) = path.split_once('.').unwrap_or((path, ""));
-        if !is_known(path) || !directions.iter().any(|known| known == direction) {
-            let names: Vec<String> = directions
-                .iter()
-                .flat_map(|direction| slots.keys().map(move |slot| format!("{direction}.{slot}")))
-                .collect();
+        if !is_known(path) || !taken().any(|known| known == direction) {
+            let names: Vec<String> =
+                taken().flat_map(|direction| slots.keys().map(move |slot| format!("{direction}.{slot}"))).collect();
             return Err(Error::unknown_name("guess", path, &names.iter().map(String::as_str).collect::<Vec<_>>()));
         }
         let (_, shape) = &slots[slot];
@@ -108,7 +111,8 @@ fn all_directions(
     directions: &[String],
 ) -> Result<()> {
     let mut found: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
-    for (direction, slot) in given.paths().filter_map(|path| path.split_once('.')) {
+    let own = given.paths().filter_map(|path| path.split_once('.'));
+    for (direction, slot) in own.filter(|(direction, _)| *direction != CORRECTED) {
         let of_block = found.entry(slots[slot].0).or_default();
         if !of_block.contains(&direction) {
             of_block.push(direction);

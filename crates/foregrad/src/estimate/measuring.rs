@@ -7,7 +7,9 @@
 use super::engine::Engine;
 use super::prepared::Prepared;
 use super::stage::Window;
-use super::{EstimatorConfig, EstimatorState, Granularity, Plan, Space, StepOutput, View};
+use super::{
+    CorrectionScale, EstimatorConfig, EstimatorState, Granularity, Horizon, Mode, Plan, Space, StepOutput, View,
+};
 use crate::{Error, Result};
 
 impl EstimatorConfig {
@@ -16,13 +18,13 @@ impl EstimatorConfig {
         self.correct.is_some() || (self.projection && !self.guess.support().is_target)
     }
 
-    /// Whether a step measures it: every so many, and where a coefficient is not known yet.
+    /// Whether a step measures it: every so many, and where no coefficient is known yet.
     pub(super) fn is_measured_at(&self, view: &View<'_>, step: u64, state: &EstimatorState) -> bool {
         let known = || {
             let estimated = Plan::new(self, &view.has_loss()).estimated;
             let slots = (0..estimated).flat_map(|block| view.slots(self.granularity(), block));
             let mut paths = slots.flat_map(|slot| (0..self.directions()).map(move |d| path(&slot.name, d)));
-            paths.all(|path| state.numbers.contains_key(&path))
+            paths.any(|path| state.numbers.contains_key(&path))
         };
         self.is_measured() && (step.is_multiple_of(self.measure_every) || !known())
     }
@@ -38,7 +40,14 @@ impl EstimatorConfig {
         if !self.projection {
             self.validate_unmeasured()?;
         }
-        if self.correct.is_some() { self.validate_correction() } else { Ok(()) }
+        match self.correct {
+            Some(_) => self.validate_correction(),
+            None if self.correct_scale != CorrectionScale::Fitted => Err(Error::meaningless(
+                "no guess is corrected, so none has a scale",
+                "`estimator.correct = gaussian`, or `estimator.correct-scale = fitted`",
+            )),
+            None => Ok(()),
+        }
     }
 
     fn validate_lazy(&self) -> Result<()> {
@@ -53,6 +62,11 @@ impl EstimatorConfig {
                 reason,
                 format!("`estimator.granularity = batch`, `estimator.space = weight`, or {every}"),
             ));
+        }
+        if self.mix.is_some() {
+            let reason =
+                "one mixture's scalar holds every other slot's too, which only a mean over steps takes out of it";
+            return Err(Error::meaningless(reason, format!("`estimator.mix = off`, or {every}")));
         }
         if !self.is_measured() || self.correct.is_some() {
             let reason = match self.correct {
@@ -78,6 +92,23 @@ impl EstimatorConfig {
             let reason = "without a projection no tangent runs, so there is nothing to mix";
             return Err(Error::meaningless(reason, "`estimator.mix = off`, or `estimator.projection = on`"));
         }
+        if self.correct.is_some() || self.guess.support().is_target {
+            return Ok(());
+        }
+        // What a measurement is made of, and is asked for in vain.
+        let granularity = self.granularity();
+        for (is_vain, setting, found, usual) in [
+            (self.target != Horizon::GLOBAL, "target", self.target.to_string(), Horizon::GLOBAL.to_string()),
+            (granularity.has_parts(), "granularity", granularity.to_string(), Granularity::Sample.to_string()),
+            (self.mode == Mode::FiniteDifference, "mode", self.mode.to_string(), Mode::Forward.to_string()),
+        ] {
+            if is_vain {
+                let reason =
+                    format!("without a projection nothing is measured, so the {setting} `{found}` says nothing");
+                let nearest = format!("`estimator.{setting} = {usual}`, or `estimator.projection = on`");
+                return Err(Error::meaningless(reason, nearest));
+            }
+        }
         Ok(())
     }
 }
@@ -102,7 +133,8 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// The coefficients of the raw directions of a slot, of the step that measured them; 1 without any projection.
+    /// The coefficients of the raw directions of a slot, of the step that measured them, 0 of a guess that was zero there; 1 without any
+    /// projection.
     fn kept_coefficients(&self, slot: &str) -> Vec<f64> {
         let kept = |direction| self.state.numbers.get(&path(slot, direction)).copied().unwrap_or(0.0);
         let coefficient = |direction| if self.config.is_measured() { kept(direction) } else { 1.0 };
@@ -122,8 +154,12 @@ impl<'a> Engine<'a> {
             return;
         }
         for (direction, coefficient) in coefficients.iter().enumerate() {
-            let factor = factors.map_or(1.0, |factors| factors[direction]);
-            output.state.numbers.insert(path(slot, direction), coefficient * factor);
+            let raw = coefficient * factors.map_or(1.0, |factors| factors[direction]);
+            // That of a zero guess would hold the next ones still.
+            match raw {
+                0.0 => output.state.numbers.remove(&path(slot, direction)),
+                _ => output.state.numbers.insert(path(slot, direction), raw),
+            };
         }
     }
 }

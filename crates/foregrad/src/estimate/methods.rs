@@ -125,7 +125,7 @@ methods! {
         "guesses.feedback.start" = "uniform", "guesses.feedback.rate" = "0";
     "feedback-kolen-pollack": "the error, fed back by matrices that move as a last layer's weights would (direct Kolen-Pollack)",
         "guess" = "feedback", "space" = "activity", "projection" = "off", "guesses.feedback.follows" = "kolen-pollack",
-        "guesses.feedback.start" = "uniform", "guesses.feedback.decay" = "1e-6";
+        "guesses.feedback.decay" = "1e-6";
 }
 
 impl Method {

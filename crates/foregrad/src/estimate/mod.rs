@@ -1,8 +1,8 @@
 //! Gradient estimation: a target, known only through inner products, measured along a guess.
 //!
 //! [`step`] computes one step's update for any combination of an [`EstimatorConfig`]. In forward mode the inner
-//! products are directional derivatives pushed through the network; in the other modes the target comes from
-//! reverse mode. Everything else - guesses, scaling, combination of directions, mixing - is shared.
+//! products are directional derivatives pushed through the network, in mode finite-difference differences of losses; in the
+//! other modes the target comes from reverse mode. Everything else - guesses, scaling, combination of directions, mixing - is shared.
 
 mod choices;
 pub mod combination;
@@ -72,7 +72,7 @@ pub enum Collect {
     FirstGuess,
     /// The targets (reverse mode).
     Targets,
-    /// All guesses (`corrected.PATH` is one that is corrected), and in reverse mode the targets.
+    /// All guesses (with a correction, `D.PATH` are its random directions and `corrected.PATH` is the guess), and in reverse mode the targets.
     Everything,
 }
 
@@ -86,12 +86,13 @@ impl Collect {
         }
     }
 
-    /// The name under which a guess that is corrected is kept: beside its correction's directions, of which none stands for it.
+    /// The name under which a guess that is corrected is kept: `0` where it is the only one, else one of its own beside the numbers of the
+    /// correction's directions.
     fn base(self) -> Option<&'static str> {
         match self {
             Collect::Nothing | Collect::Targets => None,
             Collect::FirstGuess => Some("0"),
-            Collect::Everything => Some("corrected"),
+            Collect::Everything => Some(given::CORRECTED),
         }
     }
 

@@ -1,6 +1,8 @@
 //! A rehearsal: trunk and classifier once before the step proper, for guesses that are made of what is known at the end only. No
 //! update, evaluation or statistic comes of it.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use burn::tensor::Tensor;
@@ -18,8 +20,11 @@ pub struct Rehearsal {
     /// The tangent of the outputs along the noise at the outputs of all estimated blocks, `[n, outputs]`.
     pub along_noise: Option<Tensor<2>>,
     /// What each block's forward map gave, where memory is there to keep it for the step.
-    passed: Vec<(Tensor<4>, Rc<Vec<AnySaved>>)>,
+    passed: RefCell<BTreeMap<usize, Passed>>,
 }
+
+/// A block's output, and what its forward map saved.
+type Passed = (Tensor<4>, Rc<Vec<AnySaved>>);
 
 impl Rehearsal {
     /// The rehearsal of a step, if its guess needs one.
@@ -30,7 +35,7 @@ impl Rehearsal {
         if !(engine.needs.error || engine.needs.noise) {
             return Ok(None);
         }
-        let (mut x, mut x_dot, mut passed) = (engine.input.images.clone(), None, Vec::new());
+        let (mut x, mut x_dot, mut passed) = (engine.input.images.clone(), None, BTreeMap::new());
         for block in 0..engine.plan.depth {
             engine.input.check_stop()?;
             (x, x_dot) = pass(engine, block, x, x_dot, &mut passed);
@@ -43,12 +48,12 @@ impl Rehearsal {
         let (_, saved) = classifier.forward(x, engine.input.labels, engine.pass(last).named("head"));
         let AtOutputs { error, tangent } = classifier.at_outputs(&saved, x_dot).ok_or_else(no_outputs)?;
         let along_noise = engine.needs.noise.then(|| tangent.unwrap_or_else(|| error.zeros_like()));
-        Ok(Some(Self { error, along_noise, passed }))
+        Ok(Some(Self { error, along_noise, passed: passed.into() }))
     }
 
-    /// A block's output and what its forward map saved, if they were kept.
-    pub fn passed(&self, block: usize) -> Option<(Tensor<4>, Rc<Vec<AnySaved>>)> {
-        self.passed.get(block).cloned()
+    /// A block's output and what its forward map saved, if they were kept: once, so that the step keeps them no longer than any other's.
+    pub fn take(&self, block: usize) -> Option<Passed> {
+        self.passed.borrow_mut().remove(&block)
     }
 }
 
@@ -58,10 +63,10 @@ fn pass(
     block: usize,
     x: Tensor<4>,
     x_dot: Option<Tensor<4>>,
-    passed: &mut Vec<(Tensor<4>, Rc<Vec<AnySaved>>)>,
+    passed: &mut BTreeMap<usize, Passed>,
 ) -> (Tensor<4>, Option<Tensor<4>>) {
     let (maps, told) = (engine.view.blocks[block], engine.pass(block));
-    let keeps = engine.config.mode == Mode::Oracle
+    let keeps = (engine.config.mode == Mode::Oracle && engine.needs_target())
         || (engine.config.space == Space::Activity && engine.config.memory == Memory::Keep);
     if !keeps && x_dot.is_some() {
         let Dual { y, y_dot, .. } = maps.dual(x, x_dot, &[], told);
@@ -70,7 +75,7 @@ fn pass(
     let (y, saved) = maps.forward(x, told);
     let y_dot = x_dot.and_then(|x_dot| maps.tangent(&saved, Some(x_dot), &[]));
     if keeps {
-        passed.push((y.clone(), saved.into()));
+        passed.insert(block, (y.clone(), saved.into()));
     }
     (y, y_dot)
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use crate::ops;
 use crate::vector::{ParamTensor, ParamVector};
 
-/// Tensors and numbers by path: `mix.SLOT` is mixing's baseline of a slot, `guess.NAME.PATH` what the guess of that name has learnt.
+/// Tensors and numbers by path: `mix.SLOT` is mixing's baseline of a slot, `kept.SLOT.D` a coefficient kept between measurements,
+/// `correct.SLOT.product`, `.square` and `.pairs` the fit of a corrected guess, `guess.NAME.PATH` what the guess of that name has learnt.
 #[derive(Debug, Clone, Default)]
 pub struct EstimatorState {
     /// The tensors.

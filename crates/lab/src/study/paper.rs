@@ -3,7 +3,8 @@
 //! Source: Fournier et al. (2023), Tables 2 to 12.
 
 use crate::train::RunConfig;
-use foregrad::estimate::{EstimatorConfig, Horizon};
+use foregrad::estimate::{EstimatorConfig, Horizon, Mode};
+use foregrad::ops::Parts;
 
 /// One row a figure: table, dataset, blocks, width, target, guess, aux, space, mean and deviation in per cent.
 const TABLES: &str = include_str!("../../studies/paper.csv");
@@ -33,11 +34,11 @@ pub fn published(table: u32, config: &RunConfig) -> Option<Published> {
     })
 }
 
-/// Whether an estimator is one of the paper's, which all measure the local guess at every step.
+/// Whether an estimator is one of the paper's, which measure every guess at every step, by slots that hold whole samples or tensors.
 fn is_of_the_paper(estimator: &EstimatorConfig) -> bool {
-    let EstimatorConfig { projection, measure_every, correct, mix, guess_horizon, .. } = estimator;
+    let EstimatorConfig { projection, measure_every, correct, mix, guess_horizon, mode, .. } = estimator;
     let measures = *projection && *measure_every == 1 && correct.is_none() && mix.is_none();
-    measures && *guess_horizon == Horizon::LOCAL
+    measures && *guess_horizon == Horizon::LOCAL && *mode != Mode::FiniteDifference && estimator.parts() == Parts::WHOLE
 }
 
 /// The first eight cells of a run's row.

@@ -18,7 +18,7 @@
 //! forward gradients by feedback   source error, follows jacobian          (start zero, rule adam, rate 1e-4 in the published code)
 //! direct feedback alignment       source error, start uniform, rate 0
 //! direct random target projection source label, start uniform, rate 0     known while at the block: no rehearsal
-//! direct Kolen-Pollack            source error, follows kolen-pollack     (start uniform, rule adam, rate 1e-4, decay 1e-6)
+//! direct Kolen-Pollack            source error, follows kolen-pollack     (start zero, rule adam, rate 1e-4, decay 1e-6)
 //! ```
 //! With `label` the wanted outputs stand for the error: `e_i = - t_i / n`, which is its part that does not depend on the outputs. The
 //! published code has the other sign, which a matrix symmetric about zero does not see.

@@ -116,8 +116,8 @@ pub struct Support {
     /// Whether it is drawn from the context's streams alone, with unit covariance: never normalised, so that `E[<g, G> G] = g`, and
     /// drawn again instead of kept.
     pub is_random: bool,
-    /// Whether it is an estimate of the gradient, with a scale of its own: it can be taken for the gradient without being measured, keep
-    /// its coefficient for some steps, and be corrected.
+    /// Whether it is an estimate of the gradient, with a scale of its own: it can be taken for the gradient without being measured, and,
+    /// if it is not the target itself, keep its coefficient for some steps and be corrected.
     pub is_gradient: bool,
     /// Whether it is the target itself: nothing is measured.
     pub is_target: bool,
