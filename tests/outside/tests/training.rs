@@ -23,10 +23,16 @@ fn placement() -> Placement {
 
 /// A run of this crate's parts in a folder.
 fn run(labels: LabelKind, guess: AnyGuess, folder: &Path) -> TrainerBuilder {
+    run_along(labels, guess, 1, folder)
+}
+
+/// The same along several directions.
+fn run_along(labels: LabelKind, guess: AnyGuess, directions: usize, folder: &Path) -> TrainerBuilder {
     let points = |count, seed| Points { count, seed, kind: labels };
     let network = network::by_value(labels, 0, &placement()).expect("a network");
-    let combination = AnyCombination::of(Steepest).expect("a name of its own");
-    let estimator = EstimatorConfig { guess, combination, ..Default::default() };
+    let steepest = AnyCombination::of(Steepest).expect("a name of its own");
+    let combination = if guess.is_composite() { AnyCombination::PROJECTION } else { steepest };
+    let estimator = EstimatorConfig { guess, combination, directions, ..Default::default() };
     let optimizer = OptimizerConfig { rate: 0.05, ..Default::default() };
     let data = Splits::new(points(320, 0), points(200, 1));
     let trainer = Trainer::new(network, data, estimator, optimizer, ScheduleConfig::default());
@@ -99,4 +105,10 @@ fn points_are_learnt_by_class_and_by_value() {
     let (_, record) = done(run(LabelKind::Values(1), local(), folder.path()).epochs(30).start().expect("a run"));
     let near = of_network(&record.test).expect("a score").metrics["near"];
     assert!(near > 0.5, "{near} of the distances are near");
+    // The steepest of four directions is chosen by this crate's combination.
+    let folder = tempfile::tempdir().expect("a folder");
+    let random = "gaussian".parse().expect("a guess");
+    let (_, record) =
+        done(run_along(LabelKind::Classes(4), random, 4, folder.path()).epochs(1).start().expect("a run"));
+    assert!(of_network(&record.test).is_some_and(|score| score.loss.is_finite()));
 }
