@@ -91,6 +91,12 @@ fn weight_guess(values: Vec<f64>) -> ParamVector {
     given
 }
 
+fn activity_guess(values: Vec<f64>) -> ParamVector {
+    let mut given = ParamVector::default();
+    given.insert::<4>("0.blocks.0", double().tensor(values, [2, 3, 1, 1]));
+    given
+}
+
 #[test]
 fn rademacher_in_weight_space_is_unbiased_with_variance_of_the_dimension() {
     let (tiny, gradient) = (Tiny::new(), Tiny::new().gradient());
@@ -117,11 +123,7 @@ fn sign_low_rank_is_unbiased() {
 fn rademacher_in_activity_space_is_unbiased() {
     let (tiny, gradient) = (Tiny::new(), Tiny::new().gradient());
     for granularity in [Granularity::Batch, Granularity::Sample] {
-        let guesses = (0..64).map(|pattern| {
-            let mut given = ParamVector::default();
-            given.insert::<4>("0.blocks.0", double().tensor(signs(pattern, 6), [2, 3, 1, 1]));
-            given
-        });
+        let guesses = (0..64).map(|pattern| activity_guess(signs(pattern, 6)));
         let config = config("rademacher", Space::Activity, granularity);
         assert!(relative(&mean_over(&tiny, &config, guesses).0, &gradient) < 1e-13, "{granularity}");
     }
@@ -198,11 +200,7 @@ fn a_corrected_guess_is_unbiased_with_the_variance_of_what_it_does_not_say() {
 fn a_corrected_guess_is_unbiased_in_activity_space() {
     let (tiny, gradient) = (Tiny::new(), Tiny::new().gradient());
     for granularity in [Granularity::Batch, Granularity::Sample] {
-        let guesses = (0..64).map(|pattern| {
-            let mut given = ParamVector::default();
-            given.insert::<4>("0.blocks.0", double().tensor(signs(pattern, 6), [2, 3, 1, 1]));
-            given
-        });
+        let guesses = (0..64).map(|pattern| activity_guess(signs(pattern, 6)));
         let correct = Some(Correction::Rademacher);
         let config = EstimatorConfig { correct, ..config("local", Space::Activity, granularity) };
         let (mean, square) = mean_over(&tiny, &config, guesses);

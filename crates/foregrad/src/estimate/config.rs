@@ -101,7 +101,7 @@ impl EstimatorConfig {
 
     /// How directions are combined: as chosen, but always projected where the guess knows nothing else.
     pub fn combination(&self) -> AnyCombination {
-        if self.along().support().projection_only { AnyCombination::PROJECTION } else { self.combination }
+        if self.guess.support().projection_only { AnyCombination::PROJECTION } else { self.combination }
     }
 
     /// The phase in which blocks and heads run.

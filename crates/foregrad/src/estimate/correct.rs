@@ -24,15 +24,12 @@ use std::collections::BTreeMap;
 use burn::tensor::Tensor;
 
 use super::engine::Engine;
-use super::finish::Kept;
+use super::finish::{Kept, by_unit};
 use super::guess::{AnyGuess, Directions};
-use super::mix::DECAY;
+use super::mix::{DECAY, move_mean};
 use super::slot::Slot;
 use super::stage::Window;
-use super::{
-    AnyCombination, Correction, CorrectionScale, EstimatorConfig, EstimatorState, Granularity, Space, StepOutput,
-};
-use crate::ops;
+use super::{AnyCombination, Correction, CorrectionScale, EstimatorConfig, EstimatorState, Space, StepOutput};
 use crate::vector::ParamVector;
 use crate::{Error, Result};
 
@@ -100,31 +97,23 @@ impl<'a> Engine<'a> {
                 slots.iter().map(of_slot).collect()
             }
             (Directions::Activity(guess), Directions::Activity(tensors)) => {
-                if self.config.granularity() == Granularity::Batch {
-                    vec![tensors.iter().map(|tensor| ops::dot(&guess[0], tensor)).collect()]
-                } else {
-                    let parts = self.config.parts();
-                    let by_direction: Vec<_> = tensors.iter().map(|tensor| parts.dots(&guess[0], tensor)).collect();
-                    let units = guess[0].dims()[0] * parts.count();
-                    (0..units).map(|unit| by_direction.iter().map(|row| row[unit]).collect()).collect()
-                }
+                let rows: Vec<_> = tensors.iter().map(|tensor| self.config.dots(&guess[0], tensor)).collect();
+                by_unit(&rows)
             }
             _ => unreachable!("guess and directions are in the estimate's space"),
         };
         Base { guess, products }
     }
 
-    /// `b_d - s <g, v_d>` of a slot, or of a sample or part of one, for its factor `s`: what the guess does not say of the target; all of it without a correction.
+    /// `b_d - s <g, v_d>` of a slot, or of a sample or part of one, for its factor `s`: what the guess does not say of the target; all of it
+    /// without a correction.
     pub fn residual(&self, kept: &Kept, unit: usize, b: &[f64], scale: f64) -> Vec<f64> {
-        let Some(base) = &kept.base else { return b.to_vec() };
-        b.iter().zip(&base.products[unit]).map(|(b, product)| b - scale * product).collect()
+        residual(b, kept.base.as_ref().map(|base| base.products[unit].as_slice()), scale)
     }
 
     /// The same of the network's single slot, whose inner products are sums over blocks.
     pub fn whole_residual(&self, kept: &BTreeMap<usize, Kept>, b: &[f64]) -> Vec<f64> {
-        let Some(products) = whole_products(kept) else { return b.to_vec() };
-        let scale = self.base_scale("network");
-        b.iter().zip(&products).map(|(b, product)| b - scale * product).collect()
+        residual(b, whole_products(kept).as_deref(), self.base_scale("network"))
     }
 
     /// The factor `s` of a slot's guess in this step.
@@ -178,6 +167,11 @@ impl<'a> Engine<'a> {
     }
 }
 
+fn residual(b: &[f64], products: Option<&[f64]>, scale: f64) -> Vec<f64> {
+    let Some(products) = products else { return b.to_vec() };
+    b.iter().zip(products).map(|(b, product)| b - scale * product).collect()
+}
+
 /// `<g, v_d>` summed over blocks.
 fn whole_products(kept: &BTreeMap<usize, Kept>) -> Option<Vec<f64>> {
     let rows = kept.values().filter_map(|kept| kept.base.as_ref()).map(|base| base.products[0].clone());
@@ -195,8 +189,7 @@ impl EstimatorState {
     fn observe_fit(&mut self, slot: &str, [product, square, count]: [f64; 3]) {
         let [products, squares, pairs] = fit_paths(slot);
         for (path, new) in [(products, product), (squares, square)] {
-            let past = self.numbers.entry(path).or_insert(0.0);
-            *past = DECAY * *past + (1.0 - DECAY) * new;
+            move_mean(self.numbers.entry(path).or_insert(0.0), new);
         }
         *self.numbers.entry(pairs).or_insert(0.0) += count;
     }
@@ -219,9 +212,9 @@ impl EstimatorConfig {
             let reason = format!("the guess `{name}` is no single estimate of the gradient that could be corrected");
             return refuse(reason, "`estimator.guess = local`, or `estimator.correct = off`");
         }
-        if self.combination != AnyCombination::MEAN {
-            let reason =
-                format!("a correction by `{}` is biased: only the mean over directions is not", self.combination);
+        let combination = self.combination();
+        if combination != AnyCombination::MEAN {
+            let reason = format!("a correction by `{combination}` is biased: only the mean over directions is not");
             return refuse(reason, "`estimator.combination = mean`, or `estimator.correct = off`");
         }
         let along = self.along();

@@ -50,7 +50,7 @@ impl<'a> Engine<'a> {
         state: &'a EstimatorState,
     ) -> Result<Self> {
         let plan = Plan::new(config, &view.has_loss());
-        let measured = config.is_measured_at(view, input.step, state);
+        let measured = config.is_measured_at(view, &plan, input.step, state);
         let (heads, needs) = (config.guess.heads(config.guess_directions()), config.guess.needs(config));
         let along = config.along();
         let mut engine = Self { view, config, input, state, plan, heads, needs, rehearsal: None, along, measured };

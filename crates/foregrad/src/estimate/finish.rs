@@ -133,7 +133,7 @@ impl<'a> Engine<'a> {
     /// Adds the update of a block in activity space from its scalars, `[k][n]`, `[k][n parts]`, or `[k][1]` for granularity `batch`.
     pub fn finish_activity(&self, output: &mut StepOutput, kept: &Kept, window: &Window<'a>, b: Vec<Vec<f64>>) {
         let scale = self.base_scale(&kept.slots[0].name);
-        let by_unit: Vec<Vec<f64>> = (0..b[0].len()).map(|unit| b.iter().map(|b| b[unit]).collect()).collect();
+        let by_unit = by_unit(&b);
         let coefficients: Vec<Vec<f64>> = by_unit
             .iter()
             .enumerate()
@@ -206,6 +206,12 @@ fn combination(vectors: &[ParamVector], coefficients: &[f64]) -> ParamVector {
     let mut pairs = vectors.iter().zip(coefficients);
     let Some((first, coefficient)) = pairs.next() else { return ParamVector::default() };
     pairs.fold(first.scaled(*coefficient), |sum, (vector, coefficient)| sum.axpy(*coefficient, vector))
+}
+
+/// Values by direction and unit as values by unit and direction.
+pub fn by_unit(by_direction: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let units = by_direction.first().map_or(0, Vec::len);
+    (0..units).map(|unit| by_direction.iter().map(|row| row[unit]).collect()).collect()
 }
 
 /// Sums over samples.

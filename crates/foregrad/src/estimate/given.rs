@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use super::view::View;
 use super::{EstimatorConfig, Plan, Space, StepInput};
-use crate::layers::Phase;
-use crate::vector::ParamVector;
+use crate::vector::{ParamTensor, ParamVector};
 use crate::{Error, Result};
 
 /// What stands before the paths of given noise.
@@ -21,7 +20,7 @@ pub const CORRECTED: &str = "corrected";
 /// [`Error::UnknownName`], [`Error::OutOfRange`].
 pub fn validate(config: &EstimatorConfig, view: &View<'_>, input: &StepInput<'_>) -> Result<()> {
     let Some(given) = input.given else { return Ok(()) };
-    let slots = slots(config, view, input);
+    let slots = slots(config, view, input)?;
     let (noise, given) = apart(given);
     validate_noise(&noise, config, view, input)?;
     let is_known = |path: &str| path.split_once('.').is_some_and(|(_, slot)| slots.contains_key(slot));
@@ -31,15 +30,10 @@ pub fn validate(config: &EstimatorConfig, view: &View<'_>, input: &StepInput<'_>
     for (path, entry) in given.iter() {
         let (direction, slot) = path.split_once('.').unwrap_or((path, ""));
         if !is_known(path) || !taken().any(|known| known == direction) {
-            let names: Vec<String> =
-                taken().flat_map(|direction| slots.keys().map(move |slot| format!("{direction}.{slot}"))).collect();
-            return Err(Error::unknown_name("guess", path, &names.iter().map(String::as_str).collect::<Vec<_>>()));
+            let of_slots = |direction| slots.keys().map(move |slot| format!("{direction}.{slot}"));
+            return Err(unknown(path, taken().flat_map(of_slots)));
         }
-        let (_, shape) = &slots[slot];
-        if entry.shape() != shape {
-            let found = format!("of shape {:?}", entry.shape());
-            return Err(Error::out_of_range(format!("the guess `{path}`"), found, format!("shape {shape:?}")));
-        }
+        check_shape(path, entry, &slots[slot].1)?;
     }
     all_directions(&given, &slots, &directions)
 }
@@ -59,57 +53,60 @@ fn validate_noise(noise: &ParamVector, config: &EstimatorConfig, view: &View<'_>
             "`estimator.guess = feedback` `estimator.guesses.feedback.rate = 1e-4`",
         ));
     }
-    let estimated = Plan::new(config, &view.has_loss()).estimated;
-    let outputs = outputs(view, input, estimated);
+    let outputs = outputs(view, input, Plan::new(config, &view.has_loss()).estimated)?;
     for (path, entry) in noise.iter() {
-        let Some((_, shape)) = outputs.get(path) else {
-            let names: Vec<String> = outputs.keys().map(|output| format!("{NOISE}.{output}")).collect();
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            return Err(Error::unknown_name("guess", &format!("{NOISE}.{path}"), &names));
-        };
-        if entry.shape() != shape {
-            let found = format!("of shape {:?}", entry.shape());
-            return Err(Error::out_of_range(format!("the guess `{NOISE}.{path}`"), found, format!("shape {shape:?}")));
-        }
+        let named = |output: &str| format!("{NOISE}.{output}");
+        let (_, shape) =
+            outputs.get(path).ok_or_else(|| unknown(&named(path), outputs.keys().map(|output| named(output))))?;
+        check_shape(&named(path), entry, shape)?;
     }
     Ok(())
 }
 
-/// Every slot that takes a guess, with its block and the guess's shape.
-fn slots(config: &EstimatorConfig, view: &View<'_>, input: &StepInput<'_>) -> BTreeMap<String, (usize, Vec<usize>)> {
+/// What takes a guess, by name: its block, and the guess's shape.
+type Slots = BTreeMap<String, (usize, Vec<usize>)>;
+
+/// Every slot that takes a guess.
+fn slots(config: &EstimatorConfig, view: &View<'_>, input: &StepInput<'_>) -> Result<Slots> {
     let estimated = Plan::new(config, &view.has_loss()).estimated;
     match config.space {
-        Space::Weight => (0..estimated)
+        Space::Weight => Ok((0..estimated)
             .flat_map(|block| {
                 let parameters = view.globalised(block, view.parameters(block));
-                let slot = |(path, entry): (&str, &crate::vector::ParamTensor)| {
-                    (path.to_string(), (block, entry.shape().to_vec()))
-                };
+                let slot = |(path, entry): (&str, &ParamTensor)| (path.to_string(), (block, entry.shape().to_vec()));
                 parameters.iter().map(slot).collect::<Vec<_>>()
             })
-            .collect(),
+            .collect()),
         Space::Activity => outputs(view, input, estimated),
     }
 }
 
 /// The estimated blocks' outputs, with their blocks and shapes.
-fn outputs(view: &View<'_>, input: &StepInput<'_>, estimated: usize) -> BTreeMap<String, (usize, Vec<usize>)> {
+fn outputs(view: &View<'_>, input: &StepInput<'_>, estimated: usize) -> Result<Slots> {
     let samples = input.images.dims()[0];
-    let mut x = input.images.clone().narrow(0, 0, 1);
-    let output = |block: usize| {
-        x = view.blocks[block].forward(x.clone(), Phase::Eval.into()).0;
-        let [_, channels, height, width] = x.dims();
-        (format!("blocks.{block}"), (block, vec![samples, channels, height, width]))
+    let output = |(block, shape): (usize, &[usize; 3])| {
+        (format!("blocks.{block}"), (block, [&[samples], shape.as_slice()].concat()))
     };
-    (0..estimated).map(output).collect()
+    Ok(view.outputs(&input.images)?.iter().take(estimated).enumerate().map(output).collect())
+}
+
+/// Refuses a tensor of another shape than what takes it has.
+fn check_shape(path: &str, entry: &ParamTensor, shape: &[usize]) -> Result<()> {
+    if entry.shape() == shape {
+        return Ok(());
+    }
+    let found = format!("of shape {:?}", entry.shape());
+    Err(Error::out_of_range(format!("the guess `{path}`"), found, format!("shape {shape:?}")))
+}
+
+/// A name that no slot has, among those that some have.
+fn unknown(path: &str, names: impl Iterator<Item = String>) -> Error {
+    let names: Vec<String> = names.collect();
+    Error::unknown_name("guess", path, &names.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 /// Refuses a block that has a guess for some directions only.
-fn all_directions(
-    given: &ParamVector,
-    slots: &BTreeMap<String, (usize, Vec<usize>)>,
-    directions: &[String],
-) -> Result<()> {
+fn all_directions(given: &ParamVector, slots: &Slots, directions: &[String]) -> Result<()> {
     let mut found: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
     let own = given.paths().filter_map(|path| path.split_once('.'));
     for (direction, slot) in own.filter(|(direction, _)| *direction != CORRECTED) {

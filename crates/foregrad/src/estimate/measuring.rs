@@ -19,10 +19,9 @@ impl EstimatorConfig {
     }
 
     /// Whether a step measures it: every so many, and where no coefficient is known yet.
-    pub(super) fn is_measured_at(&self, view: &View<'_>, step: u64, state: &EstimatorState) -> bool {
+    pub(super) fn is_measured_at(&self, view: &View<'_>, plan: &Plan, step: u64, state: &EstimatorState) -> bool {
         let known = || {
-            let estimated = Plan::new(self, &view.has_loss()).estimated;
-            let slots = (0..estimated).flat_map(|block| view.slots(self.granularity(), block));
+            let slots = (0..plan.estimated).flat_map(|block| view.slots(self.granularity(), block));
             let mut paths = slots.flat_map(|slot| (0..self.directions()).map(move |d| path(&slot.name, d)));
             paths.any(|path| state.numbers.contains_key(&path))
         };

@@ -81,9 +81,13 @@ impl EstimatorState {
     /// Moves a slot's baseline towards the mean of its new scalars.
     pub fn observe(&mut self, slot: &str, scalars: &[f64]) {
         let mean = scalars.iter().sum::<f64>() / scalars.len().max(1) as f64;
-        let past = self.numbers.entry(baseline_path(slot)).or_insert(mean);
-        *past = DECAY * *past + (1.0 - DECAY) * mean;
+        move_mean(self.numbers.entry(baseline_path(slot)).or_insert(mean), mean);
     }
+}
+
+/// Moves a running mean by a new value.
+pub(super) fn move_mean(past: &mut f64, new: f64) {
+    *past = DECAY * *past + (1.0 - DECAY) * new;
 }
 
 /// The place of a slot's baseline in the state.

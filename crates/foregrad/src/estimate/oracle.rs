@@ -17,7 +17,6 @@ use super::stage::Window;
 use super::{Granularity, Mode, Space, StepOutput};
 use crate::Result;
 use crate::layers::{AnySaved, Wanted};
-use crate::ops;
 use crate::vector::ParamVector;
 
 /// A step by reverse mode.
@@ -190,12 +189,7 @@ impl<'a> Oracle<'a> {
                 .collect(),
             Directions::Activity(tensors) => {
                 let y_bar = target.y_bar.as_ref().expect("a block has an output");
-                let (config, parts) = (self.engine.config, self.engine.config.parts());
-                let product = |tensor: &Tensor<4>| match config.granularity() {
-                    Granularity::Batch => vec![ops::dot(y_bar, tensor)],
-                    _ => parts.dots(y_bar, tensor),
-                };
-                vec![tensors.iter().map(product).collect()]
+                vec![tensors.iter().map(|tensor| self.engine.config.dots(y_bar, tensor)).collect()]
             }
         }
     }

@@ -12,7 +12,7 @@ use burn::tensor::Tensor;
 use super::stage::Stage;
 use super::{EstimatorConfig, Granularity};
 use crate::layers::Wanted;
-use crate::ops::Parts;
+use crate::ops::{self, Parts};
 use crate::{Error, Result};
 
 /// Tiles a side, and groups, where the settings say nothing.
@@ -48,6 +48,14 @@ impl EstimatorConfig {
         Parts {
             tiles: number(granularity.has_patches(), self.patches),
             groups: number(granularity.has_groups(), self.groups),
+        }
+    }
+
+    /// The inner products of two tensors at a block's output, one a scalar: of the mini-batch, or of each sample or part of one.
+    pub(super) fn dots(&self, a: &Tensor<4>, b: &Tensor<4>) -> Vec<f64> {
+        match self.granularity() {
+            Granularity::Batch => vec![ops::dot(a, b)],
+            _ => self.parts().dots(a, b),
         }
     }
 

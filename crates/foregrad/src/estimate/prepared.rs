@@ -13,7 +13,7 @@ use super::guess::Directions;
 use super::mix::{self, MixedSlot};
 use super::slot::Slot;
 use super::stage::Window;
-use super::{AnyCombination, Collect, Granularity, Space, StepOutput};
+use super::{Collect, Granularity, Space, StepOutput};
 use crate::ops::{self, Parts};
 use crate::vector::ParamVector;
 
@@ -58,7 +58,7 @@ impl<'a> Engine<'a> {
 
     fn needs_grams(&self) -> bool {
         let merged = self.config.granularity() == Granularity::Network && !self.along.support().is_random;
-        self.measured && (self.combination().needs_products() || merged)
+        self.measured && (self.config.combination().needs_products() || merged)
     }
 
     /// Notes the directions that were asked for; a guess that is the target is none.
@@ -164,14 +164,9 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// How directions are combined, as [`EstimatorConfig::combination`](super::EstimatorConfig::combination).
-    fn combination(&self) -> AnyCombination {
-        if self.along.support().projection_only { AnyCombination::PROJECTION } else { self.config.combination }
-    }
-
     /// The coefficients of a slot's directions (or of one sample's) of a dimension, from their inner products with the target.
     pub fn coefficients(&self, b: &[f64], products: Option<&Gram>, dimension: usize) -> Vec<f64> {
-        let combination = self.combination();
+        let combination = self.config.combination();
         let has_unit_covariance = self.along.support().is_random;
         let coefficients = combination.coefficients(&Along { b, products, has_unit_covariance, dimension });
         let (made, wanted) = (coefficients.len(), b.len());

@@ -208,20 +208,6 @@ fn what_was_published_elsewhere_has_a_column_with_its_source() {
     assert!(row("| method").ends_with("| published elsewhere |"), "{text}");
     assert!(row("| ours").ends_with("| – |") && row("| theirs").ends_with("| 71.3 % (another network, 100 epochs) |"));
     assert!(text.contains("other networks and settings"), "{text}");
-    let wrong = text_of_error(
-        r#"
-        name = "wrong"
-        question = "?"
-        [[axis]]
-        name = "method"
-        values = [{ name = "theirs", published = 71.3 }]
-    "#,
-    );
-    assert!(wrong.contains("`published` as a text"), "{wrong}");
-}
-
-fn text_of_error(text: &str) -> String {
-    crate::study::Study::from_toml(text, std::path::Path::new("wrong.toml")).expect_err("a wrong study").to_string()
 }
 
 #[test]

@@ -113,8 +113,6 @@ struct Choice<'a> {
     settings: Table,
     /// The seeds it runs with, if not the study's.
     seeds: Option<Vec<u64>>,
-    /// What was published of it elsewhere.
-    published: Option<String>,
     /// Where it stands in the file.
     place: usize,
 }
@@ -238,7 +236,7 @@ impl Study {
 
     fn choice<'a>(&self, axis: &'a Axis, value: &Spanned<Value>) -> Result<Choice<'a>> {
         let place = value.span().start;
-        let (mut seeds, mut published) = (None, None);
+        let mut seeds = None;
         let (name, settings) = match (value.get_ref(), &axis.key) {
             (Value::Table(table), _) => {
                 let mut settings = table.clone();
@@ -252,9 +250,8 @@ impl Study {
                         numbers.ok_or_else(|| self.wrong(place, "`seeds` as a list of numbers", own.to_string()))?,
                     );
                 }
-                if let Some(own) = settings.remove("published") {
-                    let text = own.as_str().map(str::to_string);
-                    published = Some(text.ok_or_else(|| self.wrong(place, "`published` as a text", own.to_string()))?);
+                if let Some(own) = settings.remove("published").filter(|own| !own.is_str()) {
+                    return Err(self.wrong(place, "`published` as a text", own.to_string()));
                 }
                 (name, settings)
             }
@@ -270,14 +267,17 @@ impl Study {
                 return Err(self.wrong(place, &expected, format!("`{plain}`")));
             }
         };
-        Ok(Choice { axis: &axis.name, name, settings, seeds, published, place })
+        Ok(Choice { axis: &axis.name, name, settings, seeds, place })
     }
 
     /// What was published elsewhere of a combination of values, with its source and setting, as far as the file says it.
     pub fn published(&self, choices: &[(String, String)]) -> Option<String> {
-        let all = self.axes.iter().filter_map(|axis| self.choices(axis).ok()).flatten();
-        let own = all.filter(|own| choices.iter().any(|(axis, name)| axis == own.axis && *name == own.name));
-        let texts: Vec<String> = own.filter_map(|own| own.published).collect();
+        let of_choice = |(axis, name): &(String, String)| {
+            let axis = self.axes.iter().find(|own| own.name == *axis)?;
+            let is_named = |value: &&Value| value.get("name").and_then(Value::as_str) == Some(name);
+            axis.values.iter().map(Spanned::get_ref).find(is_named)?.get("published")?.as_str()
+        };
+        let texts: Vec<&str> = choices.iter().filter_map(of_choice).collect();
         (!texts.is_empty()).then(|| texts.join("; "))
     }
 

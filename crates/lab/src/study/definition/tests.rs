@@ -148,6 +148,17 @@ fn a_search_needs_images_that_are_not_the_test_set() {
 }
 
 #[test]
+fn what_was_published_is_a_text() {
+    let published =
+        |value: &str| TEXT.replace("{ name = \"backprop\",", &format!("{{ name = \"backprop\", published = {value},"));
+    let text = published("\"94.3 %, elsewhere\"");
+    let named = |name: &str| [("method".to_string(), name.to_string())];
+    let of = |name: &str| study(&text).expect("a study").published(&named(name));
+    assert_eq!((of("backprop").as_deref(), of("local guess")), (Some("94.3 %, elsewhere"), None));
+    assert!(refused(&published("71.3")).contains("`published` as a text"));
+}
+
+#[test]
 fn every_preset_is_a_study() {
     for (name, _) in crate::study::PRESETS {
         let study = Study::load(name).unwrap_or_else(|error| panic!("{error}"));
