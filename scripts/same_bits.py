@@ -19,7 +19,8 @@ import tempfile
 
 # The file, so that both run the same one.
 QUICK = pathlib.Path(__file__).resolve().parent.parent / "crates/lab/studies/quick.toml"
-RUN = "--dataset glyphs --train-limit 256 --test-limit 64 --batch 32 --width 0.1"
+# Eight channels and more, which the groups of a method divide.
+RUN = "--dataset glyphs --train-limit 256 --test-limit 64 --batch 32 --width 0.125"
 STUDY = """
 name = "halves"
 question = "Do two programs agree?"
