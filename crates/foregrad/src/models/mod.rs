@@ -28,6 +28,6 @@ pub use head::{AtOutputs, Evaluation, Head, LossHead, loss_for};
 pub use head_kind::{HeadConfig, HeadKind};
 pub use network::{MODELS, Model, ModelConfig, Network, head_prefix};
 pub use planned::{PlannedBlock, PlannedNetwork};
-pub use planned_head::{HeadScope, PlannedHead};
+pub use planned_head::{Ahead, HeadScope, LaterBlock, PlannedHead};
 pub use registry::Registry;
 pub use spec::{BlockSpec, HeadSpec, NetSpec, NetworkSpec};
