@@ -5,9 +5,9 @@
 use std::sync::Arc;
 
 use super::planned_head::{HeadScope, PlannedBranch, PlannedHead, PlannedNet};
-use super::{Head, Norm, loss_for};
+use super::{Head, Norm, loss_for, predsim_vgg};
 use crate::layers::{
-    AdaptiveAvgPoolSpec, Conv2dSpec, FlattenSpec, Kinds, LayerSpec, LinearSpec, NormSpec, Outputs, ReluSpec,
+    AdaptiveAvgPoolSpec, Conv2dSpec, FlattenSpec, Kinds, LayerSpec, LinearSpec, NormSpec, ReluSpec,
     SpatialDeviationSpec, widened,
 };
 use crate::losses::{AnyLoss, LabelKind, Similarity};
@@ -27,6 +27,12 @@ names! {
         MeanLinear = "mean-linear",
         /// Similarity matching (0.99) and prediction (0.01).
         Predsim = "predsim",
+        /// The same as published for VGG: predicts from windows of the maps, by weights that start at 0.
+        PredsimVgg = "predsim-vgg",
+        /// Similarity matching of `predsim-vgg` alone.
+        Similarity = "similarity",
+        /// Prediction of `predsim-vgg` alone.
+        Prediction = "prediction",
     }
 }
 
@@ -94,6 +100,12 @@ impl HeadConfig {
                 branch("similarity", 0.99, similarity(self.input[0]), Similarity.into())?,
                 branch("prediction", 0.01, prediction(self.input), loss)?,
             ],
+            HeadKind::PredsimVgg => vec![
+                branch("similarity", 0.99, predsim_vgg::similarity(self.input), Similarity.into())?,
+                branch("prediction", 0.01, predsim_vgg::prediction(), loss)?,
+            ],
+            HeadKind::Similarity => vec![branch("", 1.0, predsim_vgg::similarity(self.input), Similarity.into())?],
+            HeadKind::Prediction => vec![branch("", 1.0, predsim_vgg::prediction(), loss)?],
         };
         Ok(PlannedNet { branches, labels: self.labels })
     }
@@ -114,7 +126,7 @@ fn linear() -> Vec<LayerSpec> {
 fn mlp(hidden: usize) -> Vec<LayerSpec> {
     let mut layers = vec![AdaptiveAvgPoolSpec { bins: 2 }.into(), FlattenSpec {}.into()];
     for layer in 0..3 {
-        let linear = LayerSpec::from(LinearSpec { outputs: hidden.into(), bias: false });
+        let linear = LayerSpec::from(LinearSpec { outputs: hidden.into(), bias: false, ..Default::default() });
         layers.extend([linear.drawn_from(layer.to_string()), NormSpec {}.into(), ReluSpec {}.into()]);
     }
     layers.push(to_labels());
@@ -151,5 +163,5 @@ fn output(bins: usize) -> Vec<LayerSpec> {
 }
 
 fn to_labels() -> LayerSpec {
-    LayerSpec::from(LinearSpec { outputs: Outputs::Labels, bias: true }).drawn_from("output")
+    LayerSpec::from(LinearSpec::default()).drawn_from("output")
 }

@@ -84,8 +84,8 @@ impl ModelConfig {
             let expected = format!("0 for {labels}: only classes are smoothed");
             return Err(Error::out_of_range("model.label-smoothing", self.label_smoothing, expected));
         }
-        if self.head == HeadKind::Predsim {
-            let expected = format!("cnn, mlp or linear for {labels}: similarity matching needs classes");
+        if [HeadKind::Predsim, HeadKind::PredsimVgg, HeadKind::Similarity].contains(&self.head) {
+            let expected = format!("cnn, mlp, linear or prediction for {labels}: similarity matching needs classes");
             return Err(Error::out_of_range("model.head", self.head, expected));
         }
         Ok(())
@@ -107,7 +107,7 @@ mod tests {
             for blocks_per_stage in [1, 2] {
                 let config =
                     ModelConfig { name: name.to_string(), width: 0.02, blocks_per_stage, ..Default::default() };
-                let network = config.init([1, 8, 8], 2, 0, &placement).expect("a network");
+                let network = config.init([1, 16, 16], 2, 0, &placement).expect("a network");
                 assert_eq!(config.depth().expect("a model"), network.depth(), "{name}");
             }
         }
