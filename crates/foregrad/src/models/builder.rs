@@ -81,7 +81,7 @@ impl Network {
     /// # Ok::<(), foregrad::Error>(())
     /// ```
     pub fn builder(image: [usize; 3], labels: impl Into<LabelKind>) -> NetworkBuilder {
-        let scope = HeadScope { width: 1.0, norm: Norm::Batch, labels: labels.into(), smoothing: 0.0, ahead: None };
+        let scope = HeadScope::new(labels.into());
         NetworkBuilder { image, scope, default: HeadKind::Cnn.into(), blocks: Vec::new(), classifier: None }
     }
 }

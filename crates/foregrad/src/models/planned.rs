@@ -119,9 +119,11 @@ impl Planner<'_> {
     }
 
     fn head_scope<'a>(&self, ahead: Option<Ahead<'a>>) -> HeadScope<'a> {
-        let ModelConfig { width, head_width, head_norm, label_smoothing, .. } = *self.config;
+        let ModelConfig { width, head_width, head_norm, head_depth, head_pyramid, label_smoothing, .. } = *self.config;
         let width = head_width.unwrap_or(width) * self.spec.head_width;
-        HeadScope { width, norm: head_norm, labels: self.labels, smoothing: label_smoothing, ahead }
+        let usual = HeadScope::new(self.labels);
+        let (depth, pyramid) = (head_depth.unwrap_or(usual.depth), head_pyramid.unwrap_or(usual.pyramid));
+        HeadScope { width, norm: head_norm, smoothing: label_smoothing, depth, pyramid, ahead, ..usual }
     }
 
     /// The head behind a block: its own, or that of the settings; behind the last block is the classifier.
