@@ -230,7 +230,7 @@ fn what_has_no_copies_is_refused_with_what_to_do() {
         (ModelConfig { head_pyramid: Some(0.5), ..augmented(1) }, &["heads of depth 1", "`model.head-depth = 2`"]),
         (ModelConfig { head_pyramid: Some(-0.5), ..augmented(2) }, &["model.head-pyramid is -0.5", "at least 0"]),
         (ModelConfig { head_pyramid: Some(f64::NAN), ..augmented(2) }, &["model.head-pyramid is NaN"]),
-        (augmented(5000), &["model.head-depth is 5000; expected at most 4096"]),
+        (augmented(5000), &["model.head-depth is 5000; expected at most 64"]),
         (
             halved,
             &[

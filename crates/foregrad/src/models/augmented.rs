@@ -17,7 +17,6 @@
 
 use super::copies::{Copier, stride_of_all};
 use super::planned_head::{HeadScope, PlannedBranch, PlannedHead, PlannedNet};
-use super::spec::MOST_BLOCKS;
 use super::{Ahead, HeadKind, ModelConfig, NetworkSpec, loss_for};
 use crate::layers::{AdaptiveAvgPoolSpec, LayerSpec, LinearSpec, NormSpec};
 use crate::{Error, Result};
@@ -25,12 +24,15 @@ use crate::{Error, Result};
 /// Copies of a head where nothing else is said.
 pub(super) const USUAL_DEPTH: usize = 2;
 
+/// Copies of a head at most: more than the deepest network that was published with them has blocks.
+const MOST_COPIES: usize = 64;
+
 impl ModelConfig {
     /// Refuses a depth or a pyramid that no head could have, and one that no head has.
     pub(super) fn validate_copies(&self, spec: &NetworkSpec) -> Result<()> {
         let (depth, pyramid) = (self.head_depth.unwrap_or(USUAL_DEPTH), self.head_pyramid.unwrap_or(0.0));
-        if depth > MOST_BLOCKS {
-            let expected = format!("at most {MOST_BLOCKS}, or `off`");
+        if depth > MOST_COPIES {
+            let expected = format!("at most {MOST_COPIES}, or `off`");
             return Err(Error::out_of_range("model.head-depth", depth, expected));
         }
         if !(pyramid.is_finite() && pyramid >= 0.0) {

@@ -12,7 +12,7 @@ use crate::vector::ParamVector;
 use crate::{Error, Result, files};
 
 /// Blocks at most: those of the deepest residual network that has a name.
-pub(super) const MOST_BLOCKS: usize = 4096;
+const MOST_BLOCKS: usize = 4096;
 
 /// Letters of a name at most: it is a part of a folder's name.
 const LONGEST_NAME: usize = 64;
