@@ -50,7 +50,19 @@ pub fn estimator_examples() -> Vec<EstimatorExample> {
         head: HeadKind::MeanLinear,
     });
     let of_own_loss: Vec<_> = of_own_loss.collect();
-    examples.into_iter().chain(of_own_loss).collect()
+    examples.into_iter().chain(of_own_loss).chain(copying()).collect()
+}
+
+/// Guesses of heads that copy later blocks, one scalar a block and a sample.
+fn copying() -> Vec<EstimatorExample> {
+    let usual = guess_examples(&AnyGuess::default()).into_iter();
+    let kinds = [Granularity::Block, Granularity::Sample];
+    let some = usual.filter(|example| kinds.contains(&example.config.granularity()));
+    let of_copies = |EstimatorExample { name, config, .. }| {
+        let (name, head) = (format!("{name}, augmented"), HeadKind::Augmented);
+        EstimatorExample { name, config, head }
+    };
+    some.map(of_copies).collect()
 }
 
 /// What else can be asked of a guess, as settings: not to be measured, or not at every step; to be corrected.

@@ -14,7 +14,7 @@ use crate::{Error, Result, weights};
 #[derive(Debug)]
 pub struct NetworkBuilder {
     image: [usize; 3],
-    scope: HeadScope,
+    scope: HeadScope<'static>,
     default: BlockHead,
     blocks: Vec<(Sequential, Option<BlockHead>)>,
     classifier: Option<BlockHead>,
@@ -81,7 +81,7 @@ impl Network {
     /// # Ok::<(), foregrad::Error>(())
     /// ```
     pub fn builder(image: [usize; 3], labels: impl Into<LabelKind>) -> NetworkBuilder {
-        let scope = HeadScope { width: 1.0, norm: Norm::Batch, labels: labels.into(), smoothing: 0.0 };
+        let scope = HeadScope::new(labels.into());
         NetworkBuilder { image, scope, default: HeadKind::Cnn.into(), blocks: Vec::new(), classifier: None }
     }
 }

@@ -1,6 +1,6 @@
 //! Settings of a network in their ranges, and sizes that no machine is asked to hold.
 
-use super::{HeadKind, ModelConfig};
+use super::{HeadKind, HeadSpec, ModelConfig, NetworkSpec};
 use crate::layers::{MOST_VALUES, product, size_text};
 use crate::losses::LabelKind;
 use crate::{Error, Result};
@@ -33,6 +33,16 @@ impl ModelConfig {
         Ok(blocks.iter().enumerate().map(|(number, block)| number == last || block.has_head()).collect())
     }
 
+    /// Whether a head of this kind stands behind a block of the network.
+    pub(super) fn has_head(&self, spec: &NetworkSpec, kind: HeadKind) -> bool {
+        let inner = spec.blocks.split_last().map_or(&[][..], |(_, inner)| inner);
+        inner.iter().any(|block| match &block.head {
+            None => self.head == kind,
+            Some(HeadSpec::Named(name)) => name == kind.name(),
+            Some(HeadSpec::Layers(_) | HeadSpec::Net(_)) => false,
+        })
+    }
+
     /// Refuses settings outside their ranges, before any image is there.
     ///
     /// # Errors
@@ -54,7 +64,9 @@ impl ModelConfig {
             let expected = format!("from 1 to {MOST_BLOCKS}");
             return Err(Error::out_of_range("model.blocks-per-stage", self.blocks_per_stage, expected));
         }
-        self.spec()?.validate()
+        let spec = self.spec()?;
+        spec.validate()?;
+        self.validate_copies(&spec)
     }
 
     /// Refuses images and labels that no network takes.

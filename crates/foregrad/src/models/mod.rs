@@ -4,7 +4,10 @@
 //! planned first ([`PlannedNetwork`]), so that every shape and size is known before anything is made.
 
 mod any_head;
+mod augmented;
 mod builder;
+mod copies;
+mod dgl;
 mod head;
 mod head_kind;
 mod limits;
@@ -28,6 +31,6 @@ pub use head::{AtOutputs, Evaluation, Head, LossHead, loss_for};
 pub use head_kind::{HeadConfig, HeadKind};
 pub use network::{MODELS, Model, ModelConfig, Network, head_prefix};
 pub use planned::{PlannedBlock, PlannedNetwork};
-pub use planned_head::{HeadScope, PlannedHead};
+pub use planned_head::{Ahead, HeadScope, LaterBlock, PlannedHead};
 pub use registry::Registry;
 pub use spec::{BlockSpec, HeadSpec, NetSpec, NetworkSpec};

@@ -75,6 +75,10 @@ settings! {
         head_norm: Norm = Norm::Batch => flag("head-norm", "NAME"),
         /// Factor on the width of the heads; by default that of the trunk.
         head_width: Option<f64> = None => flag("head-width", "W"),
+        /// Later blocks that an augmented head copies: the more, the further it sees; off, the default: 2.
+        head_depth: Option<usize> = None => flag("head-depth", "D"),
+        /// How much of its depth an augmented head loses towards the last one: 1 leaves that one copy; off, the default: 0.
+        head_pyramid: Option<f64> = None => flag("head-pyramid", "C"),
         /// Label smoothing of every cross-entropy.
         label_smoothing: f64 = 0.0 => flag("label-smoothing", "S"),
         /// What the network is made of, if it is not one of the names.
