@@ -1,6 +1,6 @@
 //! Settings of a network in their ranges, and sizes that no machine is asked to hold.
 
-use super::{HeadKind, ModelConfig};
+use super::{HeadKind, HeadSpec, ModelConfig, NetworkSpec};
 use crate::layers::{MOST_VALUES, product, size_text};
 use crate::losses::LabelKind;
 use crate::{Error, Result};
@@ -54,7 +54,25 @@ impl ModelConfig {
             let expected = format!("from 1 to {MOST_BLOCKS}");
             return Err(Error::out_of_range("model.blocks-per-stage", self.blocks_per_stage, expected));
         }
-        self.spec()?.validate()
+        let spec = self.spec()?;
+        spec.validate()?;
+        self.validate_target_head(&spec)
+    }
+
+    /// Refuses other heads for the target that no block has, or that every block has already.
+    fn validate_target_head(&self, spec: &NetworkSpec) -> Result<()> {
+        let Some(target) = self.target_head else { return Ok(()) };
+        let (own, other) = (HeadSpec::Named(self.head.to_string()), HeadSpec::Named(target.to_string()));
+        let inner = spec.blocks[..spec.blocks.len() - 1].iter().filter(|block| block.has_head());
+        let heads: Vec<_> = inner.map(|block| block.head.as_ref().unwrap_or(&own)).collect();
+        let expected = match heads.as_slice() {
+            [] => "`off`: no block of this network has a head",
+            heads if heads.iter().all(|head| **head == other) => {
+                "another kind than that of the heads that guesses are made of, or `off`: one head serves as both"
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::out_of_range("model.target-head", target, expected))
     }
 
     /// Refuses images and labels that no network takes.
@@ -84,11 +102,14 @@ impl ModelConfig {
             let expected = format!("0 for {labels}: only classes are smoothed");
             return Err(Error::out_of_range("model.label-smoothing", self.label_smoothing, expected));
         }
-        if self.head == HeadKind::Predsim {
-            let expected = format!("cnn, mlp or linear for {labels}: similarity matching needs classes");
-            return Err(Error::out_of_range("model.head", self.head, expected));
+        let heads = [("model.head", Some(self.head)), ("model.target-head", self.target_head)];
+        match heads.into_iter().find(|(_, head)| *head == Some(HeadKind::Predsim)) {
+            Some((place, _)) => {
+                let expected = format!("cnn, mlp or linear for {labels}: similarity matching needs classes");
+                Err(Error::out_of_range(place, HeadKind::Predsim, expected))
+            }
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -71,6 +71,8 @@ settings! {
         /// Structure of the auxiliary heads.
         #[serde(alias = "aux")]
         head: HeadKind = HeadKind::Cnn => flag("head", "NAME"),
+        /// Structure of other heads, for the target alone, of those kinds (off: one head serves as guess and as target).
+        target_head: Option<HeadKind> = None => flag("target-head", "NAME"),
         /// Normalisation of the heads.
         head_norm: Norm = Norm::Batch => flag("head-norm", "NAME"),
         /// Factor on the width of the heads; by default that of the trunk.
@@ -95,6 +97,8 @@ pub struct Network {
     pub blocks: Vec<Sequential>,
     /// The auxiliary heads of all blocks but the last, where a block has one.
     pub heads: Vec<Option<AnyHead>>,
+    /// Heads for the target alone, of all blocks but the last, where a block has one beside that in `heads`.
+    pub target_heads: Vec<Option<AnyHead>>,
     /// The loss of the network.
     pub classifier: AnyHead,
     /// What stands before the paths of each block's parameters.
@@ -206,7 +210,7 @@ impl Network {
         &self.prefixes[block]
     }
 
-    /// All trainable parameters by path: the trunk's, the classifier's (`fc.`), the heads' (`heads.J.`).
+    /// All trainable parameters by path: the trunk's, the classifier's (`fc.`), the heads' (`heads.J.`, `target-heads.J.`).
     pub fn parameters(&self) -> ParamVector {
         self.gather(Layer::parameters, |head| head.parameters())
     }
@@ -240,15 +244,18 @@ impl Network {
             block.assign(&values.scoped(prefix));
         }
         self.classifier.assign(values);
-        for (block, head) in self.heads.iter_mut().enumerate() {
-            let Some(head) = head else { continue };
-            head.assign(&values.scoped(&head_prefix(block)));
+        let heads = [(&mut self.heads, head_prefix as fn(usize) -> String), (&mut self.target_heads, target_prefix)];
+        for (heads, prefix) in heads {
+            for (block, head) in heads.iter_mut().enumerate() {
+                let Some(head) = head else { continue };
+                head.assign(&values.scoped(&prefix(block)));
+            }
         }
     }
 
     /// The number of trainable numbers in trunk and classifier.
     pub fn trunk_dimension(&self) -> usize {
-        self.parameters().filtered(|path| !path.starts_with("heads.")).dimension()
+        self.parameters().filtered(|path| !is_of_head(path)).dimension()
     }
 
     fn gather(
@@ -261,9 +268,12 @@ impl Network {
             all.extend(block(chain).prefixed(prefix));
         }
         all.extend(head(&*self.classifier));
-        for (position, auxiliary) in self.heads.iter().enumerate() {
-            let Some(auxiliary) = auxiliary else { continue };
-            all.extend(head(&**auxiliary).prefixed(&head_prefix(position)));
+        let heads = [(&self.heads, head_prefix as fn(usize) -> String), (&self.target_heads, target_prefix)];
+        for (heads, prefix) in heads {
+            for (position, auxiliary) in heads.iter().enumerate() {
+                let Some(auxiliary) = auxiliary else { continue };
+                all.extend(head(&**auxiliary).prefixed(&prefix(position)));
+            }
         }
         all
     }
@@ -271,7 +281,25 @@ impl Network {
 
 /// What stands before the paths of a head's parameters.
 pub fn head_prefix(block: usize) -> String {
-    format!("heads.{block}")
+    format!("{HEADS}.{block}")
+}
+
+/// What stands before the paths of the parameters of a head for the target.
+pub fn target_prefix(block: usize) -> String {
+    format!("{TARGET_HEADS}.{block}")
+}
+
+/// What stands before the numbers of heads in paths.
+const HEADS: &str = "heads";
+/// What stands before the numbers of heads for the target.
+const TARGET_HEADS: &str = "target-heads";
+
+/// The parts of paths that stand for heads.
+pub(crate) const HEAD_PATHS: [&str; 2] = [HEADS, TARGET_HEADS];
+
+/// Whether a path of the network's is that of a head.
+pub fn is_of_head(path: &str) -> bool {
+    path.split_once('.').is_some_and(|(first, _)| HEAD_PATHS.contains(&first))
 }
 
 #[cfg(test)]

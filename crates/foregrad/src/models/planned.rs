@@ -31,6 +31,8 @@ pub struct PlannedBlock {
     pub layers: PlannedChain,
     /// What stands behind it.
     pub head: Option<PlannedHead>,
+    /// What stands behind it for the target alone.
+    pub target_head: Option<PlannedHead>,
 }
 
 impl ModelConfig {
@@ -99,7 +101,10 @@ impl Planner<'_> {
         let layers = PlannedChain::new(&block.layers, input, &path, trunk)?;
         let is_last = number + 1 == self.spec.blocks.len();
         let head = self.head(block, is_last, layers.output()).map_err(|error| Error::within("head", error))?;
-        Ok(PlannedBlock { path, layers, head })
+        let other = self.config.target_head.filter(|_| head.is_some());
+        let target_head = other.map(|kind| self.head_of(&HeadSpec::Named(kind.to_string()), layers.output()));
+        let target_head = target_head.transpose().map_err(|error| Error::within("the target's head", error))?;
+        Ok(PlannedBlock { path, layers, head, target_head: target_head.flatten() })
     }
 
     fn head_scope(&self) -> HeadScope {
@@ -108,9 +113,13 @@ impl Planner<'_> {
         HeadScope { width, norm: head_norm, labels: self.labels, smoothing: label_smoothing }
     }
 
+    fn head_of(&self, spec: &HeadSpec, input: [usize; 3]) -> Result<Option<PlannedHead>> {
+        PlannedHead::of_spec(spec, input, &self.head_scope(), self.registry)
+    }
+
     /// The head behind a block's output: its own, or that of the settings; behind the last block is the classifier.
     fn head(&self, block: &BlockSpec, is_last: bool, input: [usize; 3]) -> Result<Option<PlannedHead>> {
-        let plan = |spec: &HeadSpec| PlannedHead::of_spec(spec, input, &self.head_scope(), self.registry);
+        let plan = |spec: &HeadSpec| self.head_of(spec, input);
         match (&block.head, is_last) {
             (None, true) => Ok(None),
             (None, false) => plan(&HeadSpec::Named(self.config.head.to_string())),
@@ -129,13 +138,16 @@ impl PlannedNetwork {
         let stream = Stream::new(seed, "initial-weights");
         let making = Making { streams: &|name: &str| stream.named(name), name: "", placement };
         let inner = &self.blocks[..self.blocks.len() - 1];
-        let head = |(block, planned): (usize, &PlannedBlock)| {
-            planned.head.as_ref().map(|head| head.make(stream.named("heads").at(block as u64), placement))
+        let made = |name: &str, of_block: fn(&PlannedBlock) -> Option<&PlannedHead>| {
+            let planned = inner.iter().map(of_block).enumerate();
+            let stream = stream.named(name);
+            planned.map(|(block, head)| Some(head?.make(stream.at(block as u64), placement))).collect()
         };
         let loss = loss_for(self.labels, self.smoothing);
         Network {
             blocks: self.blocks.iter().map(|block| block.layers.make(&making)).collect(),
-            heads: inner.iter().enumerate().map(head).collect(),
+            heads: made("heads", |block| block.head.as_ref()),
+            target_heads: made("target-heads", |block| block.target_head.as_ref()),
             classifier: Head::new(self.classifier.make(&making), loss).taking(self.labels).into(),
             prefixes: self.blocks.iter().map(|block| block.path.clone()).collect(),
         }
@@ -145,7 +157,8 @@ impl PlannedNetwork {
     pub fn weights(&self) -> [u64; 2] {
         let sum = |all: &mut dyn Iterator<Item = u64>| all.fold(0u64, u64::saturating_add);
         let trunk = sum(&mut self.blocks.iter().map(|block| block.layers.weights()));
-        let heads = sum(&mut self.blocks.iter().filter_map(|block| Some(block.head.as_ref()?.weights)));
+        let heads = self.blocks.iter().flat_map(|block| [&block.head, &block.target_head]).flatten();
+        let heads = sum(&mut heads.map(|head| head.weights));
         [trunk.saturating_add(self.classifier.weights()), heads]
     }
 
