@@ -14,7 +14,7 @@ use crate::{Error, Result, weights};
 #[derive(Debug)]
 pub struct NetworkBuilder {
     image: [usize; 3],
-    scope: HeadScope,
+    scope: HeadScope<'static>,
     default: BlockHead,
     target: BlockHead,
     blocks: Vec<(Sequential, Option<BlockHead>)>,
@@ -82,7 +82,7 @@ impl Network {
     /// # Ok::<(), foregrad::Error>(())
     /// ```
     pub fn builder(image: [usize; 3], labels: impl Into<LabelKind>) -> NetworkBuilder {
-        let scope = HeadScope { width: 1.0, norm: Norm::Batch, labels: labels.into(), smoothing: 0.0 };
+        let scope = HeadScope { width: 1.0, norm: Norm::Batch, labels: labels.into(), smoothing: 0.0, ahead: None };
         NetworkBuilder {
             image,
             scope,

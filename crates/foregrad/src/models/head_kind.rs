@@ -101,7 +101,7 @@ impl HeadConfig {
     fn branch(&self, name: &str, weight: f64, layers: &[LayerSpec], loss: AnyLoss) -> Result<PlannedBranch> {
         // The sizes are those after the width factor.
         let Self { norm, labels, smoothing, .. } = *self;
-        let scope = HeadScope { width: 1.0, norm, labels, smoothing };
+        let scope = HeadScope { width: 1.0, norm, labels, smoothing, ahead: None };
         let net = scope.chain(layers, self.input, &Kinds::default())?;
         Ok(PlannedBranch { name: name.to_string(), weight, net, loss })
     }

@@ -29,6 +29,6 @@ pub use head_kind::{HeadConfig, HeadKind};
 pub(crate) use network::HEAD_PATHS;
 pub use network::{MODELS, Model, ModelConfig, Network, head_prefix, is_of_head, target_prefix};
 pub use planned::{PlannedBlock, PlannedNetwork};
-pub use planned_head::{HeadScope, PlannedHead};
+pub use planned_head::{Ahead, HeadScope, LaterBlock, PlannedHead};
 pub use registry::Registry;
 pub use spec::{BlockSpec, HeadSpec, NetSpec, NetworkSpec};

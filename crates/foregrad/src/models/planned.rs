@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use super::planned_head::{HeadScope, PlannedHead};
+use super::planned_head::{Ahead, HeadScope, LaterBlock, PlannedHead};
 use super::spec::{BlockSpec, HeadSpec, NetworkSpec};
 use super::{Head, ModelConfig, Network, Registry, loss_for};
 use crate::layers::{MOST_WEIGHTS, Making, PlannedChain, Surroundings};
@@ -80,15 +80,17 @@ impl Planner<'_> {
         let ModelConfig { width, norm, label_smoothing, .. } = *self.config;
         let (kinds, labels) = (self.registry.layers(), self.labels.outputs());
         let trunk = Surroundings { kinds, width, labels, norm, taken: &taken };
-        let (mut blocks, mut input) = (Vec::new(), image);
-        for number in 0..self.spec.blocks.len() {
-            let block = self.block(number, input, &trunk);
-            let block = block.map_err(|error| Error::within(format!("block {number}"), error))?;
-            input = block.layers.output();
-            blocks.push(block);
-        }
-        let net = PlannedChain::new(&self.spec.classifier, input, "", &trunk);
-        let ends_well = |net: &PlannedChain| self.head_scope().check_output(net.output());
+        let chains = self.trunk(image, &trunk)?;
+        let output = chains.last().map_or(image, PlannedChain::output);
+        let heads = self.heads(image, &chains)?;
+        let all = chains.into_iter().zip(heads).enumerate();
+        let planned = all.map(|(number, (layers, [head, target_head]))| {
+            let path = self.spec.path(number);
+            PlannedBlock { path, layers, head, target_head }
+        });
+        let blocks = planned.collect();
+        let net = PlannedChain::new(&self.spec.classifier, output, "", &trunk);
+        let ends_well = |net: &PlannedChain| self.head_scope(None).check_output(net.output());
         let classifier = net.and_then(|net| ends_well(&net).map(|()| net));
         let classifier = classifier.map_err(|error| Error::within("classifier", error))?;
         let planned = PlannedNetwork { blocks, classifier, labels: self.labels, smoothing: label_smoothing };
@@ -96,31 +98,54 @@ impl Planner<'_> {
         Ok(planned)
     }
 
-    fn block(&self, number: usize, input: [usize; 3], trunk: &Surroundings) -> Result<PlannedBlock> {
-        let (block, path) = (&self.spec.blocks[number], self.spec.path(number));
-        let layers = PlannedChain::new(&block.layers, input, &path, trunk)?;
-        let is_last = number + 1 == self.spec.blocks.len();
-        let head = self.head(block, is_last, layers.output()).map_err(|error| Error::within("head", error))?;
-        let other = self.config.target_head.filter(|_| head.is_some());
-        let target_head = other.map(|kind| self.head_of(&HeadSpec::Named(kind.to_string()), layers.output()));
-        let target_head = target_head.transpose().map_err(|error| Error::within("the target's head", error))?;
-        Ok(PlannedBlock { path, layers, head, target_head: target_head.flatten() })
+    /// The layers of the blocks, in order.
+    fn trunk(&self, image: [usize; 3], setting: &Surroundings) -> Result<Vec<PlannedChain>> {
+        let mut chains: Vec<PlannedChain> = Vec::new();
+        for (number, block) in self.spec.blocks.iter().enumerate() {
+            let input = chains.last().map_or(image, PlannedChain::output);
+            let chain = PlannedChain::new(&block.layers, input, &self.spec.path(number), setting);
+            chains.push(chain.map_err(|error| Error::within(format!("block {number}"), error))?);
+        }
+        Ok(chains)
     }
 
-    fn head_scope(&self) -> HeadScope {
+    /// What stands behind the blocks, in order, and what for the target alone.
+    fn heads(&self, image: [usize; 3], chains: &[PlannedChain]) -> Result<Vec<[Option<PlannedHead>; 2]>> {
+        let outputs: Vec<_> = chains.iter().map(PlannedChain::output).collect();
+        let inputs = [image].into_iter().chain(outputs.iter().copied());
+        let joined = self.spec.blocks.iter().zip(inputs).zip(&outputs);
+        let all: Vec<_> = joined
+            .map(|((block, input), output)| LaterBlock { layers: &block.layers, input, output: *output })
+            .collect();
+        let head = |(number, block): (usize, &BlockSpec)| {
+            let placed =
+                |name: &'static str| move |error| Error::within(format!("block {number}"), Error::within(name, error));
+            let head = self.head(block, number, &all).map_err(placed("head"))?;
+            let other = self.config.target_head.filter(|_| head.is_some());
+            let target = other.map(|kind| self.head_of(&HeadSpec::Named(kind.to_string()), number, &all));
+            Ok([head, target.transpose().map_err(placed("the target's head"))?.flatten()])
+        };
+        self.spec.blocks.iter().enumerate().map(head).collect()
+    }
+
+    fn head_scope<'a>(&self, ahead: Option<Ahead<'a>>) -> HeadScope<'a> {
         let ModelConfig { width, head_width, head_norm, label_smoothing, .. } = *self.config;
         let width = head_width.unwrap_or(width) * self.spec.head_width;
-        HeadScope { width, norm: head_norm, labels: self.labels, smoothing: label_smoothing }
+        HeadScope { width, norm: head_norm, labels: self.labels, smoothing: label_smoothing, ahead }
     }
 
-    fn head_of(&self, spec: &HeadSpec, input: [usize; 3]) -> Result<Option<PlannedHead>> {
-        PlannedHead::of_spec(spec, input, &self.head_scope(), self.registry)
+    /// The head of a spec behind a block.
+    fn head_of(&self, spec: &HeadSpec, number: usize, all: &[LaterBlock]) -> Result<Option<PlannedHead>> {
+        let ModelConfig { width, norm, .. } = *self.config;
+        let later = &all[number + 1..];
+        let scope = self.head_scope(Some(Ahead { block: number, later, width, norm, kinds: self.registry.layers() }));
+        PlannedHead::of_spec(spec, all[number].output, &scope, self.registry)
     }
 
-    /// The head behind a block's output: its own, or that of the settings; behind the last block is the classifier.
-    fn head(&self, block: &BlockSpec, is_last: bool, input: [usize; 3]) -> Result<Option<PlannedHead>> {
-        let plan = |spec: &HeadSpec| self.head_of(spec, input);
-        match (&block.head, is_last) {
+    /// The head behind a block: its own, or that of the settings; behind the last block is the classifier.
+    fn head(&self, block: &BlockSpec, number: usize, all: &[LaterBlock]) -> Result<Option<PlannedHead>> {
+        let plan = |spec: &HeadSpec| self.head_of(spec, number, all);
+        match (&block.head, number + 1 == all.len()) {
             (None, true) => Ok(None),
             (None, false) => plan(&HeadSpec::Named(self.config.head.to_string())),
             (Some(own), false) => plan(own),

@@ -15,7 +15,7 @@ use crate::{Error, Result};
 
 /// What a head is planned in.
 #[derive(Debug, Clone, Copy)]
-pub struct HeadScope {
+pub struct HeadScope<'a> {
     /// The factor on its widths.
     pub width: f64,
     /// The normalisation of its layers.
@@ -24,9 +24,44 @@ pub struct HeadScope {
     pub labels: LabelKind,
     /// Label smoothing of a cross-entropy.
     pub smoothing: f64,
+    /// What comes after the head's block; `None` in a network whose blocks are no specs ([`Network::builder`](super::Network::builder)).
+    pub ahead: Option<Ahead<'a>>,
 }
 
-impl HeadScope {
+/// What comes after the block that a head stands behind: all that a head which looks ahead is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Ahead<'a> {
+    /// The number of the head's block, from 0.
+    pub block: usize,
+    /// The blocks after it, in order: at least one.
+    pub later: &'a [LaterBlock<'a>],
+    /// The factor on the widths of the trunk.
+    pub width: f64,
+    /// The normalisation of the trunk.
+    pub norm: Norm,
+    /// The kinds of layers that the specs name.
+    pub kinds: &'a Kinds,
+}
+
+/// A block that comes after a head's.
+#[derive(Debug, Clone, Copy)]
+pub struct LaterBlock<'a> {
+    /// Its layers.
+    pub layers: &'a [LayerSpec],
+    /// Channels, height and width of its input.
+    pub input: [usize; 3],
+    /// Channels, height and width of its output.
+    pub output: [usize; 3],
+}
+
+impl Ahead<'_> {
+    /// The number of the network's blocks.
+    pub fn depth(&self) -> usize {
+        self.block + 1 + self.later.len()
+    }
+}
+
+impl HeadScope<'_> {
     /// Layers behind a block's output.
     ///
     /// # Errors
@@ -39,7 +74,7 @@ impl HeadScope {
     }
 }
 
-impl HeadScope {
+impl HeadScope<'_> {
     /// Refuses a net that does not end with one output a class or value.
     pub(super) fn check_output(&self, output: [usize; 3]) -> Result<()> {
         let wanted = [self.labels.outputs(), 1, 1];
