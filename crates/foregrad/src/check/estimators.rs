@@ -60,7 +60,7 @@ pub fn estimator_examples() -> Vec<EstimatorExample> {
 /// A guess of heads of one kind, measured by heads of another: its own block's, and the next block's.
 fn by_other_heads(guess: &str) -> Vec<EstimatorExample> {
     let examples = guess_examples(&guess.parse().expect("a guess of the list"));
-    let targets = [(Horizon::LOCAL, HeadKind::MeanLinear), (Horizon::blocks(1), HeadKind::Mlp)];
+    let targets = [(Horizon::LOCAL, HeadKind::MeanLinear), (Horizon::blocks(1), HeadKind::Ema)];
     let all = examples.iter().flat_map(|EstimatorExample { name, config, head, .. }| {
         targets.map(|(target, other)| EstimatorExample {
             name: format!("{}, by {other}", name.replace("global", &target.to_string())),

@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 
+use super::next_block::USUAL_DECAY;
 use super::planned_head::{HeadScope, PlannedBranch, PlannedHead, PlannedNet};
-use super::{Head, Norm, loss_for};
+use super::{Head, Norm, ema, loss_for};
 use crate::layers::{
     AdaptiveAvgPoolSpec, Conv2dSpec, FlattenSpec, Kinds, LayerSpec, LinearSpec, NormSpec, Outputs, ReluSpec,
     SpatialDeviationSpec, widened,
@@ -27,6 +28,8 @@ names! {
         MeanLinear = "mean-linear",
         /// Similarity matching (0.99) and prediction (0.01).
         Predsim = "predsim",
+        /// A running copy of the next block (--head-decay) beside a trained one, then as mlp.
+        Ema = "ema",
     }
 }
 
@@ -58,7 +61,15 @@ pub struct HeadConfig {
 impl HeadKind {
     /// A head of this kind behind a block's output.
     pub(super) fn plan(self, input: [usize; 3], scope: &HeadScope) -> Result<PlannedHead> {
-        let config = HeadConfig {
+        match self {
+            HeadKind::Ema => ema::plan(input, scope),
+            _ => Ok(PlannedHead::of_net(self.config(input, scope).net()?)),
+        }
+    }
+
+    /// All that it is built from.
+    pub(super) fn config(self, input: [usize; 3], scope: &HeadScope) -> HeadConfig {
+        HeadConfig {
             kind: self,
             norm: scope.norm,
             hidden: widened(HIDDEN, scope.width),
@@ -66,8 +77,7 @@ impl HeadKind {
             input,
             labels: scope.labels,
             smoothing: scope.smoothing,
-        };
-        Ok(PlannedHead::of_net(config.net()?))
+        }
     }
 }
 
@@ -82,7 +92,7 @@ impl HeadConfig {
     }
 
     /// Its branches, not made yet.
-    fn net(&self) -> Result<PlannedNet> {
+    pub(super) fn net(&self) -> Result<PlannedNet> {
         let loss = loss_for(self.labels, self.smoothing);
         let branch = |name: &str, weight, layers: Vec<LayerSpec>, loss| self.branch(name, weight, &layers, loss);
         let branches = match self.kind {
@@ -90,6 +100,7 @@ impl HeadConfig {
             HeadKind::MeanLinear => vec![branch("", 1.0, output(1), loss)?],
             HeadKind::Mlp => vec![branch("", 1.0, mlp(self.hidden), loss)?],
             HeadKind::Cnn => vec![branch("", 1.0, cnn(self.channels), loss)?],
+            HeadKind::Ema => return Err(ema::without_specs()),
             HeadKind::Predsim => vec![
                 branch("similarity", 0.99, similarity(self.input[0]), Similarity.into())?,
                 branch("prediction", 0.01, prediction(self.input), loss)?,
@@ -101,7 +112,7 @@ impl HeadConfig {
     fn branch(&self, name: &str, weight: f64, layers: &[LayerSpec], loss: AnyLoss) -> Result<PlannedBranch> {
         // The sizes are those after the width factor.
         let Self { norm, labels, smoothing, .. } = *self;
-        let scope = HeadScope { width: 1.0, norm, labels, smoothing, ahead: None };
+        let scope = HeadScope { width: 1.0, norm, labels, smoothing, decay: USUAL_DECAY, ahead: None };
         let net = scope.chain(layers, self.input, &Kinds::default())?;
         Ok(PlannedBranch { name: name.to_string(), weight, net, loss })
     }

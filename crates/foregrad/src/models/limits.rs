@@ -1,6 +1,6 @@
 //! Settings of a network in their ranges, and sizes that no machine is asked to hold.
 
-use super::{HeadKind, HeadSpec, ModelConfig, NetworkSpec};
+use super::{BlockSpec, HeadKind, HeadSpec, ModelConfig, NetworkSpec};
 use crate::layers::{MOST_VALUES, product, size_text};
 use crate::losses::LabelKind;
 use crate::{Error, Result};
@@ -33,6 +33,18 @@ impl ModelConfig {
         Ok(blocks.iter().enumerate().map(|(number, block)| number == last || block.has_head()).collect())
     }
 
+    /// Whether a head of this kind stands behind a block of the network.
+    pub(super) fn has_head(&self, spec: &NetworkSpec, kind: HeadKind) -> bool {
+        let inner = spec.blocks.split_last().map_or(&[][..], |(_, inner)| inner);
+        let is_target = self.target_head == Some(kind) && inner.iter().any(BlockSpec::has_head);
+        is_target
+            || inner.iter().any(|block| match &block.head {
+                None => self.head == kind,
+                Some(HeadSpec::Named(name)) => name == kind.name(),
+                Some(HeadSpec::Layers(_) | HeadSpec::Net(_)) => false,
+            })
+    }
+
     /// Refuses settings outside their ranges, before any image is there.
     ///
     /// # Errors
@@ -56,7 +68,21 @@ impl ModelConfig {
         }
         let spec = self.spec()?;
         spec.validate()?;
+        self.validate_decay(&spec)?;
         self.validate_target_head(&spec)
+    }
+
+    /// Refuses a decay of running copies where no head has one.
+    fn validate_decay(&self, spec: &NetworkSpec) -> Result<()> {
+        let Some(decay) = self.head_decay else { return Ok(()) };
+        if !(0.0..=1.0).contains(&decay) {
+            return Err(Error::out_of_range("model.head-decay", decay, "a number from 0 to 1"));
+        }
+        if self.has_head(spec, HeadKind::Ema) {
+            return Ok(());
+        }
+        let expected = "`off`: no head of this network has a running copy; `model.head = ema` has one";
+        Err(Error::out_of_range("model.head-decay", decay, expected))
     }
 
     /// Refuses other heads for the target that no block has, or that every block has already.

@@ -5,6 +5,7 @@
 
 mod any_head;
 mod builder;
+mod ema;
 mod head;
 mod head_kind;
 mod limits;
@@ -12,6 +13,7 @@ mod local_mixer;
 mod mean_linear;
 mod mlp;
 mod network;
+mod next_block;
 mod parts;
 mod planned;
 mod planned_head;
@@ -28,6 +30,7 @@ pub use head::{AtOutputs, Evaluation, Head, LossHead, loss_for};
 pub use head_kind::{HeadConfig, HeadKind};
 pub(crate) use network::HEAD_PATHS;
 pub use network::{MODELS, Model, ModelConfig, Network, head_prefix, is_of_head, target_prefix};
+pub use next_block::NextBlock;
 pub use planned::{PlannedBlock, PlannedNetwork};
 pub use planned_head::{Ahead, HeadScope, LaterBlock, PlannedHead};
 pub use registry::Registry;

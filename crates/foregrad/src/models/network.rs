@@ -71,12 +71,14 @@ settings! {
         /// Structure of the auxiliary heads.
         #[serde(alias = "aux")]
         head: HeadKind = HeadKind::Cnn => flag("head", "NAME"),
-        /// Structure of other heads, for the target alone, of those kinds (off: one head serves as guess and as target).
+        /// Structure of other heads, which measure the target alone (off: one head a block serves as guess and as target).
         target_head: Option<HeadKind> = None => flag("target-head", "NAME"),
         /// Normalisation of the heads.
         head_norm: Norm = Norm::Batch => flag("head-norm", "NAME"),
         /// Factor on the width of the heads; by default that of the trunk.
         head_width: Option<f64> = None => flag("head-width", "W"),
+        /// What an `ema` head's running copy of the next block keeps of itself at every step; off, the default: 0.99.
+        head_decay: Option<f64> = None => flag("head-decay", "A"),
         /// Label smoothing of every cross-entropy.
         label_smoothing: f64 = 0.0 => flag("label-smoothing", "S"),
         /// What the network is made of, if it is not one of the names.
@@ -249,6 +251,45 @@ impl Network {
             for (block, head) in heads.iter_mut().enumerate() {
                 let Some(head) = head else { continue };
                 head.assign(&values.scoped(&prefix(block)));
+            }
+        }
+    }
+
+    /// Moves what follows other parts of the network: the heads' running copies of the blocks after their own. Whoever moves the parameters
+    /// calls it after every update.
+    ///
+    /// ```
+    /// # use foregrad::models::{HeadKind, ModelConfig};
+    /// # use foregrad::rng::Placement;
+    /// # use burn::tensor::{DType, Device};
+    /// # let placement = Placement { device: Device::flex(), dtype: DType::F32 };
+    /// let model = ModelConfig { width: 0.05, head: HeadKind::Ema, head_decay: Some(0.9), ..Default::default() };
+    /// let mut network = model.init([1, 12, 12], 10, 0, &placement)?;
+    /// let moved = network.parameters().scaled(0.5);
+    /// network.assign(&moved);
+    /// network.follow();
+    /// let kept = network.averages().entry("heads.0.next.running.1.weight").expect("a copy").tensor::<4>();
+    /// let own = network.parameters().entry("blocks.1.1.weight").expect("a convolution").tensor::<4>();
+    /// assert!((kept - own * 1.9).abs().max().into_scalar::<f32>() < 1e-6);      // 0.9 of what it was, 0.1 of what it is
+    /// # Ok::<(), foregrad::Error>(())
+    /// ```
+    pub fn follow(&mut self) {
+        self.move_followers(false, |_| true);
+    }
+
+    /// Lets what follows other parts begin as those, in the heads whose paths begin so.
+    pub(crate) fn begin_following(&mut self, is_new: impl Fn(&str) -> bool) {
+        self.move_followers(true, is_new);
+    }
+
+    fn move_followers(&mut self, is_new: bool, is_meant: impl Fn(&str) -> bool) {
+        let blocks = &self.blocks;
+        let heads = [(&mut self.heads, head_prefix as fn(usize) -> String), (&mut self.target_heads, target_prefix)];
+        for (heads, prefix) in heads {
+            for (block, head) in heads.iter_mut().enumerate().filter(|(block, _)| is_meant(&prefix(*block))) {
+                if let Some(head) = head {
+                    head.follow(&Layer::parameters(&blocks[block + 1]), is_new);
+                }
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
+use super::next_block::USUAL_DECAY;
 use super::planned_head::{Ahead, HeadScope, LaterBlock, PlannedHead};
 use super::spec::{BlockSpec, HeadSpec, NetworkSpec};
 use super::{Head, ModelConfig, Network, Registry, loss_for};
@@ -129,9 +130,10 @@ impl Planner<'_> {
     }
 
     fn head_scope<'a>(&self, ahead: Option<Ahead<'a>>) -> HeadScope<'a> {
-        let ModelConfig { width, head_width, head_norm, label_smoothing, .. } = *self.config;
+        let ModelConfig { width, head_width, head_norm, head_decay, label_smoothing, .. } = *self.config;
         let width = head_width.unwrap_or(width) * self.spec.head_width;
-        HeadScope { width, norm: head_norm, labels: self.labels, smoothing: label_smoothing, ahead }
+        let decay = head_decay.unwrap_or(USUAL_DECAY);
+        HeadScope { width, norm: head_norm, labels: self.labels, smoothing: label_smoothing, decay, ahead }
     }
 
     /// The head of a spec behind a block.
@@ -169,13 +171,15 @@ impl PlannedNetwork {
             planned.map(|(block, head)| Some(head?.make(stream.at(block as u64), placement))).collect()
         };
         let loss = loss_for(self.labels, self.smoothing);
-        Network {
+        let mut network = Network {
             blocks: self.blocks.iter().map(|block| block.layers.make(&making)).collect(),
             heads: made("heads", |block| block.head.as_ref()),
             target_heads: made("target-heads", |block| block.target_head.as_ref()),
             classifier: Head::new(self.classifier.make(&making), loss).taking(self.labels).into(),
             prefixes: self.blocks.iter().map(|block| block.path.clone()).collect(),
-        }
+        };
+        network.begin_following(|_| true);
+        network
     }
 
     /// Weights of the blocks and the classifier, and of the heads.

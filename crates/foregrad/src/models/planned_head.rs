@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::head::{Branch, Head};
 use super::spec::{HeadSpec, NO_HEAD};
 use super::{AnyHead, Norm, Registry, loss_for};
-use crate::layers::{Kinds, LayerSpec, Making, PlannedChain, Surroundings, size_text};
+use crate::layers::{Kinds, LayerSpec, Making, Planned, PlannedChain, Surroundings, size_text};
 use crate::losses::{AnyLoss, CrossEntropy, LabelKind, MeanSquaredError, Similarity};
 use crate::rng::{Placement, Stream};
 use crate::{Error, Result};
@@ -24,6 +24,8 @@ pub struct HeadScope<'a> {
     pub labels: LabelKind,
     /// Label smoothing of a cross-entropy.
     pub smoothing: f64,
+    /// What a running copy keeps of itself at every step, in a head that has one.
+    pub decay: f64,
     /// What comes after the head's block; `None` in a network whose blocks are no specs ([`Network::builder`](super::Network::builder)).
     pub ahead: Option<Ahead<'a>>,
 }
@@ -186,6 +188,13 @@ pub(super) struct PlannedBranch {
     pub weight: f64,
     pub net: PlannedChain,
     pub loss: AnyLoss,
+}
+
+impl PlannedBranch {
+    /// Behind one more layer, for an input of `[channels, height, width]`.
+    pub fn behind(self, name: &str, first: Planned, input: [usize; 3]) -> Self {
+        Self { net: self.net.behind(name, first, input), ..self }
+    }
 }
 
 impl PlannedNet {

@@ -175,7 +175,8 @@ fn head_of(name: &str) -> Option<&str> {
     Some(&name[..first.len() + rest.find('.')? + 2])
 }
 
-/// Puts a file's tensors into a network; a head may be missing as a whole (a plain state dict), everything else must fit.
+/// Puts a file's tensors into a network; a head may be missing as a whole (a plain state dict), everything else must fit. What follows a block
+/// in such a head begins as that block.
 ///
 /// # Errors
 /// Tensors that are missing, unknown or of another shape: a file of another model.
@@ -196,6 +197,7 @@ pub fn assign(network: &mut Network, tensors: &ParamVector, path: &Path) -> Resu
     wrong.extend(unknown.map(|name| format!("`{name}`, which the network lacks")));
     if wrong.is_empty() {
         network.assign(tensors);
+        network.begin_following(|head| !tensors.paths().any(|path| path.starts_with(&format!("{head}."))));
         return Ok(());
     }
     let advice = prefix(&state, tensors).map(|prefix| format!("; all names begin with `{prefix}`: take it off"));
