@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares `foregrad step` with independent implementations in JAX, in f64: of ResNet-18 in 8 blocks with mlp heads (the
 guess feedback in jax_feedback.py, noise through orthogonal weights in jax_upstream.py), and of local-mixer with mean-linear
-heads (jax_mixer.py).
+heads (jax_mixer.py), of a network in a file with heads that copy its later blocks (jax_augmented.py).
 
     pip install jax safetensors numpy
     python3 scripts/compare_with_jax.py --binary target/release/foregrad
@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+import jax_augmented
 import jax_feedback
 import jax_mixer
 import jax_upstream
@@ -216,6 +217,9 @@ def main():
     binary = parser.parse_args().binary
     compare(binary, MODEL, (3, 16, 16), resnet_methods)
     compare(binary, jax_mixer.MODEL, (3, 16, 16), jax_mixer.methods)
+    with tempfile.NamedTemporaryFile("w", suffix=".toml") as network:
+        print(jax_augmented.network_text(), file=network, flush=True)
+        compare(binary, f"--model {network.name} {jax_augmented.HEADS}", (3, 17, 15), jax_augmented.methods)
 
 
 if __name__ == "__main__":

@@ -177,7 +177,7 @@ const BROKEN: &[(&str, &str)] = &[
     ("blocks = [{ layers = ['relu'], head = 'cnn' }]", "block 0: head: the head is given; expected none"),
     (
         "blocks = [{ layers = ['relu'], head = 'cnm' }, { layers = ['relu'] }]",
-        "block 0: head: unknown head `cnm` (did you mean `cnn`?); available: cnn, mlp, linear, mean-linear, predsim, ema, none",
+        "block 0: head: unknown head `cnm` (did you mean `cnn`?); available: cnn, mlp, linear, mean-linear, predsim, augmented, dgl, dgl-mlp, dgl-cnn, ema, none",
     ),
     (
         "blocks = [{ layers = ['relu'], head = ['flatten'] }, { layers = ['relu'] }]",

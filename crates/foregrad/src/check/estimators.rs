@@ -54,7 +54,24 @@ pub fn estimator_examples() -> Vec<EstimatorExample> {
     });
     let of_own_loss: Vec<_> = of_own_loss.collect();
     let others: Vec<_> = ["local", "ntk", "fixed-ntk"].into_iter().flat_map(by_other_heads).collect();
-    examples.into_iter().chain(of_own_loss).chain(others).collect()
+    examples.into_iter().chain(of_own_loss).chain(copying()).chain(others).collect()
+}
+
+/// Guesses of heads that copy later blocks, one scalar a block and a sample.
+fn copying() -> Vec<EstimatorExample> {
+    let usual = guess_examples(&AnyGuess::default()).into_iter();
+    let kinds = [Granularity::Block, Granularity::Sample];
+    let some = usual.filter(|example| kinds.contains(&example.config.granularity()));
+    let of_copies = |EstimatorExample { name, config, target_head, .. }| {
+        let copying = [HeadKind::Augmented, HeadKind::Ema];
+        copying.map(|head| EstimatorExample {
+            name: format!("{name}, {head}"),
+            config: config.clone(),
+            head,
+            target_head,
+        })
+    };
+    some.flat_map(of_copies).collect()
 }
 
 /// A guess of heads of one kind, measured by heads of another: its own block's, and the next block's.

@@ -135,7 +135,7 @@ fn composite_examples(placement: &Placement, stream: Stream) -> Vec<LayerExample
 pub fn head_examples(placement: &Placement) -> Vec<HeadExample> {
     let mut examples = Vec::new();
     let stream = Stream::new(0, "examples");
-    for kind in HeadKind::ALL.iter().filter(|kind| **kind != HeadKind::Ema) {
+    for kind in HeadKind::ALL.iter().filter(|kind| !kind.looks_ahead()) {
         for norm in [Norm::Batch, Norm::Group] {
             let input = [6, 4, 5, 6];
             let config = HeadConfig {
@@ -156,6 +156,7 @@ pub fn head_examples(placement: &Placement) -> Vec<HeadExample> {
             });
         }
     }
+    examples.extend(copying_examples(placement));
     examples.extend(running_examples(placement));
     let (classes, values) = (LabelKind::Classes(3), LabelKind::Values(2));
     let losses = [
@@ -168,6 +169,41 @@ pub fn head_examples(placement: &Placement) -> Vec<HeadExample> {
     let example = |(name, loss, labels)| loss_example(&format!("{name} (loss)"), loss, labels, placement);
     examples.extend(losses.map(example));
     examples
+}
+
+/// A residual sum with an identity for its shortcut, a pool, a stride, a layer of pixels and one of features.
+const COPIED: &str = r#"
+name = "copied"
+blocks = [
+    { layers = [{ layer = "conv2d", outputs = 4, kernel = 3, padding = 1 }] },
+    { layers = [{ layer = "conv2d", outputs = 5, kernel = 3, padding = 1 }, "norm", "gelu", "max-pool"] },
+    { layers = [{ layer = "residual", body = [{ layer = "conv2d", outputs = 5, kernel = 3, padding = 1 }, "norm"] }, "relu"] },
+    { layers = [{ layer = "conv2d", outputs = 6, kernel = 3, stride = 2, padding = 1 }, "norm", "leaky-relu"] },
+    { layers = [{ layer = "residual", body = ["norm", "position-linear", "gelu"] }] },
+    { layers = ["flatten", { layer = "linear", outputs = 7 }, "gelu"] },
+]
+"#;
+
+/// Heads of no copy, one, some, and all, behind the first block of a network.
+fn copying_examples(placement: &Placement) -> Vec<HeadExample> {
+    let spec = NetworkSpec::from_toml(COPIED).expect("a network");
+    let labels = LabelKind::Classes(3);
+    let example = |(depth, norm): (usize, Norm)| {
+        let model = ModelConfig {
+            name: spec.name.clone(),
+            network: Some(spec.clone()),
+            head: HeadKind::Augmented,
+            head_norm: norm,
+            head_depth: Some(depth),
+            label_smoothing: 0.1,
+            ..Default::default()
+        };
+        let network = model.init([2, 5, 6], labels, 1, placement).expect("a network for these images");
+        let head = network.heads.into_iter().next().flatten().expect("a head behind the first block");
+        HeadExample { name: format!("augmented, depth {depth}, {norm} norm"), head, input: [6, 4, 5, 6], labels }
+    };
+    let depths = [0, 1, 2, 3, 5].into_iter();
+    depths.flat_map(|depth| [(depth, Norm::Batch), (depth, Norm::Group)]).map(example).collect()
 }
 
 /// Heads with a running copy of the next block, which has a stride, behind the third block of a network.

@@ -1,6 +1,5 @@
 //! A network of layers and heads that a program brings by value.
 
-use super::next_block::USUAL_DECAY;
 use super::planned_head::{HeadScope, PlannedHead};
 use super::spec::{self, HeadSpec};
 use super::{AnyHead, Head, HeadKind, LossHead, Network, Norm, Registry, loss_for};
@@ -83,14 +82,7 @@ impl Network {
     /// # Ok::<(), foregrad::Error>(())
     /// ```
     pub fn builder(image: [usize; 3], labels: impl Into<LabelKind>) -> NetworkBuilder {
-        let scope = HeadScope {
-            width: 1.0,
-            norm: Norm::Batch,
-            labels: labels.into(),
-            smoothing: 0.0,
-            decay: USUAL_DECAY,
-            ahead: None,
-        };
+        let scope = HeadScope::new(labels.into());
         NetworkBuilder {
             image,
             scope,

@@ -4,9 +4,8 @@
 
 use std::sync::Arc;
 
-use super::next_block::USUAL_DECAY;
 use super::planned_head::{HeadScope, PlannedBranch, PlannedHead, PlannedNet};
-use super::{Head, Norm, ema, loss_for};
+use super::{Head, Norm, augmented, dgl, ema, loss_for};
 use crate::layers::{
     AdaptiveAvgPoolSpec, Conv2dSpec, FlattenSpec, Kinds, LayerSpec, LinearSpec, NormSpec, Outputs, ReluSpec,
     SpatialDeviationSpec, widened,
@@ -28,6 +27,14 @@ names! {
         MeanLinear = "mean-linear",
         /// Similarity matching (0.99) and prediction (0.01).
         Predsim = "predsim",
+        /// Copies of later blocks (--head-depth, --head-pyramid), spatial mean, linear.
+        Augmented = "augmented",
+        /// 4 pixels a side to one, three 1x1 convolutions, 2x2 pool, two hidden layers, linear.
+        Dgl = "dgl",
+        /// 2x2 pool, three hidden layers of as many units as it has values, linear.
+        DglMlp = "dgl-mlp",
+        /// Two 3x3 convolutions, 2x2 pool, norm, linear.
+        DglCnn = "dgl-cnn",
         /// A running copy of the next block (--head-decay) beside a trained one, then as mlp.
         Ema = "ema",
     }
@@ -59,9 +66,15 @@ pub struct HeadConfig {
 }
 
 impl HeadKind {
+    /// Whether it is made of the blocks after its own, so that it stands in networks that are specs alone.
+    pub fn looks_ahead(self) -> bool {
+        matches!(self, Self::Augmented | Self::Ema)
+    }
+
     /// A head of this kind behind a block's output.
     pub(super) fn plan(self, input: [usize; 3], scope: &HeadScope) -> Result<PlannedHead> {
         match self {
+            HeadKind::Augmented => augmented::plan(input, scope),
             HeadKind::Ema => ema::plan(input, scope),
             _ => Ok(PlannedHead::of_net(self.config(input, scope).net()?)),
         }
@@ -85,9 +98,9 @@ impl HeadConfig {
     /// The head with weights drawn from a stream.
     ///
     /// # Panics
-    /// On sizes that no machine is asked to hold.
+    /// On sizes that no machine is asked to hold; of a kind that [looks ahead](HeadKind::looks_ahead).
     pub fn init(&self, stream: Stream, placement: &Placement) -> Head {
-        let net = self.net().unwrap_or_else(|error| panic!("a head that is too large: {error}"));
+        let net = self.net().unwrap_or_else(|error| panic!("no such head: {error}"));
         Arc::new(net).make(stream, placement)
     }
 
@@ -98,8 +111,12 @@ impl HeadConfig {
         let branches = match self.kind {
             HeadKind::Linear => vec![branch("", 1.0, linear(), loss)?],
             HeadKind::MeanLinear => vec![branch("", 1.0, output(1), loss)?],
-            HeadKind::Mlp => vec![branch("", 1.0, mlp(self.hidden), loss)?],
+            HeadKind::Mlp => vec![branch("", 1.0, mlp(2, 3, self.hidden), loss)?],
             HeadKind::Cnn => vec![branch("", 1.0, cnn(self.channels), loss)?],
+            HeadKind::Dgl => vec![branch("", 1.0, dgl::reduced(self.input), loss)?],
+            HeadKind::DglMlp => vec![branch("", 1.0, dgl::mlp(self.input), loss)?],
+            HeadKind::DglCnn => vec![branch("", 1.0, dgl::cnn(self.input[0]), loss)?],
+            HeadKind::Augmented => return Err(augmented::without_specs()),
             HeadKind::Ema => return Err(ema::without_specs()),
             HeadKind::Predsim => vec![
                 branch("similarity", 0.99, similarity(self.input[0]), Similarity.into())?,
@@ -112,7 +129,7 @@ impl HeadConfig {
     fn branch(&self, name: &str, weight: f64, layers: &[LayerSpec], loss: AnyLoss) -> Result<PlannedBranch> {
         // The sizes are those after the width factor.
         let Self { norm, labels, smoothing, .. } = *self;
-        let scope = HeadScope { width: 1.0, norm, labels, smoothing, decay: USUAL_DECAY, ahead: None };
+        let scope = HeadScope { norm, smoothing, ..HeadScope::new(labels) };
         let net = scope.chain(layers, self.input, &Kinds::default())?;
         Ok(PlannedBranch { name: name.to_string(), weight, net, loss })
     }
@@ -122,14 +139,14 @@ fn linear() -> Vec<LayerSpec> {
     [vec![NormSpec {}.into()], output(2)].concat()
 }
 
-fn mlp(hidden: usize) -> Vec<LayerSpec> {
-    let mut layers = vec![AdaptiveAvgPoolSpec { bins: 2 }.into(), FlattenSpec {}.into()];
-    for layer in 0..3 {
+/// Average pool to `bins` by `bins`, flatten, so many hidden layers, linear.
+pub(super) fn mlp(bins: usize, layers: usize, hidden: usize) -> Vec<LayerSpec> {
+    let hidden = (0..layers).flat_map(|layer| {
         let linear = LayerSpec::from(LinearSpec { outputs: hidden.into(), bias: false });
-        layers.extend([linear.drawn_from(layer.to_string()), NormSpec {}.into(), ReluSpec {}.into()]);
-    }
-    layers.push(to_labels());
-    layers
+        [linear.drawn_from(layer.to_string()), NormSpec {}.into(), ReluSpec {}.into()]
+    });
+    let pool = [AdaptiveAvgPoolSpec { bins }.into(), FlattenSpec {}.into()];
+    pool.into_iter().chain(hidden).chain([to_labels()]).collect()
 }
 
 fn cnn(channels: usize) -> Vec<LayerSpec> {
@@ -157,7 +174,7 @@ fn prediction([channels, height, width]: [usize; 3]) -> Vec<LayerSpec> {
 }
 
 /// Average pool to `bins` by `bins`, flatten, linear.
-fn output(bins: usize) -> Vec<LayerSpec> {
+pub(super) fn output(bins: usize) -> Vec<LayerSpec> {
     vec![AdaptiveAvgPoolSpec { bins }.into(), FlattenSpec {}.into(), to_labels()]
 }
 

@@ -68,6 +68,7 @@ impl ModelConfig {
         }
         let spec = self.spec()?;
         spec.validate()?;
+        self.validate_copies(&spec)?;
         self.validate_decay(&spec)?;
         self.validate_target_head(&spec)
     }

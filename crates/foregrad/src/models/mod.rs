@@ -4,7 +4,10 @@
 //! planned first ([`PlannedNetwork`]), so that every shape and size is known before anything is made.
 
 mod any_head;
+mod augmented;
 mod builder;
+mod copies;
+mod dgl;
 mod ema;
 mod head;
 mod head_kind;

@@ -77,6 +77,10 @@ settings! {
         head_norm: Norm = Norm::Batch => flag("head-norm", "NAME"),
         /// Factor on the width of the heads; by default that of the trunk.
         head_width: Option<f64> = None => flag("head-width", "W"),
+        /// Later blocks that an augmented head copies: the more, the further it sees; off, the default: 2.
+        head_depth: Option<usize> = None => flag("head-depth", "D"),
+        /// How much of its depth an augmented head loses towards the last one: 1 leaves that one copy; off, the default: 0.
+        head_pyramid: Option<f64> = None => flag("head-pyramid", "C"),
         /// What an `ema` head's running copy of the next block keeps of itself at every step; off, the default: 0.99.
         head_decay: Option<f64> = None => flag("head-decay", "A"),
         /// Label smoothing of every cross-entropy.

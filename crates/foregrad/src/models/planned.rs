@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use super::next_block::USUAL_DECAY;
 use super::planned_head::{Ahead, HeadScope, LaterBlock, PlannedHead};
 use super::spec::{BlockSpec, HeadSpec, NetworkSpec};
 use super::{Head, ModelConfig, Network, Registry, loss_for};
@@ -130,10 +129,13 @@ impl Planner<'_> {
     }
 
     fn head_scope<'a>(&self, ahead: Option<Ahead<'a>>) -> HeadScope<'a> {
-        let ModelConfig { width, head_width, head_norm, head_decay, label_smoothing, .. } = *self.config;
+        let ModelConfig { width, head_width, head_norm, head_depth, head_pyramid, head_decay, label_smoothing, .. } =
+            *self.config;
         let width = head_width.unwrap_or(width) * self.spec.head_width;
-        let decay = head_decay.unwrap_or(USUAL_DECAY);
-        HeadScope { width, norm: head_norm, labels: self.labels, smoothing: label_smoothing, decay, ahead }
+        let usual = HeadScope::new(self.labels);
+        let (depth, pyramid) = (head_depth.unwrap_or(usual.depth), head_pyramid.unwrap_or(usual.pyramid));
+        let decay = head_decay.unwrap_or(usual.decay);
+        HeadScope { width, norm: head_norm, smoothing: label_smoothing, depth, pyramid, decay, ahead, ..usual }
     }
 
     /// The head of a spec behind a block.

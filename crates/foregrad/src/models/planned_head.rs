@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::head::{Branch, Head};
 use super::spec::{HeadSpec, NO_HEAD};
-use super::{AnyHead, Norm, Registry, loss_for};
+use super::{AnyHead, Norm, Registry, augmented, loss_for, next_block};
 use crate::layers::{Kinds, LayerSpec, Making, Planned, PlannedChain, Surroundings, size_text};
 use crate::losses::{AnyLoss, CrossEntropy, LabelKind, MeanSquaredError, Similarity};
 use crate::rng::{Placement, Stream};
@@ -24,6 +24,10 @@ pub struct HeadScope<'a> {
     pub labels: LabelKind,
     /// Label smoothing of a cross-entropy.
     pub smoothing: f64,
+    /// Copies of later blocks, in a head that has some.
+    pub depth: usize,
+    /// How much of that depth the last head has lost, from 0 (none) to 1 (all but one copy); beyond 1 earlier heads have.
+    pub pyramid: f64,
     /// What a running copy keeps of itself at every step, in a head that has one.
     pub decay: f64,
     /// What comes after the head's block; `None` in a network whose blocks are no specs ([`Network::builder`](super::Network::builder)).
@@ -64,6 +68,12 @@ impl Ahead<'_> {
 }
 
 impl HeadScope<'_> {
+    /// With the usual settings, and nothing ahead.
+    pub fn new(labels: LabelKind) -> Self {
+        let (depth, decay, norm) = (augmented::USUAL_DEPTH, next_block::USUAL_DECAY, Norm::Batch);
+        Self { width: 1.0, norm, labels, smoothing: 0.0, depth, pyramid: 0.0, decay, ahead: None }
+    }
+
     /// Layers behind a block's output.
     ///
     /// # Errors
