@@ -82,8 +82,8 @@ impl ModelConfig {
         if self.has_head(spec, HeadKind::Ema) {
             return Ok(());
         }
-        let expected = "`off`: no head of this network has a running copy; `model.head = ema` has one";
-        Err(Error::out_of_range("model.head-decay", decay, expected))
+        let reason = "no head of this network has a running copy, so none has a decay";
+        Err(Error::meaningless(reason, "`model.head = ema`, or `model.head-decay = off`"))
     }
 
     /// Refuses other heads for the target that no block has, or that every block has already.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::heads::{self, is_of_head};
 use super::spec::classifier;
 use super::{AnyHead, HeadKind, LossHead, NetworkSpec, Norm, Registry, local_mixer, mlp, resnet, small_net};
 use crate::layers::{Layer, Sequential};
@@ -250,51 +251,8 @@ impl Network {
             block.assign(&values.scoped(prefix));
         }
         self.classifier.assign(values);
-        let heads = [(&mut self.heads, head_prefix as fn(usize) -> String), (&mut self.target_heads, target_prefix)];
-        for (heads, prefix) in heads {
-            for (block, head) in heads.iter_mut().enumerate() {
-                let Some(head) = head else { continue };
-                head.assign(&values.scoped(&prefix(block)));
-            }
-        }
-    }
-
-    /// Moves what follows other parts of the network: the heads' running copies of the blocks after their own. Whoever moves the parameters
-    /// calls it after every update.
-    ///
-    /// ```
-    /// # use foregrad::models::{HeadKind, ModelConfig};
-    /// # use foregrad::rng::Placement;
-    /// # use burn::tensor::{DType, Device};
-    /// # let placement = Placement { device: Device::flex(), dtype: DType::F32 };
-    /// let model = ModelConfig { width: 0.05, head: HeadKind::Ema, head_decay: Some(0.9), ..Default::default() };
-    /// let mut network = model.init([1, 12, 12], 10, 0, &placement)?;
-    /// let moved = network.parameters().scaled(0.5);
-    /// network.assign(&moved);
-    /// network.follow();
-    /// let kept = network.averages().entry("heads.0.next.running.1.weight").expect("a copy").tensor::<4>();
-    /// let own = network.parameters().entry("blocks.1.1.weight").expect("a convolution").tensor::<4>();
-    /// assert!((kept - own * 1.9).abs().max().into_scalar::<f32>() < 1e-6);      // 0.9 of what it was, 0.1 of what it is
-    /// # Ok::<(), foregrad::Error>(())
-    /// ```
-    pub fn follow(&mut self) {
-        self.move_followers(false, |_| true);
-    }
-
-    /// Lets what follows other parts begin as those, in the heads whose paths begin so.
-    pub(crate) fn begin_following(&mut self, is_new: impl Fn(&str) -> bool) {
-        self.move_followers(true, is_new);
-    }
-
-    fn move_followers(&mut self, is_new: bool, is_meant: impl Fn(&str) -> bool) {
-        let blocks = &self.blocks;
-        let heads = [(&mut self.heads, head_prefix as fn(usize) -> String), (&mut self.target_heads, target_prefix)];
-        for (heads, prefix) in heads {
-            for (block, head) in heads.iter_mut().enumerate().filter(|(block, _)| is_meant(&prefix(*block))) {
-                if let Some(head) = head {
-                    head.follow(&Layer::parameters(&blocks[block + 1]), is_new);
-                }
-            }
+        for (_, prefix, head) in heads::each_mut([&mut self.heads, &mut self.target_heads]) {
+            head.assign(&values.scoped(&prefix));
         }
     }
 
@@ -313,38 +271,11 @@ impl Network {
             all.extend(block(chain).prefixed(prefix));
         }
         all.extend(head(&*self.classifier));
-        let heads = [(&self.heads, head_prefix as fn(usize) -> String), (&self.target_heads, target_prefix)];
-        for (heads, prefix) in heads {
-            for (position, auxiliary) in heads.iter().enumerate() {
-                let Some(auxiliary) = auxiliary else { continue };
-                all.extend(head(&**auxiliary).prefixed(&prefix(position)));
-            }
+        for (prefix, auxiliary) in heads::each([&self.heads, &self.target_heads]) {
+            all.extend(head(&**auxiliary).prefixed(&prefix));
         }
         all
     }
-}
-
-/// What stands before the paths of a head's parameters.
-pub fn head_prefix(block: usize) -> String {
-    format!("{HEADS}.{block}")
-}
-
-/// What stands before the paths of the parameters of a head for the target.
-pub fn target_prefix(block: usize) -> String {
-    format!("{TARGET_HEADS}.{block}")
-}
-
-/// What stands before the numbers of heads in paths.
-const HEADS: &str = "heads";
-/// What stands before the numbers of heads for the target.
-const TARGET_HEADS: &str = "target-heads";
-
-/// The parts of paths that stand for heads.
-pub(crate) const HEAD_PATHS: [&str; 2] = [HEADS, TARGET_HEADS];
-
-/// Whether a path of the network's is that of a head.
-pub fn is_of_head(path: &str) -> bool {
-    path.split_once('.').is_some_and(|(first, _)| HEAD_PATHS.contains(&first))
 }
 
 #[cfg(test)]
