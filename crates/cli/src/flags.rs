@@ -53,7 +53,7 @@ groups! {
     Estimator "Gradient estimate": |place| place.starts_with("estimator."),
     /// How parameters are moved.
     Training "Training": |place| {
-        ["optimizer.", "schedule."].iter().any(|table| place.starts_with(table))
+        ["budget.", "optimizer.", "schedule."].iter().any(|table| place.starts_with(table))
             || !(place.contains('.') || Machine::holds(place))
     },
     /// The machine, and the seed of all draws.

@@ -6,9 +6,11 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
-use foregrad_lab::train::{EpochRecord, Observer, ProbeRecord, Score, StepReport, of_network};
+use foregrad_kernels::operations;
+use foregrad_lab::train::{EpochRecord, Observer, ProbeRecord, RunConfig, Score, StepReport, Trial, of_network};
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
+use crate::commands::trial;
 use crate::{machine, output};
 use pace::Lines;
 
@@ -45,7 +47,8 @@ impl Progress {
         self.bar.finish_and_clear();
     }
 
-    fn say(&self, line: &str) {
+    /// Says a line beside the bar.
+    pub fn say(&self, line: &str) {
         match &self.lines {
             Some(lines) => lines.say(line),
             None if !self.quiet => self.bar.suspend(|| output::remark(line)),
@@ -57,6 +60,14 @@ impl Progress {
 impl Observer for Progress {
     fn peak_memory(&self) -> u64 {
         machine::peak_memory()
+    }
+
+    fn operations(&self) -> u64 {
+        operations::take()
+    }
+
+    fn trial(&self, config: &RunConfig) -> foregrad::Result<Trial> {
+        trial::in_child(config)
     }
 
     fn step(&mut self, report: &StepReport) {

@@ -1,37 +1,17 @@
 //! The binary as its users meet it: exit codes, standard output, standard error.
 #![allow(clippy::disallowed_methods, reason = "tests make and damage files on purpose")]
 
-use std::path::Path;
-use std::process::{Command, Output};
+mod common;
+
+use std::process::Command;
+
+use common::{command, end_of, fails, succeeds, write_batch};
 
 /// A tiny run's flags.
 const TINY: &str = "--width 0.05 --train-limit 64 --test-limit 20 --batch 16 --epochs 1 --quiet";
 
-fn foregrad(dir: &Path, arguments: &str) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_foregrad"));
-    command.current_dir(dir).args(arguments.split_whitespace()).output().expect("the binary runs")
-}
-
 fn dir() -> tempfile::TempDir {
     tempfile::tempdir().expect("a folder")
-}
-
-/// Standard error of a command that must end with a code.
-fn fails(dir: &Path, arguments: &str, code: i32) -> String {
-    let output = foregrad(dir, arguments);
-    let text = String::from_utf8_lossy(&output.stderr).to_string();
-    assert_eq!(output.status.code(), Some(code), "`{arguments}`: {text}");
-    assert!(text.starts_with("error: "), "`{arguments}`: {text}");
-    assert!(!text.contains("panicked"), "`{arguments}`: {text}");
-    text
-}
-
-/// Standard output of a command that must succeed.
-fn succeeds(dir: &Path, arguments: &str) -> String {
-    let output = foregrad(dir, arguments);
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "`{arguments}`: {text}");
-    String::from_utf8_lossy(&output.stdout).to_string()
 }
 
 /// A folder named by the environment serves every command that no flag or file gives one to, and leaves generated sets alone.
@@ -39,10 +19,10 @@ fn succeeds(dir: &Path, arguments: &str) -> String {
 fn the_environment_names_the_folder_of_data() {
     let dir = dir();
     let run = |arguments: &str| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_foregrad"));
-        command.current_dir(dir.path()).env("FOREGRAD_DATA", "from-environment").args(arguments.split_whitespace());
-        let output = command.output().expect("the binary runs");
-        (output.status.code(), String::from_utf8_lossy(&output.stderr).to_string())
+        let mut command = command(dir.path(), arguments);
+        command.env("FOREGRAD_DATA", "from-environment");
+        let ended = end_of(command);
+        (ended.code, ended.said)
     };
     for (arguments, folder) in [
         ("train --dataset cifar10", "from-environment"),
@@ -165,10 +145,9 @@ fn verify_says_what_it_checked_and_what_it_did_not() {
         std::fs::write(dir.path().join(format!("{part}-labels-idx1-ubyte")), &label[..9]).expect("a file");
     }
     let verify = |code: i32| {
-        let output = foregrad(dir.path(), "data verify --dataset mnist --data-dir .");
-        let [table, text] = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).to_string());
-        assert_eq!(output.status.code(), Some(code), "{text}");
-        (table, text)
+        let ended = end_of(command(dir.path(), "data verify --dataset mnist --data-dir ."));
+        assert_eq!(ended.code, Some(code), "{}", ended.said);
+        (ended.out, ended.said)
     };
     let (table, text) = verify(0);
     assert_eq!(table.matches("no published digest, decoded").count(), 4, "{table}");
@@ -184,7 +163,7 @@ fn verify_says_what_it_checked_and_what_it_did_not() {
 fn a_step_gives_names_that_another_implementation_can_compare() {
     let dir = dir();
     succeeds(dir.path(), "init --model resnet18-8b --width 0.05 --image 1x9x9 --classes 3 --out w.safetensors");
-    write_batch(&dir.path().join("b.safetensors"), &[0, 2]);
+    write_batch(&dir.path().join("b.safetensors"), [2, 1, 9, 9], &[0, 2]);
     let step = "step --model resnet18-8b --width 0.05 --weights w.safetensors --batch b.safetensors --dtype f64";
     succeeds(dir.path(), &format!("{step} --guess gaussian --granularity block --out u.safetensors"));
     let first = std::fs::read(dir.path().join("u.safetensors")).expect("an update");
@@ -203,12 +182,12 @@ fn a_step_gives_names_that_another_implementation_can_compare() {
     let second = safetensors::SafeTensors::deserialize(&second).expect("safetensors");
     let of = |file: &safetensors::SafeTensors| file.tensor("update/conv1.weight").expect("an update").data().to_vec();
     assert_eq!(of(&file), of(&second));
-    write_batch(&dir.path().join("b.safetensors"), &[0, 3]);
+    write_batch(&dir.path().join("b.safetensors"), [2, 1, 9, 9], &[0, 3]);
     assert!(fails(dir.path(), &format!("{step} --out u.safetensors"), 2).contains("labels from 0 to 2"));
     let other =
         "step --model resnet18-8b --width 0.1 --weights w.safetensors --batch b.safetensors --out x.safetensors";
     assert!(fails(dir.path(), other, 2).contains("labels from 0 to 2"));
-    write_batch(&dir.path().join("b.safetensors"), &[0, 1]);
+    write_batch(&dir.path().join("b.safetensors"), [2, 1, 9, 9], &[0, 1]);
     assert!(fails(dir.path(), other, 2).contains("of shape"));
 }
 
@@ -217,7 +196,7 @@ fn a_step_gives_names_that_another_implementation_can_compare() {
 fn a_step_goes_on_with_the_state_of_a_checkpoint() {
     let dir = dir();
     succeeds(dir.path(), &format!("train {TINY} --mix 1 --out run"));
-    write_batch(&dir.path().join("b.safetensors"), &[0, 2]);
+    write_batch(&dir.path().join("b.safetensors"), [2, 1, 9, 9], &[0, 2]);
     let checkpoint = "run/checkpoint-00000004.safetensors";
     succeeds(dir.path(), &format!("step --weights {checkpoint} --batch b.safetensors --dtype f64 --out u.safetensors"));
     let read = |name: &str| std::fs::read(dir.path().join(name)).expect("a file");
@@ -246,9 +225,9 @@ fn a_step_goes_on_with_the_feedback_of_a_checkpoint() {
     );
     let checkpoint = "run/checkpoint-00000004.safetensors";
     let step = format!("step --weights {checkpoint} --batch b.safetensors --out");
-    write_batch(&dir.path().join("b.safetensors"), &[0, 2]);
+    write_batch(&dir.path().join("b.safetensors"), [2, 1, 9, 9], &[0, 2]);
     assert!(fails(dir.path(), &format!("{step} u.safetensors"), 2).contains("feedback is for outputs of one size"));
-    write_batch_of(28, &dir.path().join("b.safetensors"), &[0, 2]);
+    write_batch(&dir.path().join("b.safetensors"), [2, 1, 28, 28], &[0, 2]);
     succeeds(dir.path(), &format!("{step} kept.safetensors --guess-feedback-start uniform --guess-feedback-rate 0"));
     succeeds(dir.path(), &format!("{step} learnt.safetensors"));
     let read = |name: &str| std::fs::read(dir.path().join(name)).expect("a file");
@@ -291,23 +270,6 @@ fn an_interrupted_run_ends_cleanly_and_resumes() {
     succeeds(dir.path(), "train --resume --out run --quiet");
     let lines = std::fs::read_to_string(dir.path().join("run/metrics.jsonl")).expect("metrics");
     assert_eq!(lines.lines().count(), 30);
-}
-
-/// A batch of two 9x9 images.
-fn write_batch(path: &Path, labels: &[i64]) {
-    write_batch_of(9, path, labels);
-}
-
-/// A batch of two square images.
-fn write_batch_of(side: usize, path: &Path, labels: &[i64]) {
-    use safetensors::tensor::{Dtype, TensorView};
-    let images: Vec<u8> = (0..2 * side * side).flat_map(|i| ((i as f32 * 0.37).sin()).to_le_bytes()).collect();
-    let labels: Vec<u8> = labels.iter().flat_map(|label| label.to_le_bytes()).collect();
-    let views = [
-        ("images", TensorView::new(Dtype::F32, vec![2, 1, side, side], &images).expect("images")),
-        ("labels", TensorView::new(Dtype::I64, vec![2], &labels).expect("labels")),
-    ];
-    std::fs::write(path, safetensors::serialize(views, None).expect("bytes")).expect("a file");
 }
 
 #[test]

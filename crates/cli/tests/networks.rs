@@ -1,25 +1,14 @@
 //! Networks from files by the binary: the bits of the name, runs that need the file no more, one line edited.
 #![allow(clippy::disallowed_methods, reason = "tests make and damage files on purpose")]
 
+mod common;
+
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+
+use common::{run, succeeds};
 
 const TINY: &str = "--width 0.05 --train-limit 64 --test-limit 20 --batch 16 --threads 1 --quiet";
-
-/// Exit code, standard output and standard error.
-fn run(dir: &Path, arguments: &str) -> (Option<i32>, String, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_foregrad"));
-    let output = command.current_dir(dir).args(arguments.split_whitespace()).output().expect("the binary runs");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).to_string();
-    (output.status.code(), text(&output.stdout), text(&output.stderr))
-}
-
-fn succeeds(dir: &Path, arguments: &str) -> String {
-    let (code, out, said) = run(dir, arguments);
-    assert_eq!(code, Some(0), "`{arguments}`: {said}");
-    out
-}
 
 fn show(dir: &Path, arguments: &str, file: &str) -> String {
     let text = succeeds(dir, &format!("model show {arguments}"));
@@ -72,9 +61,9 @@ fn one_line_edited_trains_and_the_run_needs_the_file_no_more() {
     assert!(scores.contains("network"), "{scores}");
     // Another network is told by the block that differs.
     fs::write(dir.path().join("mine.toml"), text.replace("small-net", "mine")).expect("a file");
-    let (code, _, said) = run(dir.path(), "train --resume --model mine.toml --width 0.05 --quiet --out run");
+    let (code, said) = run(dir.path(), "train --resume --model mine.toml --width 0.05 --quiet --out run");
     assert!(code == Some(2) && said.contains("model.network.blocks.0"), "{said}");
-    let (code, _, said) = run(dir.path(), "train --resume --model small-net --width 0.05 --quiet --out run");
+    let (code, said) = run(dir.path(), "train --resume --model small-net --width 0.05 --quiet --out run");
     assert!(code == Some(2) && said.contains("--model is small-net"), "{said}");
 }
 

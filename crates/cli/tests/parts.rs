@@ -1,36 +1,19 @@
 //! Parts of a sample by the binary: a scalar for each, and what cannot be cut.
 #![allow(clippy::disallowed_methods, reason = "tests make and damage files on purpose")]
 
-use std::path::Path;
-use std::process::Command;
+mod common;
+
+use common::{run, write_batch};
 
 /// Two images of 9x9 pixels become 2x2 tokens of 64 channels.
 const NETWORK: &str = "--model local-mixer --width 0.125 --head mean-linear";
-
-/// Exit code and standard error.
-fn run(dir: &Path, arguments: &str) -> (Option<i32>, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_foregrad"));
-    let output = command.current_dir(dir).args(arguments.split_whitespace()).output().expect("the binary runs");
-    (output.status.code(), String::from_utf8_lossy(&output.stderr).to_string())
-}
-
-fn write_batch(path: &Path) {
-    use safetensors::tensor::{Dtype, TensorView};
-    let images: Vec<u8> = (0..162).flat_map(|i| ((i as f32 * 0.37).sin()).to_le_bytes()).collect();
-    let labels: Vec<u8> = [0i64, 2].iter().flat_map(|label| label.to_le_bytes()).collect();
-    let views = [
-        ("images", TensorView::new(Dtype::F32, vec![2, 1, 9, 9], &images).expect("images")),
-        ("labels", TensorView::new(Dtype::I64, vec![2], &labels).expect("labels")),
-    ];
-    std::fs::write(path, safetensors::serialize(views, None).expect("bytes")).expect("a file");
-}
 
 #[test]
 fn a_step_has_a_scalar_for_every_part_of_a_sample() {
     let dir = tempfile::tempdir().expect("a folder");
     let (code, said) = run(dir.path(), &format!("init {NETWORK} --image 1x9x9 --classes 3 --out w.safetensors"));
     assert_eq!(code, Some(0), "{said}");
-    write_batch(&dir.path().join("b.safetensors"));
+    write_batch(&dir.path().join("b.safetensors"), [2, 1, 9, 9], &[0, 2]);
     let step = format!("step {NETWORK} --weights w.safetensors --batch b.safetensors --out u.safetensors");
     for (flags, shape) in [
         ("--granularity patch", [1, 2 * 4]),

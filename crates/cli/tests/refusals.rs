@@ -1,26 +1,15 @@
 //! What `init`, `check`, `eval`, `step` and `bench` refuse instead of guessing or ignoring it.
 #![allow(clippy::disallowed_methods, reason = "tests make and damage files on purpose")]
 
+mod common;
+
 use std::path::Path;
-use std::process::{Command, Output};
 
 use burn::tensor::{DType, Device};
-use foregrad::rng::{Placement, Stream};
+use foregrad::rng::Placement;
 use foregrad::weights;
-use safetensors::Dtype;
-use safetensors::tensor::TensorView;
 
-fn foregrad(dir: &Path, arguments: &str) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_foregrad"));
-    command.current_dir(dir).args(arguments.split_whitespace()).output().expect("the binary runs")
-}
-
-fn succeeds(dir: &Path, arguments: &str) -> String {
-    let output = foregrad(dir, arguments);
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "`{arguments}`: {text}");
-    String::from_utf8_lossy(&output.stdout).to_string()
-}
+use common::{run, succeeds, write_batch};
 
 /// The command ends with exit code 2, says something, and writes nothing.
 fn refused(dir: &Path, arguments: &str, expected: &str) {
@@ -31,24 +20,10 @@ fn refused(dir: &Path, arguments: &str, expected: &str) {
         names
     };
     let before = names();
-    let output = foregrad(dir, arguments);
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "`{arguments}`: {text}");
-    assert!(text.contains(expected) && !text.contains("panicked"), "`{arguments}`: {text}");
+    let (code, text) = run(dir, arguments);
+    assert_eq!(code, Some(2), "`{arguments}`: {text}");
+    assert!(text.contains(expected), "`{arguments}`: {text}");
     assert_eq!(names(), before, "`{arguments}` wrote something");
-}
-
-/// A batch of `shape` with labels.
-fn write_batch(path: &Path, shape: [usize; 4], labels: &[i64]) {
-    let images = Stream::new(0, "batch").normal(shape.iter().product());
-    let images: Vec<u8> = images.iter().flat_map(|value| (*value as f32).to_le_bytes()).collect();
-    let labels: Vec<u8> = labels.iter().flat_map(|label| label.to_le_bytes()).collect();
-    let count = labels.len() / 8;
-    let views = [
-        ("images", TensorView::new(Dtype::F32, shape.to_vec(), &images).expect("images")),
-        ("labels", TensorView::new(Dtype::I64, vec![count], &labels).expect("labels")),
-    ];
-    std::fs::write(path, safetensors::serialize(views, None).expect("tensors")).expect("a file");
 }
 
 const INIT: &str = "init --width 0.05 --image 3x12x12 --classes 4 --out w.safetensors";

@@ -12,4 +12,5 @@ pub mod shell;
 pub mod step;
 pub mod study;
 pub mod train;
+pub mod trial;
 pub mod work;

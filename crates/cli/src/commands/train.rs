@@ -22,6 +22,7 @@ use crate::{Exit, device, output, place, process, table};
   foregrad train --resume --out runs/first
   foregrad train --resume --epochs 8 --out runs/first
   foregrad train --resume-or-start --checkpoint-minutes 10 --out runs/first      in the script of a job that may be requeued
+  foregrad train --budget-seconds 600 --budget-memory 512 --out runs/small      as many epochs and as large a batch as that allows
   foregrad train --space activity --mix 1 --probe-every 50 --out runs/mixed
   foregrad train --config runs/first/config.toml --seed 1 --out runs/second")]
 pub struct Arguments {
@@ -62,6 +63,10 @@ pub struct Arguments {
 impl Arguments {
     /// The settings: a file's or the defaults, then the flags.
     fn settings(&self, base: RunConfig) -> Result<RunConfig> {
+        let budget = ["budget.flop", "budget.seconds"].into_iter().find(|place| self.training.text(place).is_some());
+        if let (Some(place), Some(_)) = (budget, self.training.text("epochs")) {
+            bail!("--epochs and {} both say how long the run is; give one of them", flags::flag_of(place));
+        }
         let mut config = base;
         self.data.apply(&mut config)?;
         self.model.apply(&mut config)?;
@@ -83,12 +88,15 @@ pub fn run(arguments: Arguments) -> Result<Exit> {
     let out = arguments.out.clone().unwrap_or_else(|| default_folder(&config));
     place::for_folder("--out", &out)?;
     let goes_on = arguments.resume.is_some() || (arguments.resume_or_start && has_begun(&out)?);
-    let mut trainer =
-        if goes_on { resume(&arguments, &out, config)? } else { start(&config, &out, arguments.overwrite)? };
+    let mut progress = Progress::new(arguments.quiet, arguments.json)?;
+    let mut trainer = if goes_on {
+        resume(&arguments, &out, config, &progress)?
+    } else {
+        start(&config, &out, arguments.overwrite, &progress)?
+    };
     if arguments.resume_or_start && trainer.is_complete() {
         return already_done(&arguments, &out);
     }
-    let mut progress = Progress::new(arguments.quiet, arguments.json)?;
     let outcome = trainer.run(&control, &mut progress);
     progress.finish();
     match outcome? {
@@ -125,9 +133,19 @@ fn already_done(arguments: &Arguments, out: &Path) -> Result<Exit> {
     }
 }
 
-fn start(config: &RunConfig, out: &Path, overwrite: bool) -> Result<Trainer> {
+fn start(config: &RunConfig, out: &Path, overwrite: bool, progress: &Progress) -> Result<Trainer> {
+    let config = within_budget(config, progress)?;
     device::set_threads(config.threads)?;
-    Ok(Trainer::start(config, device::placement(&config.device, DType::F32)?, out, overwrite)?)
+    Ok(Trainer::start(&config, device::placement(&config.device, DType::F32)?, out, overwrite)?)
+}
+
+/// The settings with what their budget allows, which is measured now and told.
+fn within_budget(config: &RunConfig, progress: &Progress) -> Result<RunConfig> {
+    let within = config.within_budget(progress)?;
+    if within != *config {
+        progress.say(&format!("the budget allows {} epochs of batches of {}", within.epochs, within.batch));
+    }
+    Ok(within)
 }
 
 /// Whether a folder holds a run: its settings are the first that is written.
@@ -136,11 +154,12 @@ fn has_begun(out: &Path) -> Result<bool> {
 }
 
 /// Goes on with a run under its own settings, or begins it again if it has no checkpoint yet and may be started.
-fn resume(arguments: &Arguments, out: &Path, whole: RunConfig) -> Result<Trainer> {
+fn resume(arguments: &Arguments, out: &Path, whole: RunConfig, progress: &Progress) -> Result<Trainer> {
     let saved = RunFolder::config(out)?;
     // What is not said with `--resume` stays; a command that may start a run says everything.
     let says_everything = arguments.resume_or_start || arguments.config.is_some();
-    let given = if says_everything { whole } else { arguments.settings(saved.clone())? };
+    let mut given = if says_everything { whole } else { arguments.settings(saved.clone())? };
+    given.adopt_budget(&saved);
     let fixed = saved.differences(&given).into_iter().find(|difference| difference.setting != "epochs");
     if let Some(Difference { setting, own, other }) = fixed {
         let (flag, out) = (flags::flag_of(&setting), out.display());
@@ -158,7 +177,7 @@ fn resume(arguments: &Arguments, out: &Path, whole: RunConfig) -> Result<Trainer
         if !arguments.quiet {
             output::remark("the run has no checkpoint yet: it begins again");
         }
-        return start(&given, out, false);
+        return start(&given, out, false, progress);
     }
     device::set_threads(given.threads)?;
     let changes = Changes { epochs: Some(given.epochs), data_dir: given.data.dir, dataset: Some(given.data.dataset) };

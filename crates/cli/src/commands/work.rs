@@ -7,7 +7,7 @@ use std::io::BufRead;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::{bench, study};
+use super::{bench, study, trial};
 use crate::Exit;
 
 /// The name of the command, which help does not show.
@@ -20,6 +20,8 @@ pub enum Task {
     Run(Box<study::RunTask>),
     /// Measure what a run will take.
     Estimate(Box<foregrad_lab::train::RunConfig>),
+    /// Measure what a run's steps take, for its budget.
+    Trial(Box<foregrad_lab::train::RunConfig>),
     /// Measure a method.
     Measure(Box<bench::MeasureTask>),
 }
@@ -35,6 +37,10 @@ pub fn run() -> Result<Exit> {
         Task::Estimate(config) => {
             end_with_parent();
             study::estimate_one(&config)
+        }
+        Task::Trial(config) => {
+            end_with_parent();
+            trial::run(&config)
         }
         Task::Measure(task) => {
             end_with_parent();

@@ -186,10 +186,12 @@ impl EstimatorConfig {
         if let Some(step) = self.finite_difference_step.filter(|step| !(*step > 0.0 && step.is_finite())) {
             return Err(Error::out_of_range("estimator.finite-difference-step", step, "a number above 0, or `off`"));
         }
-        if self.mode != Mode::FiniteDifference {
-            return Ok(());
-        }
         let refuse = |reason: &str, nearest: String| Err(Error::meaningless(reason, nearest));
+        if self.mode != Mode::FiniteDifference {
+            let nearest = "`estimator.mode = finite-difference`, or `estimator.finite-difference-step = off`";
+            let is_unused = self.finite_difference_step.is_some();
+            return if is_unused { refuse("no weight is moved by that step", nearest.into()) } else { Ok(()) };
+        }
         let instead = |nearest: &str| format!("{nearest}, or `estimator.mode = forward`");
         if self.space != Space::Weight {
             return refuse("finite differences move weights, not outputs", instead("`estimator.space = weight`"));

@@ -11,6 +11,8 @@ names! {
         Constant = "constant",
         /// Times gamma every so many epochs (the paper's).
         Step = "step",
+        /// Times gamma after each of the milestones, which are parts of the run.
+        Milestones = "milestones",
         /// Half a cosine down to the floor.
         Cosine = "cosine",
         /// A straight line down to the floor.
@@ -29,7 +31,9 @@ settings! {
         kind: ScheduleKind = ScheduleKind::Constant => flag("schedule", "NAME"),
         /// Epochs between two steps of the schedule `step`.
         every: u64 = 30 => flag("schedule-every", "N"),
-        /// Factor of a step or a plateau.
+        /// Parts of the run after which the schedule `milestones` lowers the rate (Nokland and Eidnes', by default).
+        milestones: Vec<f64> = vec![0.5, 0.75, 0.875, 0.9375] => flag("milestones", "PARTS"),
+        /// Factor of a step, a milestone or a plateau.
         gamma: f64 = 0.2 => flag("gamma", "G"),
         /// Epochs without improvement that a plateau allows; the next one lowers the rate.
         patience: u64 = 10 => flag("patience", "N"),
@@ -88,6 +92,10 @@ impl ScheduleConfig {
         let factor = match self.kind {
             ScheduleKind::Constant => 1.0,
             ScheduleKind::Step => self.gamma.powi((step / per_epoch / self.every) as i32),
+            ScheduleKind::Milestones => {
+                let passed = self.milestones.iter().filter(|part| step as f64 >= (*part * total).round());
+                self.gamma.powi(passed.count() as i32)
+            }
             ScheduleKind::Cosine => cosine(1.0, self.floor, part),
             ScheduleKind::Linear => 1.0 - (1.0 - self.floor) * part,
             ScheduleKind::OneCycle if cycle < 0.3 => cosine(1.0 / 25.0, 1.0, cycle / 0.3),
@@ -106,6 +114,9 @@ impl ScheduleConfig {
     pub fn validate(&self) -> Result<()> {
         if self.every == 0 {
             return Err(Error::out_of_range("schedule.every", 0, "at least 1 epoch"));
+        }
+        if let Some(wrong) = self.milestones.iter().find(|part| !(0.0..=1.0).contains(*part)) {
+            return Err(Error::out_of_range("schedule.milestones", wrong, "parts of the run, from 0 to 1"));
         }
         if !(self.gamma > 0.0 && self.gamma <= 1.0) {
             return Err(Error::out_of_range("schedule.gamma", self.gamma, "a factor above 0, at most 1"));
@@ -147,6 +158,19 @@ mod tests {
         for (kind, step, expected) in points {
             assert!((factor(kind, step) - expected).abs() < 1e-12, "{kind:?} at {step}");
         }
+    }
+
+    #[test]
+    fn milestones_are_parts_of_the_run() {
+        let config = ScheduleConfig { kind: ScheduleKind::Milestones, gamma: 0.25, ..Default::default() };
+        // Nokland and Eidnes: after 200, 300, 350 and 375 of 400 epochs.
+        let factors = [199, 200, 299, 300, 350, 374, 375, 399].map(|epoch| {
+            let step = epoch * 391;
+            config.factor(step, 391, 400, &Plateau::default())
+        });
+        assert_eq!(factors, [1.0, 0.25, 0.25, 0.0625, 0.015625, 0.015625, 0.00390625, 0.00390625]);
+        let wrong = ScheduleConfig { milestones: vec![0.5, 1.5], ..config };
+        assert!(wrong.validate().expect_err("beyond the run").to_string().contains("schedule.milestones is 1.5"));
     }
 
     #[test]

@@ -120,6 +120,17 @@ impl Value for [f64; 2] {
     }
 }
 
+impl Value for Vec<f64> {
+    fn parse(text: &str) -> Result<Self, Wrong> {
+        let numbers = text.split(',').map(|number| number.trim().parse().ok()).collect::<Option<_>>();
+        numbers.ok_or(Wrong::Expected("numbers with commas between"))
+    }
+
+    fn text(&self) -> String {
+        self.iter().map(f64::to_string).collect::<Vec<_>>().join(",")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,6 +148,7 @@ mod tests {
         survives([true, false]);
         survives([None, Some(0), Some(7_usize)]);
         survives([[0.9, 0.999]]);
+        survives([vec![0.5], vec![0.5, 0.75]]);
         survives([String::new(), "glyphs".into()]);
         survives([PathBuf::from("a/b c")]);
     }
@@ -147,6 +159,6 @@ mod tests {
             assert!(u64::parse(wrong).is_err(), "{wrong:?}");
         }
         assert!(bool::parse("yes").is_err() && <[f64; 2]>::parse("0.9").is_err());
-        assert!(Option::<usize>::parse("none").is_err());
+        assert!(Option::<usize>::parse("none").is_err() && Vec::<f64>::parse("0.5;0.75").is_err());
     }
 }

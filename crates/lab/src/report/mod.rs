@@ -10,6 +10,7 @@
 mod charts;
 mod escape;
 mod field;
+mod fronts;
 mod latex;
 mod markdown;
 mod order;
@@ -24,6 +25,7 @@ mod table;
 mod tests;
 mod variant;
 
+pub use fronts::Fronts;
 pub use latex::latex;
 pub use markdown::markdown;
 pub use order::{Contradiction, Order};

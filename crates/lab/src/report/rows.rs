@@ -13,11 +13,12 @@ type Column = (&'static str, fn(&RunResult) -> Field);
 const RUN: &str = "run";
 
 /// The columns after the run's name and its values on the axes.
-const COLUMNS: [Column; 21] = [
+const COLUMNS: [Column; 22] = [
     ("seed", |run| Field::Integer(Some(run.planned.config.seed))),
     ("status", |run| Field::Text(Some(status(run).to_string()))),
     ("epochs", |run| Field::Integer(so_far(run)[0])),
     ("steps", |run| Field::Integer(so_far(run)[1])),
+    ("operations", |run| Field::Integer(operations(run))),
     ("train_loss", |run| own(last_scores(run).train, |score| Some(score.loss))),
     ("train_accuracy", |run| own(last_scores(run).train, Score::accuracy)),
     ("test_loss", |run| own(last_scores(run).test, |score| Some(score.loss))),
@@ -82,6 +83,15 @@ fn so_far(run: &RunResult) -> [Option<u64>; 2] {
         Some(Ending::Done { epochs, steps, .. }) => [Some(*epochs), Some(*steps)],
         _ => [last.map(|epoch| epoch.epoch), last.map(|epoch| epoch.step)],
     }
+}
+
+/// Operations of training, where they were counted.
+fn operations(run: &RunResult) -> Option<u64> {
+    let counted = match run.row.as_ref().map(|row| &row.ending) {
+        Some(Ending::Done { operations, .. }) => *operations,
+        _ => run.epochs.iter().map(|epoch| epoch.operations).sum(),
+    };
+    Some(counted).filter(|counted| *counted > 0)
 }
 
 fn own(scores: &[Option<Score>], part: fn(&Score) -> Option<f64>) -> Field {

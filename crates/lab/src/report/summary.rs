@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::fronts::Fronts;
 use super::last_scores;
 use super::order::Order;
 use super::spread::Spread;
@@ -37,6 +38,8 @@ pub struct Summary {
     pub has_classes: bool,
     /// The order of the measured accuracies beside that of the published, one a data set.
     pub orders: Vec<Order>,
+    /// What is better than everything that costs no more, one a data set.
+    pub fronts: Vec<Fronts>,
 }
 
 /// A run that could not go on.
@@ -78,6 +81,7 @@ impl Summary {
             begun: missing.iter().filter(|run| !run.epochs.is_empty()).count(),
             has_classes: has_classes(results),
             orders: Order::of(&combinations),
+            fronts: Fronts::of(&combinations),
             combinations,
         }
     }
@@ -168,6 +172,7 @@ fn combination(results: &Results, name: String, choices: &[(String, String)], gr
         published: reference,
         elsewhere: results.study.published(choices),
         train_loss: spread(&train_loss),
+        operations: spread(&operations),
         seconds: spread(&|row| Some(row.machine.seconds)),
         images_per_second: spread(&|row| Some(row.machine.images_per_second)),
         peak_memory: spread(&|row| (row.machine.peak_memory > 0).then(|| row.machine.peak_memory as f64 / 1048576.0)),
@@ -225,6 +230,12 @@ fn done<'a>(results: &'a Results, runs: &[usize]) -> Vec<&'a Row> {
 
 fn per_cent(part: f64) -> f64 {
     100.0 * part
+}
+
+/// Operations of training, where they were counted.
+fn operations(row: &Row) -> Option<f64> {
+    let Ending::Done { operations, .. } = &row.ending else { return None };
+    (*operations > 0).then(|| *operations as f64 * 1e-12)
 }
 
 fn train_loss(row: &Row) -> Option<f64> {

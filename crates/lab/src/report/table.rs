@@ -55,8 +55,9 @@ const PUBLISHED: Numbers = ("published, %", |own| {
 const DIFFERENCE: Numbers = ("difference, deviations", |own| {
     own.published?.difference.map(|difference| (difference, format!("{difference:+.1}")))
 });
-const COSTS: [Numbers; 4] = [
+const COSTS: [Numbers; 5] = [
     ("train loss", |own| own.train_loss.map(|spread| (spread.mean, format!("{:.4}", spread.mean)))),
+    ("TFLOP", |own| own.operations.map(|spread| (spread.mean, rounded(spread.mean)))),
     ("seconds", |own| own.seconds.map(|spread| (spread.mean, rounded(spread.mean)))),
     ("images/s", |own| own.images_per_second.map(|spread| (spread.mean, rounded(spread.mean)))),
     ("peak memory, MiB", |own| own.peak_memory.map(|spread| (spread.mean, format!("{:.0}", spread.mean)))),

@@ -7,6 +7,7 @@ use crate::Error;
 use crate::study::{Machine, Row, Study};
 use crate::train::{BlockProbe, EpochRecord, ProbeRecord};
 
+mod fronts;
 mod not_finite;
 
 /// Two methods with three seeds each.
@@ -75,6 +76,7 @@ fn finish(run: &mut RunResult, test: f64, validation: Option<f64>) {
         test: scores(test),
         validation: validation.clone(),
         zero_guesses: 0,
+        operations: 3 * 10u64.pow(12),
         images_per_second: 1600.0,
         seconds: 6.25,
         peak_memory: 96 * 1048576,

@@ -39,6 +39,8 @@ pub struct Variant {
     pub elsewhere: Option<String>,
     /// The network's loss over the last epoch's training images.
     pub train_loss: Option<Spread>,
+    /// Operations of training, products only, TFLOP.
+    pub operations: Option<Spread>,
     /// Seconds of training.
     pub seconds: Option<Spread>,
     /// Training images a second.

@@ -102,7 +102,11 @@ fn train(
             Changes { data_dir: config.data.dir.clone(), dataset: Some(config.data.dataset.clone()), epochs: None };
         Trainer::resume(folder, None, &changes, placement)?
     } else {
-        Trainer::start(config, placement, folder, true)?
+        match config.within_budget(observer) {
+            // Whatever was measured was asked to end as well.
+            Err(_) if control.is_stopping() => return Ok(false),
+            within => Trainer::start(&within?, placement, folder, true)?,
+        }
     };
     if trainer.is_complete() {
         return Ok(true);

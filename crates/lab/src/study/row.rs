@@ -38,6 +38,9 @@ pub enum Ending {
         epochs: u64,
         /// Optimiser steps.
         steps: u64,
+        /// Operations of all training steps, products only; 0 where they were not counted.
+        #[serde(default)]
+        operations: u64,
         /// On the training images.
         train: Vec<Option<Score>>,
         /// On the test images.
@@ -88,8 +91,13 @@ impl Row {
         machine.images_per_second =
             epochs.iter().map(|epoch| epoch.images_per_second).sum::<f64>() / epochs.len() as f64;
         machine.peak_memory = epochs.iter().map(|epoch| epoch.peak_memory).max().unwrap_or(0);
+        let operations = epochs.iter().map(|epoch| epoch.operations).sum();
         let EpochRecord { epoch, step, train, test, validation, .. } = last;
-        let row = Self::of(planned, Ending::Done { epochs: epoch, steps: step, train, test, validation }, machine);
+        let row = Self::of(
+            planned,
+            Ending::Done { epochs: epoch, steps: step, operations, train, test, validation },
+            machine,
+        );
         let failed = row.failure().map(|error| Ending::Failed { error });
         Some(Self { ending: failed.unwrap_or(row.ending), ..row })
     }
@@ -207,6 +215,7 @@ mod tests {
             test: scores(test),
             validation: scores(validation),
             zero_guesses: 0,
+            operations: 7,
             images_per_second: 10.0,
             seconds: 1.0,
             peak_memory: 1,

@@ -181,6 +181,10 @@ impl TrainerBuilder {
     fn ready(self) -> Result<Trainer> {
         let Self { network, data, config, .. } = self;
         config.validate_training()?;
+        if !config.budget.is_met() {
+            let expected = "one that epochs and batch were found for: RunConfig::within_budget";
+            return Err(Error::out_of_range("budget", "given", expected));
+        }
         let plan = plan_for(&config, &data, &network)?;
         let position = Position { tallies: vec![Tally::default(); network.depth()], ..Default::default() };
         Ok(Trainer {

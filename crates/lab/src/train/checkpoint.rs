@@ -46,6 +46,9 @@ pub struct Position {
     /// Seconds of training in the epoch so far.
     #[serde(with = "foregrad::numbers")]
     pub seconds: f64,
+    /// Operations of training in the epoch so far.
+    #[serde(default)]
+    pub operations: u64,
     /// The plateau schedule's state.
     pub plateau: Plateau,
     /// The numbers of the estimator's state, by path.

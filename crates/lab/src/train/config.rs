@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
 
+use super::BudgetConfig;
 use crate::data::{self, LoadOptions};
 use foregrad::estimate::EstimatorConfig;
 use foregrad::files;
@@ -57,7 +58,7 @@ impl DataConfig {
 pub(super) const OWN: &str = "own";
 
 /// Bounds that keep the number of all steps far from the largest integer.
-const MOST_EPOCHS: u64 = 1_000_000;
+pub(super) const MOST_EPOCHS: u64 = 1_000_000;
 const MOST_IMAGES: usize = 1 << 30;
 
 settings! {
@@ -83,6 +84,8 @@ settings! {
         checkpoint_minutes: f64 = 0.0 => flag("checkpoint-minutes", "N"),
         /// Checkpoints to keep.
         keep_checkpoints: usize = 2 => flag("keep-checkpoints", "N"),
+        /// What it may cost.
+        budget: BudgetConfig = BudgetConfig::default() => table,
         /// Which images.
         data: DataConfig = DataConfig::default() => table,
         /// The network.
@@ -153,6 +156,7 @@ impl RunConfig {
             let expected = "a number of minutes from 0 to 1e9";
             return Err(Error::out_of_range("checkpoint-minutes", self.checkpoint_minutes, expected));
         }
+        self.budget.validate()?;
         self.optimizer.validate()?;
         self.schedule.validate()?;
         let has_buffer = self.optimizer.kind == OptimizerKind::Sgd && self.optimizer.momentum > 0.0;
@@ -211,7 +215,10 @@ impl RunConfig {
     /// The settings in which another run differs, less those of the machine that change no result: data folder, threads and
     /// device.
     pub fn differences(&self, other: &Self) -> Vec<Difference> {
-        let [own, other] = [self, other].map(Self::comparable);
+        let [mut own, mut others] = [self, other].map(Clone::clone);
+        own.adopt_budget(other);
+        others.adopt_budget(self);
+        let [own, other] = [own, others].map(|config| config.comparable());
         // Networks of their own have a setting a block, and need not have as many.
         let settings: BTreeSet<&String> = own.keys().chain(other.keys()).collect();
         let value =
@@ -231,7 +238,7 @@ impl RunConfig {
         if let Some((kind, _)) = self.data.dataset.split_once(':') {
             values.insert("data.dataset".into(), format!("{kind}:"));
         }
-        values.retain(|place, _| !OF_THE_MACHINE.contains(&place.as_str()));
+        values.retain(|place, _| !OF_THE_MACHINE.contains(&place.as_str()) && place != "budget.met");
         values
     }
 }

@@ -123,6 +123,9 @@ pub struct EpochRecord {
     /// Seconds of training in this epoch.
     #[serde(with = "foregrad::numbers")]
     pub seconds: f64,
+    /// Operations of the epoch's training steps, products only; 0 where they are not counted.
+    #[serde(default)]
+    pub operations: u64,
     /// The process's largest resident memory so far, bytes; 0 where it is not known.
     pub peak_memory: u64,
 }
@@ -146,6 +149,7 @@ mod tests {
             zero_guesses: 0,
             images_per_second,
             seconds,
+            operations: 3,
             peak_memory: 0,
         }
     }

@@ -1,5 +1,6 @@
 //! Training: a run's settings, folder, checkpoints, metrics and probes, and the loop around [`foregrad::estimate::step`].
 
+mod budget;
 mod builder;
 mod checkpoint;
 mod config;
@@ -15,7 +16,9 @@ mod run;
 mod settings;
 
 mod timetable;
+mod trial;
 
+pub use budget::BudgetConfig;
 pub use builder::TrainerBuilder;
 pub use checkpoint::{Checkpoint, FORMAT_VERSION, Loaded};
 pub use config::{DataConfig, Difference, RunConfig};
@@ -28,3 +31,4 @@ pub use observer::{Observer, Outcome, Silent, StepReport};
 pub use probe::{BlockProbe, ProbeRecord, probe};
 pub use run::Trainer;
 pub use settings::{Changes, network_for};
+pub use trial::{Trial, trial};

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{EpochRecord, ProbeRecord};
+use super::{EpochRecord, ProbeRecord, RunConfig, Trial};
+use crate::{Error, Result};
 
 /// What a run reports to.
 pub trait Observer {
@@ -18,6 +19,17 @@ pub trait Observer {
     /// machine.
     fn peak_memory(&self) -> u64 {
         0
+    }
+    /// The operations that this process has counted since it was last asked, products only; 0 where nobody counts.
+    fn operations(&self) -> u64 {
+        0
+    }
+    /// What a run's steps take, measured where their memory is their own; asked before the first step of a run with a budget.
+    ///
+    /// # Errors
+    /// Whatever keeps the steps from being done; by default, that this observer does not measure.
+    fn trial(&self, _config: &RunConfig) -> Result<Trial> {
+        Err(Error::out_of_range("budget", "given", "none: this program does not measure what a step takes"))
     }
 }
 

@@ -104,11 +104,8 @@ impl Trainer {
     /// The epoch's steps that are left.
     fn steps(&mut self, control: &Control, observer: &mut dyn Observer) -> Result<()> {
         self.pause(control, observer)?;
-        let order = Order::Shuffled { seed: self.config.seed, epoch: self.position.epoch };
-        let augment = self.config.data.augment.unwrap_or(self.data.augment);
-        let options = BatchOptions { size: self.config.batch, order, augment, skip: self.position.batch };
         let total = self.config.epochs * self.steps_per_epoch() as u64;
-        for batch in Batches::new(self.data.train.clone(), options)? {
+        for batch in self.batches()? {
             let loss = self.step(batch?, control, observer)?;
             let (epoch, steps) = (self.position.epoch, [self.position.step, total]);
             observer.step(&StepReport { epoch, steps, batch: self.config.batch, loss });
@@ -121,8 +118,16 @@ impl Trainer {
         Ok(())
     }
 
+    /// The epoch's batches that are left.
+    pub(super) fn batches(&self) -> Result<Batches> {
+        let order = Order::Shuffled { seed: self.config.seed, epoch: self.position.epoch };
+        let augment = self.config.data.augment.unwrap_or(self.data.augment);
+        let options = BatchOptions { size: self.config.batch, order, augment, skip: self.position.batch };
+        Batches::new(self.data.train.clone(), options)
+    }
+
     /// One step, with its probe; gives the network's loss.
-    fn step(&mut self, batch: HostBatch, control: &Control, observer: &mut dyn Observer) -> Result<f64> {
+    pub(super) fn step(&mut self, batch: HostBatch, control: &Control, observer: &mut dyn Observer) -> Result<f64> {
         let began = Instant::now();
         let (images, labels) = on_device(batch, &self.placement);
         let buffer = self.optimizer.buffer().clone();
@@ -131,7 +136,9 @@ impl Trainer {
         let estimator = &self.config.estimator;
         let is_probed = self.config.probe_every > 0 && self.position.step.is_multiple_of(self.config.probe_every);
         let probed = is_probed.then(|| probe(estimator, &self.network, &input, &self.state)).transpose()?;
+        observer.operations(); // those of a probe or a test are not the step's
         let output = estimate::step(estimator, &self.network, &input, &self.state)?;
+        self.position.operations += observer.operations();
         // Written only now: a step that was asked to stop leaves nothing behind.
         if let Some(record) = probed {
             may_write(control)?;
@@ -212,7 +219,7 @@ impl Trainer {
             Ok(scores(&evaluate_pausing(&self.network, set, &self.plan.trains, &self.placement, pause)?))
         };
         let (test, validation) = (score(&self.data.test)?, score(&self.data.validation)?);
-        let Position { epoch, batch, step, tallies, zero_guesses, seconds, .. } = &self.position;
+        let Position { epoch, batch, step, tallies, zero_guesses, seconds, operations, .. } = &self.position;
         Ok(EpochRecord {
             epoch: epoch + 1,
             step: *step,
@@ -223,6 +230,7 @@ impl Trainer {
             zero_guesses: *zero_guesses,
             images_per_second: (batch * self.config.batch) as f64 / seconds.max(1e-9),
             seconds: *seconds,
+            operations: *operations,
             peak_memory: observer.peak_memory(),
         })
     }

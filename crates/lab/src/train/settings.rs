@@ -60,7 +60,11 @@ pub(super) fn check_epochs(config: &RunConfig, checkpoint: &Checkpoint) -> Resul
 }
 
 /// Network and data of a run whose settings have been found valid.
-fn prepared(config: &RunConfig, known: Option<&Description>, placement: &Placement) -> Result<TrainerBuilder> {
+pub(super) fn prepared(
+    config: &RunConfig,
+    known: Option<&Description>,
+    placement: &Placement,
+) -> Result<TrainerBuilder> {
     config.validate()?;
     let splits = data_for(config, known)?;
     let network = config.model.init(splits.train.shape(), splits.train.kind(), config.seed, placement)?;

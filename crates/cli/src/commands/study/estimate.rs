@@ -11,12 +11,12 @@ use foregrad::losses::{LabelKind, Labels};
 use foregrad::rng::Stream;
 use foregrad_lab::data::{self, Source, Subset};
 use foregrad_lab::study::PlannedRun;
-use foregrad_lab::train::{RunConfig, evaluate, network_for};
+use foregrad_lab::train::{Observer, RunConfig, Trial, evaluate, network_for};
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 
 use super::Arguments;
-use crate::commands::work;
+use crate::commands::{trial, work};
 use crate::{Exit, device, machine, output, process, table};
 
 /// Images of a step that is measured.
@@ -43,8 +43,7 @@ pub fn list(arguments: &Arguments, runs: &[PlannedRun]) -> Result<Exit> {
         let found = match known.get(&kind) {
             Some(found) => *found,
             None => {
-                // A process of its own, so that its memory is its own.
-                let found = process::result_of(&work::Task::Estimate(Box::new(run.config.clone())));
+                let found = estimated(&run.config);
                 if let Err(error) = &found {
                     problem.get_or_insert_with(|| format!("{}: {error:#}", run.name));
                 }
@@ -78,6 +77,21 @@ pub fn list(arguments: &Arguments, runs: &[PlannedRun]) -> Result<Exit> {
         output::remark(format_args!("no estimate where a run cannot be made here: {problem}"));
     }
     Ok(Exit::Done)
+}
+
+/// The estimate of one kind of run, within its budget, by a process of its own, so that its memory is its own.
+fn estimated(config: &RunConfig) -> Result<Estimate> {
+    let within = config.within_budget(&Trials)?;
+    process::result_of(&work::Task::Estimate(Box::new(within)))
+}
+
+/// Measures for budgets.
+struct Trials;
+
+impl Observer for Trials {
+    fn trial(&self, config: &RunConfig) -> foregrad::Result<Trial> {
+        trial::in_child(config)
+    }
 }
 
 /// Seconds for people.

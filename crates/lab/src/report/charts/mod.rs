@@ -22,6 +22,8 @@ pub struct Section {
     pub about: &'static str,
     /// What would produce the charts that are not there, a sentence each.
     pub absent: Vec<String>,
+    /// What the charts say, a sentence each.
+    pub sentences: Vec<String>,
     /// The charts that there are data for.
     pub charts: Vec<Chart>,
 }

@@ -35,6 +35,7 @@ pub fn by_block(data: &Data<'_>) -> Section {
         about: "Cosine between guess and target over steps (1: the guess is the target's direction, 0: it tells \
                 nothing of it), and the training loss of every block's head; means over seeds.",
         absent,
+        sentences: Vec::new(),
         charts,
     }
 }
@@ -104,6 +105,7 @@ pub fn distribution(data: &Data<'_>) -> Section {
         title: "Distribution of cosines",
         about: "How often which cosine between guess and target was measured, over blocks, probes and seeds.",
         absent: figure.is_empty().then(|| PROBES.to_string()).into_iter().collect(),
+        sentences: Vec::new(),
         charts: (!figure.is_empty()).then(|| figure.chart("chart-cosines", "")).into_iter().collect(),
     }
 }

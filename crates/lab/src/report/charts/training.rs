@@ -45,6 +45,7 @@ pub fn over_epochs(data: &Data<'_>) -> Section {
         about: "Accuracy and loss of the network over epochs, means over seeds; on training images as they are met \
                 while learning.",
         absent: figure.is_empty().then(|| absent.to_string()).into_iter().collect(),
+        sentences: Vec::new(),
         charts: (!figure.is_empty()).then(|| figure.chart("chart-training", "")).into_iter().collect(),
     }
 }
@@ -74,6 +75,7 @@ pub fn by_depth(data: &Data<'_>) -> Section {
         about: "Final loss of every block's head, means over seeds; the last block's is the network's own. Heads \
                 that do not learn have none.",
         absent: (!has_heads).then(|| absent.to_string()).into_iter().collect(),
+        sentences: Vec::new(),
         charts: has_heads.then(|| figure.chart("chart-heads", "")).into_iter().collect(),
     }
 }
