@@ -134,12 +134,13 @@ impl Plan {
 }
 
 impl EstimatorConfig {
-    /// Refuses a target that cannot be split into samples where every sample has a scalar of its own; the view is one that
-    /// [`View::validate`] takes.
+    /// Refuses a target that cannot be split into samples where every sample has a scalar of its own, and a guess of heads that say
+    /// nothing before they have learnt, where they never do; the view is one that [`View::validate`] takes.
     ///
     /// # Errors
     /// [`Error::Meaningless`].
     pub fn validate_losses(&self, view: &View<'_>) -> Result<()> {
+        self.check_untrained(view)?;
         if !self.granularity().is_by_sample() || !self.is_measured() {
             return Ok(());
         }
@@ -151,6 +152,26 @@ impl EstimatorConfig {
         Err(Error::meaningless(
             "a head's loss that is no sum over samples, as predsim's, gives no scalar to each of them beyond its own block",
             "`estimator.granularity = batch`, or `estimator.target = local` or global",
+        ))
+    }
+
+    fn check_untrained(&self, view: &View<'_>) -> Result<()> {
+        let heads = self.guess.heads(self.guess_directions());
+        let learns = match self.train_heads {
+            TrainHeads::Auto => !heads.untrained,
+            TrainHeads::Yes => true,
+            TrainHeads::No => false,
+        };
+        let is_of_untrained = !heads.drawn.is_empty() || (heads.own && !learns);
+        let inner = &view.losses[..view.losses.len() - 1];
+        let silent = inner.iter().position(|head| head.is_some_and(|head| head.is_silent()));
+        let Some(block) = silent.filter(|_| is_of_untrained) else { return Ok(()) };
+        let reason = format!(
+            "the head of block {block} predicts by weights that start at 0, so that a guess of it is 0 before it has learnt"
+        );
+        Err(Error::meaningless(
+            reason,
+            "`estimator.guess = local`, or `model.head = predsim-vgg`, whose similarity has drawn weights",
         ))
     }
 }

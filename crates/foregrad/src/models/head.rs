@@ -6,10 +6,10 @@ use burn::tensor::Tensor;
 
 use super::planned_head::PlannedNet;
 use super::{AnyHead, NextBlock, mean_linear};
-use crate::layers::{AnyLayer, AnySaved, Cotangent, Layer, Pass, Sequential, Wanted, size_text, stacked};
+use crate::layers::{AnyLayer, AnySaved, Cotangent, Layer, Linear, Pass, Sequential, Wanted, size_text, stacked};
 use crate::losses::{AnyLoss, CrossEntropy, LabelKind, Labels, MeanSquaredError, rows};
 use crate::metrics::{self, Measured, Metric};
-use crate::ops::Parts;
+use crate::ops::{self, Parts};
 use crate::rng::Stream;
 use crate::vector::ParamVector;
 use crate::{Error, Result};
@@ -29,6 +29,14 @@ pub(super) struct Branch {
     pub weight: f64,
     pub net: Sequential,
     pub loss: AnyLoss,
+}
+
+impl Branch {
+    /// Whether nothing goes back through its last layer, whose weights are 0.
+    fn is_silent(&self) -> bool {
+        let last = self.net.iter().next_back().and_then(|(_, layer)| layer.downcast_ref::<Linear>());
+        last.is_some_and(|linear| ops::host(linear.weight()).iter().all(|weight| *weight == 0.0))
+    }
 }
 
 /// An auxiliary net with its loss: the weighted sum of one or more branches.
@@ -117,6 +125,11 @@ pub trait LossHead: std::fmt::Debug + Send + Sync {
         true
     }
 
+    /// Whether its gradient at the block's output is 0 whatever stands there, as before a readout that starts at 0 has learnt.
+    fn is_silent(&self) -> bool {
+        false
+    }
+
     /// The moving averages, by path.
     fn averages(&self) -> ParamVector {
         ParamVector::default()
@@ -127,7 +140,7 @@ pub trait LossHead: std::fmt::Debug + Send + Sync {
         ParamVector::default()
     }
 
-    /// The same head with weights drawn afresh; `None` where it cannot be, as a classifier.
+    /// The same head with weights drawn afresh; `None` where it cannot be, as a classifier, or would be silent.
     fn redrawn(&self, _stream: Stream) -> Option<AnyHead> {
         None
     }
@@ -270,6 +283,10 @@ impl LossHead for Head {
         self.branches.iter().all(|branch| branch.loss.is_separable())
     }
 
+    fn is_silent(&self) -> bool {
+        self.branches.iter().all(Branch::is_silent)
+    }
+
     fn statistics(&self, saved: &AnySaved) -> ParamVector {
         let Saved { branches, .. } = saved.as_saved_by(self);
         let mut all = ParamVector::default();
@@ -293,7 +310,7 @@ impl LossHead for Head {
         if let Some(running) = self.running() {
             fresh.follow(&running, true);
         }
-        Some(Head { metric: self.metric.clone(), ..fresh }.into())
+        (!fresh.is_silent()).then(|| Head { metric: self.metric.clone(), ..fresh }.into())
     }
 
     fn follow(&mut self, next: &ParamVector, is_new: bool) {

@@ -5,9 +5,9 @@
 use std::sync::Arc;
 
 use super::planned_head::{HeadScope, PlannedBranch, PlannedHead, PlannedNet};
-use super::{Head, Norm, augmented, dgl, ema, loss_for};
+use super::{Head, Norm, augmented, dgl, ema, loss_for, predsim_vgg};
 use crate::layers::{
-    AdaptiveAvgPoolSpec, Conv2dSpec, FlattenSpec, Kinds, LayerSpec, LinearSpec, NormSpec, Outputs, ReluSpec,
+    AdaptiveAvgPoolSpec, Conv2dSpec, FlattenSpec, Kinds, LayerSpec, LinearSpec, NormSpec, ReluSpec,
     SpatialDeviationSpec, widened,
 };
 use crate::losses::{AnyLoss, LabelKind, Similarity};
@@ -27,6 +27,12 @@ names! {
         MeanLinear = "mean-linear",
         /// Similarity matching (0.99) and prediction (0.01).
         Predsim = "predsim",
+        /// The same as published for VGG: predicts from windows of the maps, by weights that start at 0.
+        PredsimVgg = "predsim-vgg",
+        /// Similarity matching of `predsim-vgg` alone.
+        Similarity = "similarity",
+        /// Prediction of `predsim-vgg` alone.
+        Prediction = "prediction",
         /// Copies of later blocks (--head-depth, --head-pyramid), spatial mean, linear.
         Augmented = "augmented",
         /// 4 pixels a side to one, three 1x1 convolutions, 2x2 pool, two hidden layers, linear.
@@ -122,6 +128,12 @@ impl HeadConfig {
                 branch("similarity", 0.99, similarity(self.input[0]), Similarity.into())?,
                 branch("prediction", 0.01, prediction(self.input), loss)?,
             ],
+            HeadKind::PredsimVgg => vec![
+                branch("similarity", 0.99, predsim_vgg::similarity(self.input), Similarity.into())?,
+                branch("prediction", 0.01, predsim_vgg::prediction(), loss)?,
+            ],
+            HeadKind::Similarity => vec![branch("", 1.0, predsim_vgg::similarity(self.input), Similarity.into())?],
+            HeadKind::Prediction => vec![branch("", 1.0, predsim_vgg::prediction(), loss)?],
         };
         Ok(PlannedNet { branches, labels: self.labels })
     }
@@ -142,7 +154,7 @@ fn linear() -> Vec<LayerSpec> {
 /// Average pool to `bins` by `bins`, flatten, so many hidden layers, linear.
 pub(super) fn mlp(bins: usize, layers: usize, hidden: usize) -> Vec<LayerSpec> {
     let hidden = (0..layers).flat_map(|layer| {
-        let linear = LayerSpec::from(LinearSpec { outputs: hidden.into(), bias: false });
+        let linear = LayerSpec::from(LinearSpec { outputs: hidden.into(), bias: false, ..Default::default() });
         [linear.drawn_from(layer.to_string()), NormSpec {}.into(), ReluSpec {}.into()]
     });
     let pool = [AdaptiveAvgPoolSpec { bins }.into(), FlattenSpec {}.into()];
@@ -179,5 +191,5 @@ pub(super) fn output(bins: usize) -> Vec<LayerSpec> {
 }
 
 fn to_labels() -> LayerSpec {
-    LayerSpec::from(LinearSpec { outputs: Outputs::Labels, bias: true }).drawn_from("output")
+    LayerSpec::from(LinearSpec::default()).drawn_from("output")
 }

@@ -129,14 +129,15 @@ impl ModelConfig {
             let expected = format!("0 for {labels}: only classes are smoothed");
             return Err(Error::out_of_range("model.label-smoothing", self.label_smoothing, expected));
         }
-        let heads = [("model.head", Some(self.head)), ("model.target-head", self.target_head)];
-        match heads.into_iter().find(|(_, head)| *head == Some(HeadKind::Predsim)) {
-            Some((place, _)) => {
-                let expected = format!("cnn, mlp or linear for {labels}: similarity matching needs classes");
-                Err(Error::out_of_range(place, HeadKind::Predsim, expected))
+        let matching = [HeadKind::Predsim, HeadKind::PredsimVgg, HeadKind::Similarity];
+        for (place, head) in [("model.head", Some(self.head)), ("model.target-head", self.target_head)] {
+            if let Some(head) = head.filter(|head| matching.contains(head)) {
+                let expected =
+                    format!("cnn, mlp, linear or prediction for {labels}: similarity matching needs classes");
+                return Err(Error::out_of_range(place, head, expected));
             }
-            None => Ok(()),
         }
+        Ok(())
     }
 }
 
@@ -155,7 +156,7 @@ mod tests {
             for blocks_per_stage in [1, 2] {
                 let config =
                     ModelConfig { name: name.to_string(), width: 0.02, blocks_per_stage, ..Default::default() };
-                let network = config.init([1, 8, 8], 2, 0, &placement).expect("a network");
+                let network = config.init([1, 16, 16], 2, 0, &placement).expect("a network");
                 assert_eq!(config.depth().expect("a model"), network.depth(), "{name}");
             }
         }

@@ -21,11 +21,13 @@ mod next_block;
 mod parts;
 mod planned;
 mod planned_head;
+mod predsim_vgg;
 mod registry;
 mod resnet;
 mod small_net;
 mod spec;
 mod spec_text;
+mod vgg;
 
 pub use crate::layers::Norm;
 pub use any_head::AnyHead;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::heads::{self, is_of_head};
 use super::spec::classifier;
-use super::{AnyHead, HeadKind, LossHead, NetworkSpec, Norm, Registry, local_mixer, mlp, resnet, small_net};
+use super::{AnyHead, HeadKind, LossHead, NetworkSpec, Norm, Registry, local_mixer, mlp, resnet, small_net, vgg};
 use crate::layers::{Layer, Sequential};
 use crate::losses::LabelKind;
 use crate::rng::Placement;
@@ -19,34 +19,56 @@ pub struct Model {
     pub name: &'static str,
     /// What it is.
     pub about: &'static str,
+    /// The blocks that it can be joined into at most, where a setting says into how many; none where they are given.
+    pub most_blocks: Option<usize>,
     /// What it is made of, under settings.
     pub spec: fn(&ModelConfig) -> NetworkSpec,
 }
 
+impl Model {
+    const fn new(name: &'static str, about: &'static str, spec: fn(&ModelConfig) -> NetworkSpec) -> Self {
+        Self { name, about, most_blocks: None, spec }
+    }
+}
+
 /// The networks that have a name.
 pub const MODELS: &[Model] = &[
+    Model::new(
+        "small-net",
+        "six 3x3 convolution blocks: 64 64 128 128 256 256, 2x2 average pools before blocks 1, 3, 5",
+        small_net::spec,
+    ),
+    Model::new("resnet18-8b", "ResNet-18, CIFAR stem, one residual block a block", resnet::eight_blocks),
+    Model::new("resnet18-16b", "the same 3x3 convolutions without skips, one a block", resnet::sixteen_blocks),
+    Model::new("resnet18-2b", "ResNet-18, CIFAR stem, two blocks of two stages", resnet::two_blocks),
     Model {
-        name: "small-net",
-        about: "six 3x3 convolution blocks: 64 64 128 128 256 256, 2x2 average pools before blocks 1, 3, 5",
-        spec: small_net::spec,
+        most_blocks: Some(resnet::DEPTH_32),
+        ..Model::new(
+            "resnet32",
+            "ResNet-32 for small images: 16 32 64 channels, stem and 15 residual blocks in 16 blocks, or --blocks K",
+            resnet::thirty_two,
+        )
     },
     Model {
-        name: "resnet18-8b",
-        about: "ResNet-18, CIFAR stem, one residual block a block",
-        spec: resnet::eight_blocks,
+        most_blocks: Some(resnet::DEPTH_110),
+        ..Model::new(
+            "resnet110",
+            "ResNet-110 for small images: stem and 54 residual blocks in 55 blocks, or --blocks K",
+            resnet::hundred_and_ten,
+        )
     },
-    Model {
-        name: "resnet18-16b",
-        about: "the same 3x3 convolutions without skips, one a block",
-        spec: resnet::sixteen_blocks,
-    },
-    Model { name: "resnet18-2b", about: "ResNet-18, CIFAR stem, two blocks of two stages", spec: resnet::two_blocks },
-    Model { name: "mlp", about: "three blocks of 512 hidden units", spec: mlp::spec },
-    Model {
-        name: "local-mixer",
-        about: "four blocks of 512 channels on 4x4 patches: tokens, channels and 16 channel groups mixed, norms of its own (for --head mean-linear)",
-        spec: local_mixer::spec,
-    },
+    Model::new(
+        "vgg8b",
+        "six 3x3 convolutions of 128 to 512 channels and a layer of 1024 units, one a block, with dropout (for --head predsim-vgg)",
+        vgg::eight,
+    ),
+    Model::new("vgg11b", "the same with nine convolutions", vgg::eleven),
+    Model::new("mlp", "three blocks of 512 hidden units", mlp::spec),
+    Model::new(
+        "local-mixer",
+        "four blocks of 512 channels on 4x4 patches: tokens, channels and 16 channel groups mixed, norms of its own (for --head mean-linear)",
+        local_mixer::spec,
+    ),
 ];
 
 /// The names of [`MODELS`] for a setting.
@@ -67,6 +89,8 @@ settings! {
         pool: bool = true => switch("no-pool", "off"),
         /// Residual blocks a stage of `resnet18-8b` (2 is ResNet-18).
         blocks_per_stage: usize = 2 => flag("blocks-per-stage", "N"),
+        /// Blocks that `resnet32` and `resnet110` are joined into; by default stem and residual blocks each are one.
+        blocks: Option<usize> = None => flag("blocks", "K"),
         /// A normalisation before the classifier's pool, as in the paper's code.
         classifier_norm: bool = false => switch("classifier-norm", "on"),
         /// Structure of the auxiliary heads.
@@ -137,7 +161,8 @@ impl ModelConfig {
             let model = MODELS.iter().find(|model| model.name == self.name);
             let names = || MODELS.iter().map(|model| model.name).collect::<Vec<_>>();
             let model = model.ok_or_else(|| Error::unknown_name("model", &self.name, &names()))?;
-            return Ok(NetworkSpec { classifier: classifier(self.classifier_norm), ..(model.spec)(self) });
+            self.check_blocks(model)?;
+            return self.normalised_classifier((model.spec)(self));
         };
         self.check_own_settings(spec)?;
         Ok(spec.clone())
@@ -169,9 +194,39 @@ impl ModelConfig {
         Ok(())
     }
 
+    /// Refuses a number of blocks that a network cannot be joined into.
+    fn check_blocks(&self, model: &Model) -> Result<()> {
+        let expected = match (self.blocks, model.most_blocks) {
+            (None, _) => return Ok(()),
+            (Some(blocks), Some(most)) if (1..=most).contains(&blocks) => return Ok(()),
+            (Some(_), Some(most)) => format!("from 1 to {most} for {}", model.name),
+            (Some(_), None) => {
+                let joined = MODELS.iter().filter(|model| model.most_blocks.is_some()).map(|model| model.name);
+                format!(
+                    "no value for {}: its blocks are given; those of {} can be joined",
+                    model.name,
+                    joined.collect::<Vec<_>>().join(" and ")
+                )
+            }
+        };
+        Err(Error::out_of_range("model.blocks", self.blocks.unwrap_or_default(), expected))
+    }
+
+    /// A network with a name, with a norm before its classifier's pool if that is asked for.
+    fn normalised_classifier(&self, spec: NetworkSpec) -> Result<NetworkSpec> {
+        match self.classifier_norm {
+            false => Ok(spec),
+            true if spec.classifier == classifier(false) => Ok(NetworkSpec { classifier: classifier(true), ..spec }),
+            true => {
+                let expected = format!("off for {}: its classifier has no pool", spec.name);
+                Err(Error::out_of_range("model.classifier-norm", "on", expected))
+            }
+        }
+    }
+
     /// Refuses settings that change only networks that have a name, for one that is a spec.
     fn check_own_settings(&self, spec: &NetworkSpec) -> Result<()> {
-        let Self { name, pool, blocks_per_stage, classifier_norm, .. } = self;
+        let Self { name, pool, blocks_per_stage, blocks, classifier_norm, .. } = self;
         if !spec.name.is_empty() && *name != spec.name {
             let expected = format!("`{}`, the name in `model.network`; leave one of the two out", spec.name);
             return Err(Error::out_of_range("model.name", name, expected));
@@ -184,6 +239,12 @@ impl ModelConfig {
                 &blocks_per_stage.to_string(),
                 *blocks_per_stage != defaults.blocks_per_stage,
                 "add or remove blocks",
+            ),
+            (
+                "model.blocks",
+                &blocks.unwrap_or_default().to_string(),
+                *blocks != defaults.blocks,
+                "join blocks, or split them",
             ),
             (
                 "model.classifier-norm",
@@ -279,51 +340,4 @@ impl Network {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use burn::tensor::{DType, Device};
-
-    fn network(name: &str, image: [usize; 3]) -> Network {
-        let placement = Placement { device: Device::flex(), dtype: DType::F32 };
-        ModelConfig { name: name.into(), ..Default::default() }.init(image, 10, 0, &placement).expect("a model")
-    }
-
-    #[test]
-    fn parameter_counts_are_the_published_ones() {
-        assert_eq!(network("resnet18-8b", [3, 32, 32]).trunk_dimension(), 11_173_962);
-        assert_eq!(network("resnet18-2b", [3, 32, 32]).trunk_dimension(), 11_173_962);
-        assert_eq!(network("resnet18-16b", [3, 32, 32]).trunk_dimension(), 11_000_138);
-        // The published network's, less one bias for each of 64 tokens in three blocks.
-        let [embedding, grouped, blocks] = [48 * 512 + 512, 16 * 32 * 32 + 512, 3];
-        let published = embedding + grouped + blocks * (64 * 64 + 64 + 512 * 512 + 512 + grouped) + 512 * 10 + 10;
-        assert_eq!(network("local-mixer", [3, 32, 32]).trunk_dimension(), published - blocks * 64);
-    }
-
-    #[test]
-    fn residual_networks_are_named_as_in_torchvision() {
-        let state = network("resnet18-8b", [3, 32, 32]).state();
-        for path in ["conv1.weight", "bn1.running_mean", "layer1.0.conv1.weight", "layer2.0.downsample.0.weight"] {
-            assert!(state.entry(path).is_some(), "{path} is missing");
-        }
-        assert_eq!(state.entry("fc.weight").expect("a classifier").shape(), [10, 512]);
-        assert!(state.entry("heads.6.0.weight").is_some());
-    }
-
-    #[test]
-    fn every_model_takes_odd_images_of_one_channel() {
-        for Model { name, .. } in MODELS {
-            let network = network(name, [1, 28, 28]);
-            assert_eq!(network.heads.len() + 1, network.depth(), "{name}");
-        }
-    }
-
-    #[test]
-    fn assigning_its_own_state_changes_nothing_and_another_changes_all() {
-        let placement = Placement { device: Device::flex(), dtype: DType::F32 };
-        let config = ModelConfig { width: 0.1, ..Default::default() };
-        let mut first = config.init([1, 12, 12], 10, 0, &placement).expect("a model");
-        let second = config.init([1, 12, 12], 10, 1, &placement).expect("a model");
-        first.assign(&second.state());
-        assert_eq!(first.state().axpy(-1.0, &second.state()).norm(), 0.0);
-    }
-}
+mod tests;
