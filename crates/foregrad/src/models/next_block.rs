@@ -1,6 +1,6 @@
 //! Copies of the block after a head's own, inside the head.
 //!
-//! A head that ends with the next block's layers sees as far as that block, for the memory of one block. Two copies stand side by side:
+//! A head that begins with the next block's layers sees as far as that block, for the memory of one block. Two copies stand side by side:
 //! ```text
 //! u    = running(y) + trained(y)                    y the output of block j
 //! psi <- decay psi + (1 - decay) theta_{j+1}        running, after every optimiser's step
