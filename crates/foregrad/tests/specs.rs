@@ -178,7 +178,7 @@ const BROKEN: &[(&str, &str)] = &[
     ("blocks = [{ layers = ['relu'], head = 'cnn' }]", "block 0: head: the head is given; expected none"),
     (
         "blocks = [{ layers = ['relu'], head = 'cnm' }, { layers = ['relu'] }]",
-        "block 0: head: unknown head `cnm` (did you mean `cnn`?); available: cnn, mlp, linear, mean-linear, predsim, predsim-vgg, similarity, prediction, augmented, dgl, dgl-mlp, dgl-cnn, none",
+        "block 0: head: unknown head `cnm` (did you mean `cnn`?); available: cnn, mlp, linear, mean-linear, predsim, predsim-vgg, similarity, prediction, augmented, dgl, dgl-mlp, dgl-cnn, ema, none",
     ),
     (
         "blocks = [{ layers = ['relu'], head = ['flatten'] }, { layers = ['relu'] }]",

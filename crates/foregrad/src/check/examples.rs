@@ -6,7 +6,7 @@ use crate::layers::{
 };
 use crate::losses::{AnyLoss, CrossEntropy, LabelKind, MeanSquaredError, Similarity};
 use crate::models::{
-    AnyHead, Head, HeadConfig, HeadKind, LossHead, MODELS, Model, ModelConfig, Network, NetworkSpec, Norm,
+    AnyHead, Head, HeadConfig, HeadKind, LossHead, MODELS, Model, ModelConfig, Network, NetworkSpec, NextBlock, Norm,
 };
 use crate::rng::{Placement, Stream};
 
@@ -121,6 +121,14 @@ fn composite_examples(placement: &Placement, stream: Stream) -> Vec<LayerExample
     ] {
         add(name, Sequential::new().then(layer).then(Relu), size, Phase::Train);
     }
+    let block = |channels: [usize; 2]| {
+        let layers = Sequential::new().then(conv(Conv2dConfig::new(channels, 3).stride(2).padding(1)));
+        layers.then(BatchNorm::new(channels[1], 0.1, placement)).then(Relu)
+    };
+    let running = || NextBlock::new(block([3, 4]), 0.9);
+    add("next block, running copy", Sequential::new().then(running()), size, Phase::Train);
+    let both = body().then(running().beside(block([3, 4])));
+    add("next block, running and trained copy", both, size, Phase::Train);
     add("batch_norm eval", Sequential::new().then(BatchNorm::new(3, 0.1, placement)), [3, 3, 2, 5], Phase::Eval);
     examples
 }
@@ -137,6 +145,7 @@ pub fn head_examples(placement: &Placement) -> Vec<HeadExample> {
         examples.push(head_example(name.into(), (HeadKind::PredsimVgg, Norm::Batch), input, placement));
     }
     examples.extend(copying_examples(placement));
+    examples.extend(running_examples(placement));
     let (classes, values) = (LabelKind::Classes(3), LabelKind::Values(2));
     let losses = [
         ("cross-entropy", AnyLoss::from(CrossEntropy { smoothing: 0.0 }), classes),
@@ -200,6 +209,20 @@ fn copying_examples(placement: &Placement) -> Vec<HeadExample> {
     };
     let depths = [0, 1, 2, 3, 5].into_iter();
     depths.flat_map(|depth| [(depth, Norm::Batch), (depth, Norm::Group)]).map(example).collect()
+}
+
+/// Heads with a running copy of the next block, which has a stride, behind the third block of a network.
+fn running_examples(placement: &Placement) -> Vec<HeadExample> {
+    let labels = LabelKind::Classes(3);
+    let example = |norm: Norm| {
+        let head = HeadKind::Ema;
+        let model =
+            ModelConfig { width: 0.05, norm, head, head_norm: norm, label_smoothing: 0.1, ..Default::default() };
+        let network = model.init([2, 20, 24], labels, 1, placement).expect("a network for these images");
+        let head = network.heads.into_iter().nth(2).flatten().expect("a head behind the third block");
+        HeadExample { name: format!("ema, {norm} norm"), head, input: [6, 6, 10, 12], labels }
+    };
+    [Norm::Batch, Norm::Group].map(example).into()
 }
 
 /// A loss behind a linear map.

@@ -48,17 +48,23 @@ pub struct Plan {
     pub measures: Vec<bool>,
     /// Whether each head learns from its own loss.
     pub trains: Vec<bool>,
+    /// Whether each block has a head of another kind for the target; none of the last.
+    pub has_target: Vec<bool>,
+    /// Whether each head for the target is evaluated.
+    pub target_runs: Vec<bool>,
+    /// Whether each head for the target learns from its own loss.
+    pub target_trains: Vec<bool>,
     /// Whether a guess is the gradient of each block's loss.
     pub guesses_from: Vec<bool>,
 }
 
 impl Plan {
-    /// The plan of an estimator for a network; `has_loss` says which of its blocks have a head, and of the last that it has the
-    /// classifier.
+    /// The plan of an estimator for a network that [`View::validate`] takes.
     ///
-    /// # Panics
-    /// If `has_loss` is empty.
-    pub fn new(config: &EstimatorConfig, has_loss: &[bool]) -> Self {
+    /// Where a block has a head of another kind for the target, its own serves guesses alone; but a guess that is the target itself is made of the
+    /// target's.
+    pub fn new(config: &EstimatorConfig, view: &View<'_>) -> Self {
+        let (has_loss, has_target) = (&view.has_loss()[..], view.has_target());
         let depth = has_loss.len();
         let course = Course { config, has_loss };
         let estimated = if config.last_block == LastBlock::Estimated { depth + 1 } else { depth - 1 };
@@ -76,18 +82,36 @@ impl Plan {
         };
         let measures = marked(&mut target_loss.iter().copied().filter(|_| config.is_measured()));
         let guesses_from = marked(&mut guess_loss.iter().copied().flatten());
-        let mut runs: Vec<_> =
-            guesses_from.iter().zip(&measures).map(|(guessed, measures)| *guessed || *measures).collect();
+        let is_target = config.guess.support().is_target;
+        let serves = |block: usize, target: bool| {
+            let guesses = guesses_from[block] && (target == is_target || !has_target[block]);
+            guesses || (measures[block] && (target || !has_target[block]))
+        };
+        let mut runs: Vec<_> = (0..depth).map(|block| serves(block, false)).collect();
+        let target_runs: Vec<_> = (0..depth - 1).map(|block| has_target[block] && serves(block, true)).collect();
+        let trains = |has: &[bool], runs: &[bool], untrained: bool| match config.train_heads {
+            TrainHeads::Auto => runs[..depth - 1].iter().map(|runs| *runs && !untrained).collect::<Vec<_>>(),
+            TrainHeads::Yes => has[..depth - 1].to_vec(),
+            TrainHeads::No => vec![false; depth - 1],
+        };
         let untrained = config.guess.heads(config.guess_directions()).untrained;
-        let trains: Vec<_> = (0..depth - 1)
-            .map(|block| match config.train_heads {
-                TrainHeads::Auto => runs[block] && !untrained,
-                TrainHeads::Yes => has_loss[block],
-                TrainHeads::No => false,
-            })
-            .collect();
+        let (trains, target_trains) = (trains(has_loss, &runs, untrained), trains(&has_target, &target_runs, false));
         runs[depth - 1] = true;
-        Self { depth, estimated, target_loss, guess_loss, ready, lag, runs, measures, trains, guesses_from }
+        Self {
+            depth,
+            estimated,
+            target_loss,
+            guess_loss,
+            ready,
+            lag,
+            runs,
+            measures,
+            trains,
+            has_target,
+            target_runs,
+            target_trains,
+            guesses_from,
+        }
     }
 
     /// The estimated blocks whose guess becomes known at a block.
@@ -120,8 +144,8 @@ impl EstimatorConfig {
         if !self.granularity().is_by_sample() || !self.is_measured() {
             return Ok(());
         }
-        let plan = Plan::new(self, &view.has_loss());
-        let has_scalars = |(block, loss): (usize, &usize)| block == *loss || view.loss(*loss).is_separable();
+        let plan = Plan::new(self, view);
+        let has_scalars = |(block, loss): (usize, &usize)| block == *loss || view.target(*loss).is_separable();
         if plan.target_loss.iter().enumerate().all(has_scalars) {
             return Ok(());
         }

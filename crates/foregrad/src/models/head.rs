@@ -5,8 +5,8 @@ use std::sync::Arc;
 use burn::tensor::Tensor;
 
 use super::planned_head::PlannedNet;
-use super::{AnyHead, mean_linear};
-use crate::layers::{AnySaved, Cotangent, Layer, Linear, Pass, Sequential, Wanted, size_text, stacked};
+use super::{AnyHead, NextBlock, mean_linear};
+use crate::layers::{AnyLayer, AnySaved, Cotangent, Layer, Linear, Pass, Sequential, Wanted, size_text, stacked};
 use crate::losses::{AnyLoss, CrossEntropy, LabelKind, Labels, MeanSquaredError, rows};
 use crate::metrics::{self, Measured, Metric};
 use crate::ops::{self, Parts};
@@ -145,6 +145,10 @@ pub trait LossHead: std::fmt::Debug + Send + Sync {
         None
     }
 
+    /// Moves what follows the block after the head's own towards that block's parameters, by the block's own paths; onto them if it is new.
+    /// Called after every update of the parameters.
+    fn follow(&mut self, _next: &ParamVector, _is_new: bool) {}
+
     /// Refuses labels that the head does not take.
     ///
     /// # Errors
@@ -195,6 +199,12 @@ impl Head {
             Some(own) => measure(&**own),
             None => metrics::DEFAULTS.iter().find_map(|metric| measure(*metric)),
         }
+    }
+
+    /// The parameters of its running copy of the next block, if it has one.
+    fn running(&self) -> Option<ParamVector> {
+        let mut layers = self.branches.iter().flat_map(|branch| branch.net.iter());
+        layers.find_map(|(_, layer)| layer.downcast_ref::<NextBlock>().map(NextBlock::running))
     }
 
     fn gather(&self, part: impl Fn(&Branch) -> ParamVector) -> ParamVector {
@@ -295,8 +305,17 @@ impl LossHead for Head {
     }
 
     fn redrawn(&self, stream: Stream) -> Option<AnyHead> {
-        let fresh = self.plan.as_ref()?.make(stream, &self.parameters().placement()?);
+        let mut fresh = self.plan.as_ref()?.make(stream, &self.parameters().placement()?);
+        // What nothing learns is not drawn.
+        if let Some(running) = self.running() {
+            fresh.follow(&running, true);
+        }
         (!fresh.is_silent()).then(|| Head { metric: self.metric.clone(), ..fresh }.into())
+    }
+
+    fn follow(&mut self, next: &ParamVector, is_new: bool) {
+        let layers = self.branches.iter_mut().flat_map(|branch| branch.net.layers_mut());
+        layers.filter_map(AnyLayer::downcast_mut::<NextBlock>).for_each(|copy| copy.follow(next, is_new));
     }
 
     fn assign(&mut self, values: &ParamVector) {

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::planned_head::{HeadScope, PlannedBranch, PlannedHead, PlannedNet};
-use super::{Head, Norm, augmented, dgl, loss_for, predsim_vgg};
+use super::{Head, Norm, augmented, dgl, ema, loss_for, predsim_vgg};
 use crate::layers::{
     AdaptiveAvgPoolSpec, Conv2dSpec, FlattenSpec, Kinds, LayerSpec, LinearSpec, NormSpec, ReluSpec,
     SpatialDeviationSpec, widened,
@@ -41,6 +41,8 @@ names! {
         DglMlp = "dgl-mlp",
         /// Two 3x3 convolutions, 2x2 pool, norm, linear.
         DglCnn = "dgl-cnn",
+        /// A running copy of the next block (--head-decay) beside a trained one, then as mlp.
+        Ema = "ema",
     }
 }
 
@@ -72,15 +74,21 @@ pub struct HeadConfig {
 impl HeadKind {
     /// Whether it is made of the blocks after its own, so that it stands in networks that are specs alone.
     pub fn looks_ahead(self) -> bool {
-        self == Self::Augmented
+        matches!(self, Self::Augmented | Self::Ema)
     }
 
     /// A head of this kind behind a block's output.
     pub(super) fn plan(self, input: [usize; 3], scope: &HeadScope) -> Result<PlannedHead> {
-        if self.looks_ahead() {
-            return augmented::plan(input, scope);
+        match self {
+            HeadKind::Augmented => augmented::plan(input, scope),
+            HeadKind::Ema => ema::plan(input, scope),
+            _ => Ok(PlannedHead::of_net(self.config(input, scope).net()?)),
         }
-        let config = HeadConfig {
+    }
+
+    /// All that it is built from.
+    pub(super) fn config(self, input: [usize; 3], scope: &HeadScope) -> HeadConfig {
+        HeadConfig {
             kind: self,
             norm: scope.norm,
             hidden: widened(HIDDEN, scope.width),
@@ -88,8 +96,7 @@ impl HeadKind {
             input,
             labels: scope.labels,
             smoothing: scope.smoothing,
-        };
-        Ok(PlannedHead::of_net(config.net()?))
+        }
     }
 }
 
@@ -104,7 +111,7 @@ impl HeadConfig {
     }
 
     /// Its branches, not made yet.
-    fn net(&self) -> Result<PlannedNet> {
+    pub(super) fn net(&self) -> Result<PlannedNet> {
         let loss = loss_for(self.labels, self.smoothing);
         let branch = |name: &str, weight, layers: Vec<LayerSpec>, loss| self.branch(name, weight, &layers, loss);
         let branches = match self.kind {
@@ -116,6 +123,7 @@ impl HeadConfig {
             HeadKind::DglMlp => vec![branch("", 1.0, dgl::mlp(self.input), loss)?],
             HeadKind::DglCnn => vec![branch("", 1.0, dgl::cnn(self.input[0]), loss)?],
             HeadKind::Augmented => return Err(augmented::without_specs()),
+            HeadKind::Ema => return Err(ema::without_specs()),
             HeadKind::Predsim => vec![
                 branch("similarity", 0.99, similarity(self.input[0]), Similarity.into())?,
                 branch("prediction", 0.01, prediction(self.input), loss)?,
