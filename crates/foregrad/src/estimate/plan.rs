@@ -162,10 +162,12 @@ impl EstimatorConfig {
             TrainHeads::Yes => true,
             TrainHeads::No => false,
         };
-        let is_of_untrained = !heads.drawn.is_empty() || (heads.own && !learns);
+        if heads.drawn.is_empty() && (learns || !heads.own) {
+            return Ok(());
+        }
         let inner = &view.losses[..view.losses.len() - 1];
         let silent = inner.iter().position(|head| head.is_some_and(|head| head.is_silent()));
-        let Some(block) = silent.filter(|_| is_of_untrained) else { return Ok(()) };
+        let Some(block) = silent else { return Ok(()) };
         let reason = format!(
             "the head of block {block} predicts by weights that start at 0, so that a guess of it is 0 before it has learnt"
         );
