@@ -5,6 +5,7 @@ mod common;
 use common::{Case, double, relative};
 use foregrad::estimate::{EstimatorConfig, Horizon, Mode};
 use foregrad::layers::{Conv2dConfig, Sequential};
+use foregrad::losses::LabelKind;
 use foregrad::models::{
     BlockSpec, HeadKind, ModelConfig, Network, NetworkSpec, Norm, PlannedHead, Registry, head_prefix,
 };
@@ -63,6 +64,23 @@ fn heads_of_resnet_32_are_as_large_as_the_published_ones() {
         let config = ModelConfig { head: HeadKind::Augmented, head_depth: Some(depth), ..resnet32() };
         let head = heads(&config)[block].clone().expect("a head");
         assert_eq!((head.weights, head.flop), (weights, flop), "depth {depth}, block {block}");
+    }
+}
+
+/// Block, and the weights of the published heads of its channels (16, 32 or 64) there, hidden layers without their biases.
+const PUBLISHED_DGL: [(usize, HeadKind, u64); 5] = [
+    (0, HeadKind::Dgl, 3 * (16 * 16 + 32) + 2 * (64 * 64 + 128) + 650),
+    (6, HeadKind::Dgl, 3 * (32 * 32 + 64) + 2 * (128 * 128 + 256) + 1290),
+    (14, HeadKind::Dgl, 3 * (64 * 64 + 128) + 2 * (256 * 256 + 512) + 2570),
+    (0, HeadKind::DglMlp, 3 * (64 * 64 + 128) + 650),
+    (14, HeadKind::DglCnn, 2 * (9 * 64 * 64 + 128) + 128 + 2570),
+];
+
+#[test]
+fn heads_of_decoupled_greedy_learning_are_as_large_as_the_published_ones() {
+    for (block, head, weights) in PUBLISHED_DGL {
+        let found = heads(&ModelConfig { head, ..resnet32() })[block].clone().expect("a head").weights;
+        assert_eq!(found, weights, "{head}, block {block}");
     }
 }
 
@@ -188,7 +206,10 @@ fn images_and_blocks_of_any_kind_have_heads_of_every_depth() {
         for image in [[1, 8, 8], [3, 33, 31], [2, 9, 11]] {
             for depth in 0..6 {
                 let config = ModelConfig { name: name.into(), width: 0.0625, ..augmented(depth) };
-                config.validate_for(image, 3).unwrap_or_else(|error| panic!("{name}, {image:?}, {depth}: {error}"));
+                for labels in [LabelKind::Classes(3), LabelKind::Values(2)] {
+                    let possible = config.validate_for(image, labels);
+                    possible.unwrap_or_else(|error| panic!("{name}, {image:?}, {depth}: {error}"));
+                }
             }
         }
     }
@@ -262,11 +283,18 @@ fn a_network_of_blocks_by_value_is_told_what_has_copies() {
 }
 
 #[test]
-fn group_norm_keeps_samples_apart_in_every_copy() {
+fn copies_may_be_drawn_afresh_and_group_norm_keeps_samples_apart_in_them() {
     let config = ModelConfig { width: 0.125, norm: Norm::Group, head_norm: Norm::Group, ..augmented(2) };
     let case = Case::with(&config, [2, 9, 11], 5);
-    let config = EstimatorConfig { space: foregrad::estimate::Space::Activity, ..Default::default() };
-    let step = |mode| case.step(&EstimatorConfig { mode, ..config.clone() }).update;
-    let gap = relative(&step(Mode::Forward), &step(Mode::Oracle));
-    assert!(gap < 1e-10, "{gap:e}");
+    let mut updates = Vec::new();
+    for name in ["local", "ntk", "fixed-ntk"] {
+        let guess: foregrad::estimate::AnyGuess = name.parse().expect("a guess");
+        let config = EstimatorConfig { guess, space: foregrad::estimate::Space::Activity, ..Default::default() };
+        let step = |mode| case.step(&EstimatorConfig { mode, ..config.clone() }).update;
+        let (forward, oracle) = (step(Mode::Forward), step(Mode::Oracle));
+        let gap = relative(&forward, &oracle);
+        assert!(gap < 1e-10, "{name}: {gap:e}");
+        updates.push(forward.scoped("blocks.0").norm());
+    }
+    assert!(updates[0] != updates[1] && updates[0] == updates[2], "only ntk draws other copies: {updates:?}");
 }

@@ -99,6 +99,25 @@ fn a_registry_resolves_layers_and_heads_of_a_file() {
 }
 
 #[test]
+fn layers_and_heads_of_another_crate_see_what_follows_a_block() {
+    let copying = SPEC.replace("'squares'", "'augmented'").replace("'none'", "'counts'");
+    let spec = NetworkSpec::from_toml(&copying).expect("a spec");
+    let model = ModelConfig { name: "own".into(), network: Some(spec), head_depth: Some(2), ..Default::default() };
+    let registry = registry().with_head("counts", |input, scope| {
+        let ahead = scope.ahead.expect("a network that is a spec");
+        assert_eq!((ahead.block, ahead.depth(), ahead.later.len()), (1, 3, 1));
+        assert_eq!((ahead.later[0].input, ahead.later[0].output), ([4, 5, 5], [4, 3, 3]));
+        let outputs = scope.labels.outputs();
+        Ok(PlannedHead::new(move |stream, placement| squares(outputs, input, stream, placement)))
+    });
+    let network = model.plan([2, 7, 7], 3, &registry).expect("a network").make(0, &double());
+    // A copy of the registry's layer, one of the convolution (4 to 4 channels), a linear layer.
+    let head = network.heads[0].as_ref().expect("a head of copies");
+    assert_eq!(head.parameters().dimension(), 4 * 4 * 9 + 4 * 3 + 3);
+    assert!(agreement(&network, [2, 7, 7]) < 1e-10);
+}
+
+#[test]
 fn layers_and_heads_by_value_make_a_network() {
     let placement = double();
     let stream = Stream::new(3, "own");

@@ -101,7 +101,7 @@ fn rounded(numerator: usize, denominator: usize) -> usize {
 
 /// The layers of all copies.
 fn copies(input: [usize; 3], scope: &HeadScope, ahead: &Ahead, depth: usize) -> Result<Vec<LayerSpec>> {
-    let mut copier = Copier { scope, size: input, stride: 1 };
+    let mut copier = Copier { scope, kinds: ahead.kinds, size: input, stride: 1 };
     let (mut layers, mut passed) = (Vec::new(), 0);
     for (number, place) in places(depth, ahead).into_iter().enumerate() {
         for between in &ahead.later[passed..place] {

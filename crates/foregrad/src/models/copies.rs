@@ -3,7 +3,7 @@
 use super::parts::{conv1, norm};
 use super::planned_head::{HeadScope, LaterBlock};
 use crate::Result;
-use crate::layers::{AdaptiveAvgPoolSpec, AvgPoolSpec, LayerSpec};
+use crate::layers::{AdaptiveAvgPoolSpec, AvgPoolSpec, Kinds, LayerSpec};
 
 /// The stride of a copy at most.
 const LARGEST: usize = 2;
@@ -15,6 +15,8 @@ const OF_PIXELS: [&str; 3] = ["flatten", "linear", "position-linear"];
 pub(super) struct Copier<'a> {
     /// What the copies are planned in.
     pub scope: &'a HeadScope<'a>,
+    /// The kinds of layers that the blocks name.
+    pub kinds: &'a Kinds,
     /// Channels, height and width of what comes to the next copy.
     pub size: [usize; 3],
     /// The down-sampling that no copy has done yet.
@@ -77,8 +79,7 @@ impl Copier<'_> {
 
     /// What a layer gives of an input.
     fn output(&self, layer: &LayerSpec, size: [usize; 3]) -> Result<[usize; 3]> {
-        let kinds = &self.scope.ahead.expect("copies are of blocks ahead").kinds;
-        self.scope.chain(std::slice::from_ref(layer), size, kinds).map(|chain| chain.output())
+        self.scope.chain(std::slice::from_ref(layer), size, self.kinds).map(|chain| chain.output())
     }
 }
 
