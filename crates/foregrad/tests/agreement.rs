@@ -99,7 +99,7 @@ fn every_model_agrees() {
 #[test]
 fn every_head_agrees() {
     for head in HeadKind::ALL {
-        let case = Case::new("mlp", Norm::Batch, Norm::Batch, *head);
+        let case = Case::new("mlp", Norm::Batch, Norm::Batch, *head).learnt();
         for target in [Horizon::LOCAL, Horizon::blocks(1), Horizon::GLOBAL] {
             assert_agree(&case, &EstimatorConfig { target, ..Default::default() });
         }
