@@ -26,16 +26,14 @@ pub fn is_of_head(path: &str) -> bool {
 }
 
 /// The heads of both kinds that are there, with what stands before their paths.
-pub(super) fn each<'a>(heads: [&'a [Option<AnyHead>]; 2]) -> impl Iterator<Item = (String, &'a AnyHead)> {
+pub(super) fn each(heads: [&[Option<AnyHead>]; 2]) -> impl Iterator<Item = (String, &AnyHead)> {
     HEAD_PATHS.iter().zip(heads).flat_map(|(kind, heads)| {
         heads.iter().enumerate().filter_map(move |(block, head)| Some((prefix(kind, block), head.as_ref()?)))
     })
 }
 
 /// As [`each`], with the number of each head's block, to be changed.
-pub(super) fn each_mut<'a>(
-    heads: [&'a mut [Option<AnyHead>]; 2],
-) -> impl Iterator<Item = (usize, String, &'a mut AnyHead)> {
+pub(super) fn each_mut(heads: [&mut [Option<AnyHead>]; 2]) -> impl Iterator<Item = (usize, String, &mut AnyHead)> {
     HEAD_PATHS.iter().zip(heads).flat_map(|(kind, heads)| {
         heads.iter_mut().enumerate().filter_map(move |(block, head)| Some((block, prefix(kind, block), head.as_mut()?)))
     })
