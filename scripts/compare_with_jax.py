@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Compares `foregrad step` with independent implementations in JAX, in f64: of ResNet-18 in 8 blocks with mlp heads (the
-guess feedback in jax_feedback.py, noise through orthogonal weights in jax_upstream.py), and of local-mixer with mean-linear
-heads (jax_mixer.py), of a network in a file with heads that copy its later blocks (jax_augmented.py).
+guess feedback in jax_feedback.py, noise through orthogonal weights in jax_upstream.py), of local-mixer with mean-linear heads
+(jax_mixer.py), of VGG8b with the losses that it is published with (jax_predsim.py), and of a network in a file with heads that
+copy its later blocks (jax_augmented.py).
 
     pip install jax safetensors numpy
     python3 scripts/compare_with_jax.py --binary target/release/foregrad
@@ -22,6 +23,7 @@ from safetensors.numpy import load_file, save_file
 import jax_augmented
 import jax_feedback
 import jax_mixer
+import jax_predsim
 import jax_upstream
 
 jax.config.update("jax_enable_x64", True)
@@ -217,6 +219,9 @@ def main():
     binary = parser.parse_args().binary
     compare(binary, MODEL, (3, 16, 16), resnet_methods)
     compare(binary, jax_mixer.MODEL, (3, 16, 16), jax_mixer.methods)
+    with tempfile.TemporaryDirectory() as folder:
+        for head in jax_predsim.HEADS:
+            compare(binary, jax_predsim.model(binary, head, folder), (3, 32, 32), jax_predsim.methods(head))
     with tempfile.NamedTemporaryFile("w", suffix=".toml") as network:
         print(jax_augmented.network_text(), file=network, flush=True)
         compare(binary, f"--model {network.name} {jax_augmented.HEADS}", (3, 17, 15), jax_augmented.methods)

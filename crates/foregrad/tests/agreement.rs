@@ -8,7 +8,7 @@ use foregrad::baseline;
 use foregrad::estimate::{
     self, AnyCombination, EstimatorConfig, EstimatorState, Granularity, Horizon, Memory, Mode, Space, StepInput, View,
 };
-use foregrad::models::{HeadKind, Norm};
+use foregrad::models::{HeadKind, ModelConfig, Norm};
 use foregrad::vector::ParamVector;
 
 /// `|forward - oracle| |guess| / |target|` in f64.
@@ -88,7 +88,8 @@ fn weight_space_agrees_with_guesses_that_look_further() {
 #[test]
 fn every_model_agrees() {
     for foregrad::models::Model { name, .. } in foregrad::models::MODELS {
-        let case = Case::new(name, Norm::Batch, Norm::Batch, HeadKind::Cnn);
+        let config = ModelConfig { name: name.to_string(), width: 0.1, ..Default::default() };
+        let case = Case::with(&config, [2, 17, 16], 5);
         for granularity in [Granularity::Block, Granularity::Network] {
             assert_agree(&case, &EstimatorConfig { granularity: Some(granularity), ..Default::default() });
         }
@@ -98,7 +99,7 @@ fn every_model_agrees() {
 #[test]
 fn every_head_agrees() {
     for head in HeadKind::ALL {
-        let case = Case::new("mlp", Norm::Batch, Norm::Batch, *head);
+        let case = Case::new("mlp", Norm::Batch, Norm::Batch, *head).learnt();
         for target in [Horizon::LOCAL, Horizon::blocks(1), Horizon::GLOBAL] {
             assert_agree(&case, &EstimatorConfig { target, ..Default::default() });
         }

@@ -60,6 +60,7 @@ impl Tiny {
             blocks: self.blocks.iter().map(|block| block as &estimate::Block).collect(),
             losses: vec![None, None, Some(&classifier as &dyn LossHead)],
             prefixes: vec!["", "", ""],
+            targets: Vec::new(),
         };
         estimate::step_on(config, &view, input, state)
     }

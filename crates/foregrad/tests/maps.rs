@@ -94,6 +94,7 @@ fn one_random_tangent_trains_everything_without_any_cotangent_or_head() {
         blocks: blocks.iter().map(|block| block as &estimate::Block).collect(),
         losses: heads.iter().chain([&classifier]).map(|head| Some(head as &dyn LossHead)).collect(),
         prefixes: (0..case.depth()).map(|block| case.network.prefix(block)).collect(),
+        targets: Vec::new(),
     };
     for guess in ["gaussian", "rademacher", "low-rank"] {
         let config = EstimatorConfig {

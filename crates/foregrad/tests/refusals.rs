@@ -71,8 +71,12 @@ fn blocks_that_would_overwrite_each_others_updates_are_refused() {
     let mut losses = View::new(&case.network).losses;
     losses.pop();
     refused(View { losses, ..View::new(&case.network) }, "6 blocks, 5 losses");
-    let nothing =
-        View { blocks: Vec::<&Block>::new(), losses: Vec::<Option<&dyn LossHead>>::new(), prefixes: Vec::new() };
+    let nothing = View {
+        blocks: Vec::<&Block>::new(),
+        losses: Vec::<Option<&dyn LossHead>>::new(),
+        prefixes: Vec::new(),
+        targets: Vec::new(),
+    };
     refused(nothing, "0 blocks");
 }
 

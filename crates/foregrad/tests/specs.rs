@@ -34,7 +34,7 @@ fn a_network_by_name_and_by_its_spec_have_the_same_bits() {
             let spec = NetworkSpec::from_toml(&named.spec().expect("a spec").to_toml()).expect("its own text");
             assert_eq!(spec, named.spec().expect("a spec"), "{name}");
             let written = ModelConfig { network: Some(spec), ..named.clone() };
-            let state = |config: &ModelConfig| config.init([1, 12, 10], 4, 5, &placement).expect("a network").state();
+            let state = |config: &ModelConfig| config.init([1, 17, 16], 4, 5, &placement).expect("a network").state();
             let [by_name, by_spec] = [&named, &written].map(state);
             assert_eq!(by_name.paths().collect::<Vec<_>>(), by_spec.paths().collect::<Vec<_>>());
             assert_eq!(by_name.axpy(-1.0, &by_spec).norm(), 0.0, "{name}");
@@ -53,6 +53,7 @@ fn settings_of_names_are_in_the_spec_and_refused_beside_it() {
         (ModelConfig { pool: false, ..of_spec.clone() }, "model.pool is off; expected no value"),
         (ModelConfig { blocks_per_stage: 3, ..of_spec.clone() }, "model.blocks-per-stage is 3"),
         (ModelConfig { classifier_norm: true, ..of_spec.clone() }, "model.classifier-norm is on"),
+        (ModelConfig { blocks: Some(2), ..of_spec.clone() }, "model.blocks is 2; expected no value"),
         (ModelConfig { name: "mlp".into(), ..of_spec }, "model.name is mlp; expected `small-net`"),
     ] {
         let error = config.validate().expect_err(words).to_string();
@@ -177,7 +178,7 @@ const BROKEN: &[(&str, &str)] = &[
     ("blocks = [{ layers = ['relu'], head = 'cnn' }]", "block 0: head: the head is given; expected none"),
     (
         "blocks = [{ layers = ['relu'], head = 'cnm' }, { layers = ['relu'] }]",
-        "block 0: head: unknown head `cnm` (did you mean `cnn`?); available: cnn, mlp, linear, mean-linear, predsim, augmented, dgl, dgl-mlp, dgl-cnn, none",
+        "block 0: head: unknown head `cnm` (did you mean `cnn`?); available: cnn, mlp, linear, mean-linear, predsim, predsim-vgg, similarity, prediction, augmented, dgl, dgl-mlp, dgl-cnn, ema, none",
     ),
     (
         "blocks = [{ layers = ['relu'], head = ['flatten'] }, { layers = ['relu'] }]",

@@ -44,6 +44,7 @@ impl Tiny {
             blocks: self.blocks.iter().map(|block| block as &estimate::Block).collect(),
             losses: vec![Some(&self.head as &dyn LossHead), Some(&self.classifier)],
             prefixes: vec!["", ""],
+            targets: Vec::new(),
         };
         let input = StepInput { given, ..StepInput::new(self.images.clone(), &self.labels, 0, 0) };
         estimate::step_on(config, &view, &input, state).expect("a valid estimator")

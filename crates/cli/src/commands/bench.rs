@@ -127,13 +127,24 @@ impl Arguments {
 }
 
 impl MeasureTask {
-    /// The methods that the network's outputs can be cut for; says which are left out.
+    /// Refuses heads for the target that a method has no use for.
+    fn check_heads(&self, name: &str) -> foregrad::Result<()> {
+        match Method::named(name) {
+            Ok(method) if self.config.model.target_head.is_some() => {
+                let losses = self.config.model.has_loss()?.into_iter().filter(|has| *has).count();
+                method.config().validate_target_heads(losses)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The methods that have a meaning on the network: its outputs can be cut for them, its heads are used. Says which are left out.
     fn possible<'n>(&self, names: Vec<&'n str>) -> Result<Vec<&'n str>> {
         let network = self.config.model.plan(self.image, CLASSES, &Registry::default())?;
         let outputs: Vec<_> = network.blocks.iter().map(|block| block.layers.output()).collect();
         let is_possible = |name: &&str| {
             let Ok(method) = Method::named(name) else { return true };
-            let refused = method.config().validate_outputs(&outputs);
+            let refused = method.config().validate_outputs(&outputs).and_then(|()| self.check_heads(name));
             refused.map_err(|error| output::remark(format_args!("`{name}` is left out: {error}"))).is_ok()
         };
         Ok(names.into_iter().filter(is_possible).collect())
@@ -153,6 +164,7 @@ pub fn run(arguments: Arguments) -> Result<Exit> {
         true => task.possible(known)?,
         false => known.into_iter().filter(wanted).collect(),
     };
+    names.iter().try_for_each(|name| task.check_heads(name))?;
     let device = task.config.device.clone();
     let peak = (device == "cpu").then(|| operations::measured_peak(Duration::from_millis(300)));
     let bar = ProgressBar::new(names.len() as u64);

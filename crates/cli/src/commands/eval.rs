@@ -53,7 +53,7 @@ pub fn run(arguments: Arguments) -> Result<Exit> {
     weights::assign(&mut network, &tensors, &arguments.weights)?;
     let has_head = |block: usize| tensors.paths().any(|path| path.starts_with(&format!("heads.{block}.")));
     // A checkpoint has the heads that its run did not train, too: their score would be that of their first weights.
-    let trains = Plan::new(&config.estimator, &View::new(&network).has_loss()).trains;
+    let trains = Plan::new(&config.estimator, &View::new(&network)).trains;
     let heads: Vec<bool> =
         (0..network.heads.len()).map(|block| has_head(block) && (trains[block] || !is_checkpoint)).collect();
     let tallies = evaluate(&network, &test, &heads, &placement)?;

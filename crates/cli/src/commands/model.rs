@@ -150,6 +150,8 @@ struct Part {
     cost: Cost,
     #[serde(skip_serializing_if = "Option::is_none")]
     head: Option<Cost>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target_head: Option<Cost>,
 }
 
 #[derive(Serialize, Clone, Copy, Default)]
@@ -193,14 +195,21 @@ impl Cost {
 }
 
 impl Part {
-    fn of_block((number, PlannedBlock { layers, head, .. }): (usize, &PlannedBlock)) -> Self {
-        let head = head.as_ref().map(Cost::of_head);
-        Self { name: format!("block {number}"), output: layers.output(), cost: Cost::of(layers), head }
+    fn of_block((number, block): (usize, &PlannedBlock)) -> Self {
+        let PlannedBlock { layers, head, target_head, .. } = block;
+        let [head, target_head] = [head, target_head].map(|head| head.as_ref().map(Cost::of_head));
+        Self { name: format!("block {number}"), output: layers.output(), cost: Cost::of(layers), head, target_head }
+    }
+
+    /// All its heads together.
+    fn heads(&self) -> Option<Cost> {
+        let heads = [self.head, self.target_head].into_iter().flatten();
+        self.head.is_some().then(|| Cost::sum(heads))
     }
 
     fn row(&self) -> Vec<String> {
-        let head = self.head.map_or(["-".to_string(), "-".to_string()], Cost::cells);
-        [vec![self.name.clone(), size_text(self.output)], self.cost.cells().to_vec(), head.to_vec()].concat()
+        let heads = self.heads().map_or(["-".to_string(), "-".to_string()], Cost::cells);
+        [vec![self.name.clone(), size_text(self.output)], self.cost.cells().to_vec(), heads.to_vec()].concat()
     }
 }
 
@@ -221,10 +230,10 @@ impl Show {
     fn shown(&self, spec: NetworkSpec, image: [usize; 3], width: f64, planned: &PlannedNetwork) -> Shown {
         let classifier = &planned.classifier;
         let (name, output) = ("classifier".to_string(), classifier.output());
-        let last = Part { name, output, cost: Cost::of(classifier), head: None };
+        let last = Part { name, output, cost: Cost::of(classifier), head: None, target_head: None };
         let parts: Vec<Part> = planned.blocks.iter().enumerate().map(Part::of_block).chain([last]).collect();
         let total = Cost::sum(parts.iter().map(|part| part.cost));
-        let heads = Cost::sum(parts.iter().filter_map(|part| part.head));
+        let heads = Cost::sum(parts.iter().filter_map(Part::heads));
         Shown { spec, image, classes: self.classes, width, parts, total, heads }
     }
 }
@@ -238,7 +247,9 @@ impl Shown {
         rows.push(
             [vec!["all".to_string(), String::new()], self.total.cells().to_vec(), self.heads.cells().to_vec()].concat(),
         );
-        let table = table::render(&["", "output", "parameters", "MFLOP", "of the head", "MFLOP"], &rows);
+        let has_two = self.parts.iter().any(|part| part.target_head.is_some());
+        let heads = if has_two { "of the heads" } else { "of the head" };
+        let table = table::render(&["", "output", "parameters", "MFLOP", heads, "MFLOP"], &rows);
         let lines = std::iter::once(title.as_str()).chain(table.lines());
         lines.map(|line| format!("# {line}").trim_end().to_string() + "\n").collect()
     }

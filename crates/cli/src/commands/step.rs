@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use burn::tensor::{DType, Tensor};
 use clap::{Args, ValueEnum};
-use foregrad::estimate::{self, Collect, EstimatorState, StepInput, StepOutput};
+use foregrad::estimate::{self, Collect, EstimatorState, StepInput, StepOutput, View};
 use foregrad::losses::Labels;
 use foregrad::models::ModelConfig;
 use foregrad::rng::Placement;
@@ -103,6 +103,9 @@ pub fn run(arguments: Arguments) -> Result<Exit> {
         collect: Collect::Everything,
         ..StepInput::new(images, &labels, config.seed, arguments.step)
     };
+    if config.model.target_head.is_some() {
+        config.estimator.validate_target_heads(View::new(&network).count_losses())?;
+    }
     let stepped = estimate::step(&config.estimator, &network, &input, &state);
     let stepped = match &arguments.guess_file {
         Some(file) => stepped.with_context(|| format!("with the guesses D.PATH of {}", file.display()))?,

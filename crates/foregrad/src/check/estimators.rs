@@ -22,6 +22,8 @@ pub struct EstimatorExample {
     pub config: EstimatorConfig,
     /// The heads of the network that it is checked on.
     pub head: HeadKind,
+    /// Those for the target, if they are others.
+    pub target_head: Option<HeadKind>,
 }
 
 /// Guesses that are several at once: of a head with random ones, of two kinds of heads, of random ones alone, known later than others.
@@ -44,13 +46,15 @@ pub fn estimator_examples() -> Vec<EstimatorExample> {
     examples.extend(UPSTREAM.iter().flat_map(|settings| changed("upstream", settings)));
     // A loss that keeps parts apart: one pass carries all of them.
     let parts = examples.iter().filter(|example| example.config.parts() != Parts::WHOLE);
-    let of_own_loss = parts.map(|EstimatorExample { name, config, .. }| EstimatorExample {
+    let of_own_loss = parts.map(|EstimatorExample { name, config, target_head, .. }| EstimatorExample {
         name: format!("{}, mean-linear", name.replace("global", "local")),
         config: EstimatorConfig { target: Horizon::LOCAL, ..config.clone() },
         head: HeadKind::MeanLinear,
+        target_head: *target_head,
     });
     let of_own_loss: Vec<_> = of_own_loss.collect();
-    examples.into_iter().chain(of_own_loss).chain(copying()).collect()
+    let others: Vec<_> = ["local", "ntk", "fixed-ntk"].into_iter().flat_map(by_other_heads).collect();
+    examples.into_iter().chain(of_own_loss).chain(copying()).chain(others).collect()
 }
 
 /// Guesses of heads that copy later blocks, one scalar a block and a sample.
@@ -58,11 +62,31 @@ fn copying() -> Vec<EstimatorExample> {
     let usual = guess_examples(&AnyGuess::default()).into_iter();
     let kinds = [Granularity::Block, Granularity::Sample];
     let some = usual.filter(|example| kinds.contains(&example.config.granularity()));
-    let of_copies = |EstimatorExample { name, config, .. }| {
-        let (name, head) = (format!("{name}, augmented"), HeadKind::Augmented);
-        EstimatorExample { name, config, head }
+    let of_copies = |EstimatorExample { name, config, target_head, .. }| {
+        let copying = [HeadKind::Augmented, HeadKind::Ema];
+        copying.map(|head| EstimatorExample {
+            name: format!("{name}, {head}"),
+            config: config.clone(),
+            head,
+            target_head,
+        })
     };
-    some.map(of_copies).collect()
+    some.flat_map(of_copies).collect()
+}
+
+/// A guess of heads of one kind, measured by heads of another: its own block's, and the next block's.
+fn by_other_heads(guess: &str) -> Vec<EstimatorExample> {
+    let examples = guess_examples(&guess.parse().expect("a guess of the list"));
+    let targets = [(Horizon::LOCAL, HeadKind::MeanLinear), (Horizon::blocks(1), HeadKind::Ema)];
+    let all = examples.iter().flat_map(|EstimatorExample { name, config, head, .. }| {
+        targets.map(|(target, other)| EstimatorExample {
+            name: format!("{}, by {other}", name.replace("global", &target.to_string())),
+            config: EstimatorConfig { target, ..config.clone() },
+            head: *head,
+            target_head: Some(other),
+        })
+    });
+    all.filter(|example| example.config.validate(6).is_ok()).collect()
 }
 
 /// What else can be asked of a guess, as settings: not to be measured, or not at every step; to be corrected.
@@ -104,10 +128,10 @@ fn changed(guess: &str, settings: &[(&str, &str)]) -> Vec<EstimatorExample> {
 fn combined(name: &str) -> Vec<EstimatorExample> {
     let kinds = [Granularity::Tensor, Granularity::Network, Granularity::Sample, Granularity::Batch];
     let guesses = ["gaussian", "ntk"].map(|guess| guess.parse().expect("a guess of the list"));
-    let all = guesses.iter().flat_map(guess_examples).map(|EstimatorExample { name: guess, config, head }| {
+    let all = guesses.iter().flat_map(guess_examples).map(|example| {
         let combination = name.parse().expect("a combination of the list");
-        let name = format!("{guess}, {name} of 3");
-        EstimatorExample { name, config: EstimatorConfig { directions: 3, combination, ..config }, head }
+        let name = format!("{}, {name} of 3", example.name);
+        EstimatorExample { name, config: EstimatorConfig { directions: 3, combination, ..example.config }, ..example }
     });
     all.filter(|own| kinds.contains(&own.config.granularity()) && own.config.validate(6).is_ok()).collect()
 }
@@ -150,7 +174,7 @@ pub fn guess_examples(guess: &AnyGuess) -> Vec<EstimatorExample> {
 impl EstimatorExample {
     /// On a network with the usual heads.
     fn new(name: String, config: EstimatorConfig) -> Self {
-        Self { name, config, head: ModelConfig::default().head }
+        Self { name, config, head: ModelConfig::default().head, target_head: None }
     }
 
     /// The deviation of forward mode from the oracle on a narrow network, also in a second step if the first leaves a state.
@@ -212,7 +236,8 @@ impl Case {
     fn new(example: &EstimatorExample, placement: &Placement, seed: u64) -> Self {
         let norm = if example.config.space == Space::Weight { Norm::Batch } else { Norm::Group };
         // Eight channels and more: groups divide them.
-        let model = ModelConfig { width: 0.125, norm, head: example.head, head_norm: norm, ..Default::default() };
+        let EstimatorExample { head, target_head, .. } = *example;
+        let model = ModelConfig { width: 0.125, norm, head, target_head, head_norm: norm, ..Default::default() };
         let network = model.init([2, 9, 11], 3, seed, placement).expect("a small network");
         let images = Stream::new(seed, "check").named("images").normal_tensor([5, 2, 9, 11], placement);
         Self { network, images, labels: Labels::classes(vec![0, 1, 2, 0, 1], 3), seed }

@@ -1,11 +1,13 @@
 //! What is checked: every layer, head and model, on small odd shapes.
 
 use crate::layers::{
-    AdaptiveAvgPool, AnyLayer, AvgPool, BatchNorm, Conv2dConfig, Dropout, Flatten, Gelu, GroupNorm, LayerNorm,
-    LeakyRelu, Linear, MaxPool, Phase, PositionLinear, Relu, Residual, Sequential, SpatialDeviation,
+    AdaptiveAvgPool, AnyLayer, AvgPool, BatchNorm, Conv2dConfig, Dropout, FeaturePool, Flatten, Gelu, GroupNorm,
+    LayerNorm, LeakyRelu, Linear, MaxPool, Phase, PositionLinear, Relu, Residual, Sequential, SpatialDeviation,
 };
 use crate::losses::{AnyLoss, CrossEntropy, LabelKind, MeanSquaredError, Similarity};
-use crate::models::{AnyHead, Head, HeadConfig, HeadKind, MODELS, Model, ModelConfig, Network, NetworkSpec, Norm};
+use crate::models::{
+    AnyHead, Head, HeadConfig, HeadKind, LossHead, MODELS, Model, ModelConfig, Network, NetworkSpec, NextBlock, Norm,
+};
 use crate::rng::{Placement, Stream};
 
 /// A layer to check.
@@ -88,6 +90,8 @@ pub fn layer_examples(placement: &Placement) -> Vec<LayerExample> {
     add("avg_pool 2x2, odd image", AvgPool::new(2, 2).into(), [2, 2, 7, 5]);
     add("adaptive_avg_pool, uneven", AdaptiveAvgPool::new(2).into(), [2, 3, 5, 3]);
     add("adaptive_avg_pool, more bins than pixels", AdaptiveAvgPool::new(2).into(), [2, 3, 1, 1]);
+    add("feature_pool, windows over the edge", FeaturePool::new(12).into(), [2, 3, 5, 7]);
+    add("feature_pool, one pixel each", FeaturePool::new(60).into(), [2, 3, 4, 5]);
     add("spatial_deviation", SpatialDeviation.into(), [2, 3, 3, 4]);
     add("spatial_deviation of 1x1", SpatialDeviation.into(), [2, 3, 1, 1]);
     add("flatten", Flatten.into(), [2, 3, 2, 5]);
@@ -117,6 +121,14 @@ fn composite_examples(placement: &Placement, stream: Stream) -> Vec<LayerExample
     ] {
         add(name, Sequential::new().then(layer).then(Relu), size, Phase::Train);
     }
+    let block = |channels: [usize; 2]| {
+        let layers = Sequential::new().then(conv(Conv2dConfig::new(channels, 3).stride(2).padding(1)));
+        layers.then(BatchNorm::new(channels[1], 0.1, placement)).then(Relu)
+    };
+    let running = || NextBlock::new(block([3, 4]), 0.9);
+    add("next block, running copy", Sequential::new().then(running()), size, Phase::Train);
+    let both = body().then(running().beside(block([3, 4])));
+    add("next block, running and trained copy", both, size, Phase::Train);
     add("batch_norm eval", Sequential::new().then(BatchNorm::new(3, 0.1, placement)), [3, 3, 2, 5], Phase::Eval);
     examples
 }
@@ -124,29 +136,16 @@ fn composite_examples(placement: &Placement, stream: Stream) -> Vec<LayerExample
 /// All heads with both normalisations, and all losses by themselves.
 pub fn head_examples(placement: &Placement) -> Vec<HeadExample> {
     let mut examples = Vec::new();
-    let stream = Stream::new(0, "examples");
     for kind in HeadKind::ALL.iter().filter(|kind| !kind.looks_ahead()) {
         for norm in [Norm::Batch, Norm::Group] {
-            let input = [6, 4, 5, 6];
-            let config = HeadConfig {
-                kind: *kind,
-                norm,
-                hidden: 7,
-                channels: 4,
-                input: [input[1], input[2], input[3]],
-                labels: LabelKind::Classes(3),
-                smoothing: 0.1,
-            };
-            let name = format!("{kind}, {norm} norm");
-            examples.push(HeadExample {
-                name,
-                head: config.init(stream, placement).into(),
-                input,
-                labels: config.labels,
-            });
+            examples.push(head_example(format!("{kind}, {norm} norm"), (*kind, norm), [6, 4, 5, 6], placement));
         }
     }
+    for (name, input) in [("predsim-vgg of features", [5, 6, 1, 1]), ("predsim-vgg of windows", [5, 70, 7, 6])] {
+        examples.push(head_example(name.into(), (HeadKind::PredsimVgg, Norm::Batch), input, placement));
+    }
     examples.extend(copying_examples(placement));
+    examples.extend(running_examples(placement));
     let (classes, values) = (LabelKind::Classes(3), LabelKind::Values(2));
     let losses = [
         ("cross-entropy", AnyLoss::from(CrossEntropy { smoothing: 0.0 }), classes),
@@ -158,6 +157,23 @@ pub fn head_examples(placement: &Placement) -> Vec<HeadExample> {
     let example = |(name, loss, labels)| loss_example(&format!("{name} (loss)"), loss, labels, placement);
     examples.extend(losses.map(example));
     examples
+}
+
+/// A head that has learnt something: weights that start at 0 would be checked at 0 only.
+fn head_example(
+    name: String,
+    (kind, norm): (HeadKind, Norm),
+    [samples, channels, height, width]: [usize; 4],
+    placement: &Placement,
+) -> HeadExample {
+    let (input, labels) = ([channels, height, width], LabelKind::Classes(3));
+    let stream = Stream::new(0, "examples");
+    let config = HeadConfig { kind, norm, hidden: 7, channels: 4, input, labels, smoothing: 0.1 };
+    let mut head = config.init(stream, placement);
+    let first = head.parameters();
+    let learnt = first.filled_like(|path, shape| stream.named(path).normal(shape.iter().product()));
+    head.assign(&learnt.filtered(|path| first.filtered(|own| own == path).norm() == 0.0));
+    HeadExample { name, head: head.into(), input: [samples, channels, height, width], labels }
 }
 
 /// A residual sum with an identity for its shortcut, a pool, a stride, a layer of pixels and one of features.
@@ -195,6 +211,20 @@ fn copying_examples(placement: &Placement) -> Vec<HeadExample> {
     depths.flat_map(|depth| [(depth, Norm::Batch), (depth, Norm::Group)]).map(example).collect()
 }
 
+/// Heads with a running copy of the next block, which has a stride, behind the third block of a network.
+fn running_examples(placement: &Placement) -> Vec<HeadExample> {
+    let labels = LabelKind::Classes(3);
+    let example = |norm: Norm| {
+        let head = HeadKind::Ema;
+        let model =
+            ModelConfig { width: 0.05, norm, head, head_norm: norm, label_smoothing: 0.1, ..Default::default() };
+        let network = model.init([2, 20, 24], labels, 1, placement).expect("a network for these images");
+        let head = network.heads.into_iter().nth(2).flatten().expect("a head behind the third block");
+        HeadExample { name: format!("ema, {norm} norm"), head, input: [6, 6, 10, 12], labels }
+    };
+    [Norm::Batch, Norm::Group].map(example).into()
+}
+
 /// A loss behind a linear map.
 pub(super) fn loss_example(
     name: &str,
@@ -226,8 +256,11 @@ blocks = [
 pub fn network_examples(placement: &Placement) -> Vec<NetworkExample> {
     let mut examples = Vec::new();
     let mut add = |name: String, config: &ModelConfig| {
-        let (image, labels) = ([2, 9, 11], LabelKind::Classes(3));
-        let network = config.init(image, labels, 1, placement).expect("a network for these images");
+        let labels = LabelKind::Classes(3);
+        let of_image = |image| Some((image, config.init(image, labels, 1, placement).ok()?));
+        // Networks with many pools take no smaller images.
+        let (image, network) =
+            [[2, 9, 11], [2, 17, 16]].into_iter().find_map(of_image).expect("a network for these images");
         examples.push(NetworkExample { name, network, image, labels });
     };
     for Model { name, .. } in MODELS {

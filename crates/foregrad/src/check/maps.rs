@@ -101,6 +101,13 @@ struct CountedHead<'a> {
     is_classifier: bool,
 }
 
+impl CountedHead<'_> {
+    /// Its maps, where there is one.
+    fn of(head: &Option<Self>) -> Option<&dyn LossHead> {
+        head.as_ref().map(|head| head as &dyn LossHead)
+    }
+}
+
 impl LossHead for CountedHead<'_> {
     fn forward(&self, y: Tensor<4>, labels: &Labels, pass: Pass) -> (Evaluation, AnySaved) {
         if !self.is_classifier {
@@ -162,11 +169,13 @@ pub fn count_maps(config: &EstimatorConfig, network: &Network, input: &StepInput
         network.blocks.iter().map(|maps| CountedBlock { maps: Cow::Borrowed(maps), counters: &counters }).collect();
     let head = |maps, is_classifier| CountedHead { maps, counters: &counters, is_classifier };
     let heads: Vec<_> = network.heads.iter().map(|maps| Some(head(maps.as_deref()?, false))).collect();
+    let targets: Vec<_> = network.target_heads.iter().map(|maps| Some(head(maps.as_deref()?, false))).collect();
     let classifier = Some(head(&*network.classifier, true));
     let view = View {
         blocks: blocks.iter().map(|block| block as &estimate::Block).collect(),
-        losses: heads.iter().chain([&classifier]).map(|head| Some(head.as_ref()? as &dyn LossHead)).collect(),
+        losses: heads.iter().chain([&classifier]).map(CountedHead::of).collect(),
         prefixes: (0..network.depth()).map(|block| network.prefix(block)).collect(),
+        targets: targets.iter().map(CountedHead::of).collect(),
     };
     estimate::step_on(config, &view, input, &EstimatorState::default())?;
     Ok(counters.counts())

@@ -7,7 +7,7 @@ use super::layer::direction;
 use super::{Entry, Limits};
 use crate::layers::{AnySaved, Layer, Phase, Wanted};
 use crate::losses::{LabelKind, Labels};
-use crate::models::Network;
+use crate::models::{Network, is_of_head};
 use crate::rng::{Placement, Stream};
 use crate::vector::ParamVector;
 
@@ -71,7 +71,7 @@ pub fn check_network(
     let stream = Stream::new(seed, "check").named(name);
     let images = stream.named("images").normal_tensor([SAMPLES, channels, height, width], placement);
     let labels = drawn_labels(labels, SAMPLES, stream);
-    let theta = network.parameters().filtered(|path| !path.starts_with("heads."));
+    let theta = network.parameters().filtered(|path| !is_of_head(path));
     let entry = |identity, worst, limit| Entry { group: "network", name: name.to_string(), identity, worst, limit };
     let passed = pass(network, &images, &labels);
     let gradient = gradient(network, &passed);

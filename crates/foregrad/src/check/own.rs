@@ -7,7 +7,7 @@ use super::{Entry, Report, check_head, check_layer, check_network, guess_example
 use crate::estimate::AnyGuess;
 use crate::layers::{AnyLayer, Layer, Phase, Sequential};
 use crate::losses::{AnyLoss, LabelKind};
-use crate::models::{AnyHead, Network};
+use crate::models::{AnyHead, Network, head_prefix, target_prefix};
 use crate::rng::{Placement, Stream};
 use crate::vector::ParamVector;
 
@@ -104,8 +104,12 @@ pub fn network(mine: &Network, image: [usize; 3], labels: impl Into<LabelKind>) 
     let mut y = Stream::new(SEED, "check").normal_tensor([3, channels, height, width], &placement);
     for (block, maps) in mine.blocks.iter().enumerate() {
         y = maps.forward(y, Phase::Train.into()).0;
-        if let Some(Some(head)) = copy.heads.get_mut(block) {
-            entries.extend(check_head(&format!("heads.{block}"), &mut **head, (y.dims(), labels), &placement, SEED));
+        let heads =
+            [(copy.heads.get_mut(block), head_prefix(block)), (copy.target_heads.get_mut(block), target_prefix(block))];
+        for (head, name) in heads {
+            if let Some(Some(head)) = head {
+                entries.extend(check_head(&name, &mut **head, (y.dims(), labels), &placement, SEED));
+            }
         }
     }
     Report { entries }

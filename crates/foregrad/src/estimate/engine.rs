@@ -14,10 +14,21 @@ use super::stage::{LossRef, Stage, Window};
 use super::view::View;
 use super::{Collect, EstimatorConfig, EstimatorState, Mode, Space, StepInput, StepOutput};
 use crate::layers::{AnySaved, Dual, Pass, Wanted};
-use crate::models::LossHead;
+use crate::models::{Evaluation, LossHead};
 use crate::rng::{Placement, Stream};
 use crate::vector::ParamVector;
 use crate::{Error, Result};
+
+/// What a head of the network is there for in a step.
+#[derive(Clone, Copy)]
+struct Role {
+    /// It learns from its own loss.
+    trains: bool,
+    /// Guesses are made of its gradient.
+    guesses: bool,
+    /// It is a target's.
+    aims: bool,
+}
 
 /// What a step reads.
 pub struct Engine<'a> {
@@ -49,7 +60,7 @@ impl<'a> Engine<'a> {
         input: &'a StepInput<'a>,
         state: &'a EstimatorState,
     ) -> Result<Self> {
-        let plan = Plan::new(config, &view.has_loss());
+        let plan = Plan::new(config, view);
         let measured = config.is_measured_at(view, &plan, input.step, state);
         let (heads, needs) = (config.guess.heads(config.guess_directions()), config.guess.needs(config));
         let along = config.along();
@@ -139,7 +150,7 @@ impl<'a> Engine<'a> {
         if block + 1 == self.plan.depth {
             self.classify(output, stage, y, target_bar);
         } else {
-            self.own_head(output, stage, y, block, target_bar);
+            self.own_heads(output, stage, y, block, target_bar);
             self.drawn_heads(output, stage, y, block, target_bar)?;
         }
         Ok(())
@@ -149,7 +160,9 @@ impl<'a> Engine<'a> {
     fn classify(&self, output: &mut StepOutput, stage: &mut Stage<'a>, y: &Tensor<4>, target_bar: bool) {
         let last = self.plan.depth - 1;
         let classifier = self.view.loss(last);
-        let saved = self.evaluate(output, classifier, y, last);
+        let (evaluation, saved) = self.evaluated(classifier, y, last);
+        output.evaluations[last] = Some(evaluation);
+        output.statistics.extend(self.view.globalised_loss(last, classifier.statistics(&saved)));
         let exact = !self.plan.estimates_classifier();
         let guesses = self.plan.guesses_from[last];
         if exact || guesses || target_bar {
@@ -166,23 +179,51 @@ impl<'a> Engine<'a> {
         stage.loss = Some((LossRef::Own(classifier), saved));
     }
 
-    /// The block's own head, if it has one: its loss, its own gradient, and its gradient at the output where that is wanted.
-    fn own_head(&self, output: &mut StepOutput, stage: &mut Stage<'a>, y: &Tensor<4>, block: usize, target_bar: bool) {
-        let (trains, guesses) = (self.plan.trains[block], self.plan.guesses_from[block]);
-        let used = self.plan.runs[block] && self.measures_by_own();
-        if !(trains || used) {
-            return;
+    /// The block's own head, if it has one, and that for the target, if that is another.
+    fn own_heads(&self, output: &mut StepOutput, stage: &mut Stage<'a>, y: &Tensor<4>, block: usize, target_bar: bool) {
+        let (plan, view) = (&self.plan, self.view);
+        let (guesses, has_target) = (plan.guesses_from[block], plan.has_target[block]);
+        let used = plan.runs[block] && self.measures_by_own();
+        if plan.trains[block] || used {
+            let role = Role { trains: plan.trains[block], guesses: used && guesses, aims: used && !has_target };
+            let prefixed = |vector| view.globalised_loss(block, vector);
+            self.own_head(output, stage, y, (block, view.loss(block), &prefixed), role, target_bar);
         }
-        let head = self.view.loss(block);
-        let saved = self.evaluate(output, head, y, block);
-        let input = used && (guesses || target_bar);
-        if trains || input {
-            let part = head.cotangent(&saved, Wanted { input, parameters: trains });
-            output.update.extend(self.view.globalised_loss(block, part.theta_bar));
-            stage.gradients.own = part.x_bar.clone().filter(|_| used && guesses);
-            stage.loss_bar = part.x_bar.filter(|_| target_bar);
+        let (trains, used) = (has_target && plan.target_trains[block], has_target && plan.target_runs[block]);
+        if trains || used {
+            // A guess that is the target itself is made of the target's head.
+            let role = Role { trains, guesses: guesses && self.config.guess.support().is_target, aims: used };
+            let prefixed = |vector| view.globalised_target(block, vector);
+            self.own_head(output, stage, y, (block, view.target(block), &prefixed), role, target_bar);
         }
-        if used && self.measures_at(block, target_bar) {
+    }
+
+    /// One head in its role: its loss, its own gradient, and its gradient at the output where that is wanted.
+    fn own_head(
+        &self,
+        output: &mut StepOutput,
+        stage: &mut Stage<'a>,
+        y: &Tensor<4>,
+        (block, head, prefixed): (usize, &'a dyn LossHead, &dyn Fn(ParamVector) -> ParamVector),
+        Role { trains, guesses, aims }: Role,
+        target_bar: bool,
+    ) {
+        let (evaluation, saved) = self.evaluated(head, y, block);
+        output.evaluations[block].get_or_insert(evaluation);
+        output.statistics.extend(prefixed(head.statistics(&saved)));
+        let aims_bar = aims && target_bar;
+        if trains || guesses || aims_bar {
+            let wanted = Wanted { input: guesses || aims_bar, parameters: trains };
+            let part = head.cotangent(&saved, wanted);
+            output.update.extend(prefixed(part.theta_bar));
+            if guesses {
+                stage.gradients.own.clone_from(&part.x_bar);
+            }
+            if aims_bar {
+                stage.loss_bar = part.x_bar;
+            }
+        }
+        if aims && self.measures_at(block, target_bar) {
             stage.loss = Some((LossRef::Own(head), saved));
         }
     }
@@ -196,7 +237,7 @@ impl<'a> Engine<'a> {
         block: usize,
         target_bar: bool,
     ) -> Result<()> {
-        let is_target = !self.measures_by_own();
+        let is_target = !self.measures_by_own() && !self.plan.has_target[block];
         let count = match self.plan.guesses_from[block] {
             true => self.heads.drawn.len(),
             false => usize::from(is_target && self.plan.runs[block]),
@@ -208,7 +249,7 @@ impl<'a> Engine<'a> {
                 let reason = format!("the head of block {block} cannot be drawn afresh");
                 Error::meaningless(reason, "`estimator.guess = local`, or a head that can")
             })?;
-            let (evaluation, saved) = head.forward(y.clone(), self.input.labels, self.pass(block).named("head"));
+            let (evaluation, saved) = self.evaluated(&*head, y, block);
             let y_bar = head.cotangent(&saved, Wanted::INPUT).input();
             if place == 0 && is_target {
                 output.evaluations[block].get_or_insert(evaluation);
@@ -230,12 +271,8 @@ impl<'a> Engine<'a> {
         self.measured && self.plan.measures[block] && !target_bar
     }
 
-    fn evaluate(&self, output: &mut StepOutput, loss: &dyn LossHead, y: &Tensor<4>, block: usize) -> AnySaved {
-        let (evaluation, saved) = loss.forward(y.clone(), self.input.labels, self.pass(block).named("head"));
-        output.evaluations[block] = Some(evaluation);
-        let statistics = self.view.globalised_loss(block, loss.statistics(&saved));
-        output.statistics.extend(statistics);
-        saved
+    fn evaluated(&self, loss: &dyn LossHead, y: &Tensor<4>, block: usize) -> (Evaluation, AnySaved) {
+        loss.forward(y.clone(), self.input.labels, self.pass(block).named("head"))
     }
 
     /// A block's guesses as they are made, one a direction, before any scaling.

@@ -53,7 +53,7 @@ fn validate_noise(noise: &ParamVector, config: &EstimatorConfig, view: &View<'_>
             "`estimator.guess = feedback` `estimator.guesses.feedback.rate = 1e-4`",
         ));
     }
-    let outputs = outputs(view, input, Plan::new(config, &view.has_loss()).estimated)?;
+    let outputs = outputs(view, input, Plan::new(config, view).estimated)?;
     for (path, entry) in noise.iter() {
         let named = |output: &str| format!("{NOISE}.{output}");
         let (_, shape) =
@@ -68,7 +68,7 @@ type Slots = BTreeMap<String, (usize, Vec<usize>)>;
 
 /// Every slot that takes a guess.
 fn slots(config: &EstimatorConfig, view: &View<'_>, input: &StepInput<'_>) -> Result<Slots> {
-    let estimated = Plan::new(config, &view.has_loss()).estimated;
+    let estimated = Plan::new(config, view).estimated;
     match config.space {
         Space::Weight => Ok((0..estimated)
             .flat_map(|block| {

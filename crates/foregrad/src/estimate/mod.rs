@@ -152,7 +152,7 @@ pub struct Scalars {
 pub struct StepOutput {
     /// The gradient estimate by global path: trunk, classifier and trained heads. Without weight decay.
     pub update: ParamVector,
-    /// Each head's loss and metric by block, where there is one and it ran; the network's last.
+    /// Each head's loss and metric by block, where there is one and it ran, of two the guess's if that ran; the network's last.
     pub evaluations: Vec<Option<Evaluation>>,
     /// The batch statistics of every batch norm that ran, by global path.
     pub statistics: ParamVector,
@@ -201,7 +201,7 @@ pub fn step_on(
 ) -> Result<StepOutput> {
     view.validate()?;
     input.labels.validate(input.images.dims()[0])?;
-    view.losses.iter().flatten().try_for_each(|loss| loss.validate(input.labels))?;
+    view.losses.iter().chain(&view.targets).flatten().try_for_each(|loss| loss.validate(input.labels))?;
     config.validate(view.count_losses())?;
     config.validate_losses(view)?;
     config.validate_copies(view)?;

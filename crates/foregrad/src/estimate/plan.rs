@@ -48,17 +48,23 @@ pub struct Plan {
     pub measures: Vec<bool>,
     /// Whether each head learns from its own loss.
     pub trains: Vec<bool>,
+    /// Whether each block has a head of another kind for the target; none of the last.
+    pub has_target: Vec<bool>,
+    /// Whether each head for the target is evaluated.
+    pub target_runs: Vec<bool>,
+    /// Whether each head for the target learns from its own loss.
+    pub target_trains: Vec<bool>,
     /// Whether a guess is the gradient of each block's loss.
     pub guesses_from: Vec<bool>,
 }
 
 impl Plan {
-    /// The plan of an estimator for a network; `has_loss` says which of its blocks have a head, and of the last that it has the
-    /// classifier.
+    /// The plan of an estimator for a network that [`View::validate`] takes.
     ///
-    /// # Panics
-    /// If `has_loss` is empty.
-    pub fn new(config: &EstimatorConfig, has_loss: &[bool]) -> Self {
+    /// Where a block has a head of another kind for the target, its own serves guesses alone; but a guess that is the target itself is made of the
+    /// target's.
+    pub fn new(config: &EstimatorConfig, view: &View<'_>) -> Self {
+        let (has_loss, has_target) = (&view.has_loss()[..], view.has_target());
         let depth = has_loss.len();
         let course = Course { config, has_loss };
         let estimated = if config.last_block == LastBlock::Estimated { depth + 1 } else { depth - 1 };
@@ -76,18 +82,36 @@ impl Plan {
         };
         let measures = marked(&mut target_loss.iter().copied().filter(|_| config.is_measured()));
         let guesses_from = marked(&mut guess_loss.iter().copied().flatten());
-        let mut runs: Vec<_> =
-            guesses_from.iter().zip(&measures).map(|(guessed, measures)| *guessed || *measures).collect();
+        let is_target = config.guess.support().is_target;
+        let serves = |block: usize, target: bool| {
+            let guesses = guesses_from[block] && (target == is_target || !has_target[block]);
+            guesses || (measures[block] && (target || !has_target[block]))
+        };
+        let mut runs: Vec<_> = (0..depth).map(|block| serves(block, false)).collect();
+        let target_runs: Vec<_> = (0..depth - 1).map(|block| has_target[block] && serves(block, true)).collect();
+        let trains = |has: &[bool], runs: &[bool], untrained: bool| match config.train_heads {
+            TrainHeads::Auto => runs[..depth - 1].iter().map(|runs| *runs && !untrained).collect::<Vec<_>>(),
+            TrainHeads::Yes => has[..depth - 1].to_vec(),
+            TrainHeads::No => vec![false; depth - 1],
+        };
         let untrained = config.guess.heads(config.guess_directions()).untrained;
-        let trains: Vec<_> = (0..depth - 1)
-            .map(|block| match config.train_heads {
-                TrainHeads::Auto => runs[block] && !untrained,
-                TrainHeads::Yes => has_loss[block],
-                TrainHeads::No => false,
-            })
-            .collect();
+        let (trains, target_trains) = (trains(has_loss, &runs, untrained), trains(&has_target, &target_runs, false));
         runs[depth - 1] = true;
-        Self { depth, estimated, target_loss, guess_loss, ready, lag, runs, measures, trains, guesses_from }
+        Self {
+            depth,
+            estimated,
+            target_loss,
+            guess_loss,
+            ready,
+            lag,
+            runs,
+            measures,
+            trains,
+            has_target,
+            target_runs,
+            target_trains,
+            guesses_from,
+        }
     }
 
     /// The estimated blocks whose guess becomes known at a block.
@@ -110,23 +134,44 @@ impl Plan {
 }
 
 impl EstimatorConfig {
-    /// Refuses a target that cannot be split into samples where every sample has a scalar of its own; the view is one that
-    /// [`View::validate`] takes.
+    /// Refuses a target that cannot be split into samples where every sample has a scalar of its own, and a guess of heads that say
+    /// nothing before they have learnt, where they never do; the view is one that [`View::validate`] takes.
     ///
     /// # Errors
     /// [`Error::Meaningless`].
     pub fn validate_losses(&self, view: &View<'_>) -> Result<()> {
+        self.check_untrained(view)?;
         if !self.granularity().is_by_sample() || !self.is_measured() {
             return Ok(());
         }
-        let plan = Plan::new(self, &view.has_loss());
-        let has_scalars = |(block, loss): (usize, &usize)| block == *loss || view.loss(*loss).is_separable();
+        let plan = Plan::new(self, view);
+        let has_scalars = |(block, loss): (usize, &usize)| block == *loss || view.target(*loss).is_separable();
         if plan.target_loss.iter().enumerate().all(has_scalars) {
             return Ok(());
         }
         Err(Error::meaningless(
             "a head's loss that is no sum over samples, as predsim's, gives no scalar to each of them beyond its own block",
             "`estimator.granularity = batch`, or `estimator.target = local` or global",
+        ))
+    }
+
+    fn check_untrained(&self, view: &View<'_>) -> Result<()> {
+        let heads = self.guess.heads(self.guess_directions());
+        let learns = match self.train_heads {
+            TrainHeads::Auto => !heads.untrained,
+            TrainHeads::Yes => true,
+            TrainHeads::No => false,
+        };
+        let is_of_untrained = !heads.drawn.is_empty() || (heads.own && !learns);
+        let inner = &view.losses[..view.losses.len() - 1];
+        let silent = inner.iter().position(|head| head.is_some_and(|head| head.is_silent()));
+        let Some(block) = silent.filter(|_| is_of_untrained) else { return Ok(()) };
+        let reason = format!(
+            "the head of block {block} predicts by weights that start at 0, so that a guess of it is 0 before it has learnt"
+        );
+        Err(Error::meaningless(
+            reason,
+            "`estimator.guess = local`, or `model.head = predsim-vgg`, whose similarity has drawn weights",
         ))
     }
 }

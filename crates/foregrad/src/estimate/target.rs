@@ -5,7 +5,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{Error, as_text};
+use super::EstimatorConfig;
+use crate::{Error, Result, as_text};
 
 /// How many losses further on a loss stands: `local` is 0, the next at or after the block, `intermediate` 1, `global` the end. With a head
 /// behind every block these are blocks.
@@ -63,7 +64,7 @@ impl fmt::Display for Horizon {
 impl FromStr for Horizon {
     type Err = Error;
 
-    fn from_str(text: &str) -> Result<Self, Error> {
+    fn from_str(text: &str) -> Result<Self> {
         if let Some((_, horizon, _)) = HORIZONS.iter().find(|(name, ..)| *name == text) {
             return Ok(*horizon);
         }
@@ -72,6 +73,26 @@ impl FromStr for Horizon {
             names.push("a number of blocks");
             Error::unknown_name("horizon", text, &names)
         })
+    }
+}
+
+impl EstimatorConfig {
+    /// Refuses heads of another kind for the target, in a network with a number of losses, where they or the others would have nothing to do.
+    ///
+    /// # Errors
+    /// [`Error::Meaningless`].
+    pub fn validate_target_heads(&self, losses: usize) -> Result<()> {
+        let off = |nearest: &str| format!("`model.target-head = off`, or {nearest}");
+        if self.target.is_global(losses) {
+            let reason = "the target is the network's loss, which no head measures";
+            return Err(Error::meaningless(reason, off("`estimator.target = local`")));
+        }
+        let guess = &self.guess;
+        if guess.support().is_target || !guess.heads(self.guess_directions()).is_any() {
+            let reason = format!("the guess `{guess}` is made of no head of its own, so the target's is the only one");
+            return Err(Error::meaningless(reason, off("`estimator.guess = local`")));
+        }
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use burn::tensor::Tensor;
 
 use crate::layers::{AnySaved, Layer};
-use crate::models::{LossHead, Network, head_prefix};
+use crate::models::{LossHead, Network, head_prefix, target_prefix};
 use crate::vector::ParamVector;
 use crate::{Error, Result};
 
@@ -20,6 +20,8 @@ pub struct View<'a> {
     pub losses: Vec<Option<&'a dyn LossHead>>,
     /// What stands before the paths of each block's parameters.
     pub prefixes: Vec<&'a str>,
+    /// The heads by which targets are measured instead of those in `losses`, of the blocks that have two; it may be shorter.
+    pub targets: Vec<Option<&'a dyn LossHead>>,
 }
 
 impl<'a> View<'a> {
@@ -30,6 +32,7 @@ impl<'a> View<'a> {
             blocks: network.blocks.iter().map(|block| block as &Block).collect(),
             losses: heads.chain([Some(&*network.classifier)]).collect(),
             prefixes: (0..network.depth()).map(|block| network.prefix(block)).collect(),
+            targets: network.target_heads.iter().map(|head| head.as_deref()).collect(),
         }
     }
 
@@ -49,9 +52,18 @@ impl<'a> View<'a> {
         if self.losses[depth - 1].is_none() {
             return Err(Error::meaningless("a view has no classifier, which is the loss of the last block", wanted));
         }
+        if let Some(block) = self.has_target().iter().zip(&self.losses).position(|(has, loss)| *has && loss.is_none()) {
+            let reason = format!("a view has a head for the target behind block {block}, which has no head");
+            return Err(Error::meaningless(reason, "a head for the target beside another head only"));
+        }
+        if self.targets.iter().skip(depth - 1).any(Option::is_some) {
+            let reason = "a view has a head for the target behind the last block, whose loss is the classifier's";
+            return Err(Error::meaningless(reason, "heads for the target behind the others only"));
+        }
         let blocks = (0..=depth).map(|block| self.globalised(block, self.parameters(block)));
         let head = |loss: usize| Some(self.globalised_loss(loss, self.losses[loss]?.parameters()));
-        let heads = (0..depth - 1).filter_map(head);
+        let target = |loss: usize| Some(self.globalised_target(loss, (*self.targets.get(loss)?)?.parameters()));
+        let heads = (0..depth - 1).flat_map(|loss| [head(loss), target(loss)]).flatten();
         let mut taken = BTreeSet::new();
         for path in blocks.chain(heads).flat_map(|vector| vector.paths().map(str::to_string).collect::<Vec<_>>()) {
             if let Some(twice) = taken.replace(path) {
@@ -72,7 +84,12 @@ impl<'a> View<'a> {
         self.losses.iter().map(Option::is_some).collect()
     }
 
-    /// The number of losses: heads and classifier.
+    /// Which blocks have a head of another kind for the target.
+    pub fn has_target(&self) -> Vec<bool> {
+        (0..self.depth()).map(|block| self.targets.get(block).copied().flatten().is_some()).collect()
+    }
+
+    /// The number of losses: heads, one a block, and classifier.
     pub fn count_losses(&self) -> usize {
         self.losses.iter().flatten().count()
     }
@@ -83,6 +100,14 @@ impl<'a> View<'a> {
     /// If it has none.
     pub fn loss(&self, block: usize) -> &'a dyn LossHead {
         self.losses[block].unwrap_or_else(|| panic!("block {block} has no head"))
+    }
+
+    /// The loss behind a block by which targets are measured.
+    ///
+    /// # Panics
+    /// If it has none.
+    pub fn target(&self, block: usize) -> &'a dyn LossHead {
+        self.targets.get(block).copied().flatten().unwrap_or_else(|| self.loss(block))
     }
 
     /// The shapes of the blocks' outputs, `[channels, height, width]`, for images of a batch.
@@ -127,5 +152,10 @@ impl<'a> View<'a> {
     /// A vector with a loss's paths under the network's paths.
     pub fn globalised_loss(&self, loss: usize, vector: ParamVector) -> ParamVector {
         if loss + 1 == self.depth() { vector } else { vector.prefixed(&head_prefix(loss)) }
+    }
+
+    /// A vector with the paths of a head for the target under the network's paths.
+    pub fn globalised_target(&self, loss: usize, vector: ParamVector) -> ParamVector {
+        vector.prefixed(&target_prefix(loss))
     }
 }

@@ -29,6 +29,7 @@ trait Erased: Debug + Send + Sync {
     fn assign(&mut self, values: &ParamVector);
     fn boxed_clone(&self) -> Box<dyn Erased>;
     fn as_any(&self) -> &dyn Any;
+    fn as_any_mut(&mut self) -> &mut dyn Any;
 }
 
 impl<L: Layer + Clone + 'static> Erased for L {
@@ -88,6 +89,10 @@ impl<L: Layer + Clone + 'static> Erased for L {
     fn as_any(&self) -> &dyn Any {
         self
     }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
 }
 
 impl<L: Layer + Clone + 'static> From<L> for AnyLayer {
@@ -113,6 +118,11 @@ impl AnyLayer {
     /// The layer as what it is, if it is an `L`.
     pub fn downcast_ref<L: Layer + 'static>(&self) -> Option<&L> {
         self.0.as_any().downcast_ref()
+    }
+
+    /// The layer as what it is, to be changed, if it is an `L`.
+    pub fn downcast_mut<L: Layer + 'static>(&mut self) -> Option<&mut L> {
+        self.0.as_any_mut().downcast_mut()
     }
 
     /// As [`Layer::forward`].

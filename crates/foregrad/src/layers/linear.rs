@@ -32,10 +32,19 @@ impl Linear {
     pub fn new([input, output]: [usize; 2], bias: bool, stream: Stream, placement: &Placement) -> Self {
         let bound = (6.0 / input as f64).sqrt();
         let weight = stream.named("weight").uniform(output * input, -bound, bound);
-        Self {
-            weight: Param::from_tensor(placement.tensor(weight, [output, input])),
-            bias: bias.then(|| Param::from_tensor(placement.tensor(vec![0.01; output], [output]))),
-        }
+        Self::of(placement.tensor(weight, [output, input]), bias, placement)
+    }
+
+    /// Weights of 0, so that nothing goes back through it before it has learnt; biases 0.01.
+    pub fn zero(sizes: [usize; 2], bias: bool, placement: &Placement) -> Self {
+        let [input, output] = sizes;
+        Self::of(placement.zeros([output, input]), bias, placement)
+    }
+
+    fn of(weight: Tensor<2>, bias: bool, placement: &Placement) -> Self {
+        let [output, _] = weight.dims();
+        let bias = bias.then(|| Param::from_tensor(placement.tensor(vec![0.01; output], [output])));
+        Self { weight: Param::from_tensor(weight), bias }
     }
 
     /// `[out, in]`.
@@ -51,6 +60,8 @@ settings! {
         outputs: Outputs = Outputs::Labels => file,
         /// A shift of each output.
         bias: bool = true => file,
+        /// Weights start at 0 instead of being drawn.
+        zero: bool = false => file,
     }
 }
 
@@ -60,8 +71,11 @@ impl LayerKind for LinearSpec {
 
     fn plan(&self, input: [usize; 3], scope: &Scope) -> Result<Planned> {
         check_features(input)?;
-        let (sizes, bias) = ([input[0], scope.outputs(self.outputs)], self.bias);
-        let make = move |making: &Making| Linear::new(sizes, bias, making.stream(), making.placement).into();
+        let (sizes, bias, zero) = ([input[0], scope.outputs(self.outputs)], self.bias, self.zero);
+        let make = move |making: &Making| match zero {
+            true => Linear::zero(sizes, bias, making.placement).into(),
+            false => Linear::new(sizes, bias, making.stream(), making.placement).into(),
+        };
         let (products, biases) = (product(sizes), if bias { sizes[1] as u64 } else { 0 });
         let planned = Planned::new([sizes[1], 1, 1], make).flop(products.saturating_mul(2));
         Ok(planned.weights(products.saturating_add(biases)))

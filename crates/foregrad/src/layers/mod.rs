@@ -289,6 +289,7 @@ layers! {
     max_pool::MaxPool, MaxPoolSpec, "largest value of each window";
     avg_pool::AvgPool, AvgPoolSpec, "mean of each window";
     adaptive_avg_pool::AdaptiveAvgPool, AdaptiveAvgPoolSpec, "mean of each of a fixed number of bins";
+    feature_pool::FeaturePool, FeaturePoolSpec, "mean of windows as large as leaves at most a number of features";
     spatial_deviation::SpatialDeviation, SpatialDeviationSpec, "standard deviation of each channel's map";
     flatten::Flatten, FlattenSpec, "maps to features";
     residual::Residual, ResidualSpec, "sum of a body and a shortcut";

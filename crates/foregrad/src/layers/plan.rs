@@ -242,6 +242,13 @@ impl PlannedChain {
         }
     }
 
+    /// The chain behind one more layer, for an input of `[channels, height, width]`.
+    pub(crate) fn behind(mut self, name: &str, first: Planned, input: [usize; 3]) -> Self {
+        self.input = input;
+        self.layers.insert(0, PlannedLayer { name: name.to_string(), stream: name.to_string(), planned: first });
+        self
+    }
+
     /// Channels, height and width of its output.
     pub fn output(&self) -> [usize; 3] {
         self.layers.last().map_or(self.input, |layer| layer.planned.output)

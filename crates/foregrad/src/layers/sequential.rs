@@ -77,6 +77,11 @@ impl Sequential {
         self.names.iter().map(String::as_str).zip(&self.layers)
     }
 
+    /// The layers, to be changed.
+    pub(crate) fn layers_mut(&mut self) -> impl Iterator<Item = &mut AnyLayer> {
+        self.layers.iter_mut()
+    }
+
     fn gather(&self, part: impl Fn(&AnyLayer) -> ParamVector) -> ParamVector {
         let mut all = ParamVector::default();
         for (name, layer) in self.iter() {

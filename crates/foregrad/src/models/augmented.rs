@@ -18,7 +18,7 @@
 use super::copies::{Copier, stride_of_all};
 use super::planned_head::{HeadScope, PlannedBranch, PlannedHead, PlannedNet};
 use super::{Ahead, HeadKind, ModelConfig, NetworkSpec, loss_for};
-use crate::layers::{AdaptiveAvgPoolSpec, LayerSpec, LinearSpec, NormSpec, Outputs};
+use crate::layers::{AdaptiveAvgPoolSpec, LayerSpec, LinearSpec, NormSpec};
 use crate::{Error, Result};
 
 /// Copies of a head where nothing else is said.
@@ -119,6 +119,6 @@ fn copies(input: [usize; 3], scope: &HeadScope, ahead: &Ahead, depth: usize) -> 
 fn output(depth: usize) -> Vec<LayerSpec> {
     let norm = (depth <= 1).then(|| LayerSpec::from(NormSpec {}).named("norm"));
     let pool = LayerSpec::from(AdaptiveAvgPoolSpec { bins: 1 }).named("pool");
-    let linear = LayerSpec::from(LinearSpec { outputs: Outputs::Labels, bias: true }).named("output");
+    let linear = LayerSpec::from(LinearSpec::default()).named("output");
     [pool].into_iter().chain(norm).chain([linear]).collect()
 }

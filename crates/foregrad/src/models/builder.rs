@@ -16,6 +16,7 @@ pub struct NetworkBuilder {
     image: [usize; 3],
     scope: HeadScope<'static>,
     default: BlockHead,
+    target: BlockHead,
     blocks: Vec<(Sequential, Option<BlockHead>)>,
     classifier: Option<BlockHead>,
 }
@@ -82,7 +83,14 @@ impl Network {
     /// ```
     pub fn builder(image: [usize; 3], labels: impl Into<LabelKind>) -> NetworkBuilder {
         let scope = HeadScope::new(labels.into());
-        NetworkBuilder { image, scope, default: HeadKind::Cnn.into(), blocks: Vec::new(), classifier: None }
+        NetworkBuilder {
+            image,
+            scope,
+            default: HeadKind::Cnn.into(),
+            target: BlockHead::None,
+            blocks: Vec::new(),
+            classifier: None,
+        }
     }
 }
 
@@ -106,6 +114,11 @@ impl NetworkBuilder {
     /// With this behind every block that has no head of its own, but the last; without it, heads of [`HeadKind::Cnn`].
     pub fn heads(self, head: impl Into<BlockHead>) -> Self {
         Self { default: head.into(), ..self }
+    }
+
+    /// With this for the target alone behind every block that has a head; without it, one head serves as guess and as target.
+    pub fn target_heads(self, head: impl Into<BlockHead>) -> Self {
+        Self { target: head.into(), ..self }
     }
 
     /// With this factor on the widths of heads that are made here.
@@ -135,15 +148,19 @@ impl NetworkBuilder {
             return Err(Error::out_of_range("the number of blocks", 0, "at least 1"));
         }
         let stream = Stream::new(seed, "initial-weights");
-        let (mut blocks, mut heads, mut shape) = (Vec::new(), Vec::new(), self.image);
+        let (mut blocks, mut heads, mut target_heads, mut shape) = (Vec::new(), Vec::new(), Vec::new(), self.image);
         for (number, (layers, own)) in self.blocks.into_iter().enumerate() {
             let placed = |error| Error::within(format!("block {number}"), error);
             shape = layers.output(shape).map_err(placed)?;
             blocks.push(layers);
             if number + 1 < depth {
                 let head = own.unwrap_or_else(|| self.default.clone());
-                let stream = stream.named("heads").at(number as u64);
-                heads.push(head.made(shape, &self.scope, stream, placement).map_err(placed)?);
+                let made = |head: BlockHead, name| {
+                    head.made(shape, &self.scope, stream.named(name).at(number as u64), placement).map_err(placed)
+                };
+                heads.push(made(head, "heads")?);
+                let target = if heads[number].is_some() { self.target.clone() } else { BlockHead::None };
+                target_heads.push(made(target, "target-heads")?);
             } else if own.is_some() {
                 let found = "given".to_string();
                 let expected = "none: behind the last block stands the classifier";
@@ -157,7 +174,7 @@ impl NetworkBuilder {
         let classifier = classifier.map_err(|error| Error::within("classifier", error))?;
         let none = || Error::out_of_range("the classifier", "none", "a net or a head");
         let prefixes = (0..depth).map(|block| format!("blocks.{block}")).collect();
-        let network = Network { blocks, heads, classifier: classifier.ok_or_else(none)?, prefixes };
+        let network = Network { blocks, heads, target_heads, classifier: classifier.ok_or_else(none)?, prefixes };
         View::new(&network).validate()?;
         check_names(&network)?;
         Ok(network)
@@ -170,7 +187,7 @@ fn check_names(network: &Network) -> Result<()> {
         parameters.paths().chain(averages.paths()).map(str::to_string).collect::<Vec<_>>()
     };
     let blocks = network.blocks.iter().map(|block| state(Layer::parameters(block), block.averages()));
-    let heads = network.heads.iter().flatten().chain([&network.classifier]);
+    let heads = network.heads.iter().chain(&network.target_heads).flatten().chain([&network.classifier]);
     let heads = heads.map(|head| state(head.parameters(), head.averages()));
     for path in blocks.chain(heads).flatten() {
         if let Some(part) = weights::reserved(&path) {

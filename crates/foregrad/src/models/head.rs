@@ -5,11 +5,11 @@ use std::sync::Arc;
 use burn::tensor::Tensor;
 
 use super::planned_head::PlannedNet;
-use super::{AnyHead, mean_linear};
-use crate::layers::{AnySaved, Cotangent, Layer, Pass, Sequential, Wanted, size_text, stacked};
+use super::{AnyHead, NextBlock, mean_linear};
+use crate::layers::{AnyLayer, AnySaved, Cotangent, Layer, Linear, Pass, Sequential, Wanted, size_text, stacked};
 use crate::losses::{AnyLoss, CrossEntropy, LabelKind, Labels, MeanSquaredError, rows};
 use crate::metrics::{self, Measured, Metric};
-use crate::ops::Parts;
+use crate::ops::{self, Parts};
 use crate::rng::Stream;
 use crate::vector::ParamVector;
 use crate::{Error, Result};
@@ -29,6 +29,14 @@ pub(super) struct Branch {
     pub weight: f64,
     pub net: Sequential,
     pub loss: AnyLoss,
+}
+
+impl Branch {
+    /// Whether nothing goes back through its last layer, whose weights are 0.
+    fn is_silent(&self) -> bool {
+        let last = self.net.iter().next_back().and_then(|(_, layer)| layer.downcast_ref::<Linear>());
+        last.is_some_and(|linear| ops::host(linear.weight()).iter().all(|weight| *weight == 0.0))
+    }
 }
 
 /// An auxiliary net with its loss: the weighted sum of one or more branches.
@@ -117,6 +125,11 @@ pub trait LossHead: std::fmt::Debug + Send + Sync {
         true
     }
 
+    /// Whether its gradient at the block's output is 0 whatever stands there, as before a readout that starts at 0 has learnt.
+    fn is_silent(&self) -> bool {
+        false
+    }
+
     /// The moving averages, by path.
     fn averages(&self) -> ParamVector {
         ParamVector::default()
@@ -127,10 +140,14 @@ pub trait LossHead: std::fmt::Debug + Send + Sync {
         ParamVector::default()
     }
 
-    /// The same head with weights drawn afresh; `None` where it cannot be, as a classifier.
+    /// The same head with weights drawn afresh; `None` where it cannot be, as a classifier, or would be silent.
     fn redrawn(&self, _stream: Stream) -> Option<AnyHead> {
         None
     }
+
+    /// Moves what follows the block after the head's own towards that block's parameters, by the block's own paths; onto them if it is new.
+    /// Called after every update of the parameters.
+    fn follow(&mut self, _next: &ParamVector, _is_new: bool) {}
 
     /// Refuses labels that the head does not take.
     ///
@@ -182,6 +199,12 @@ impl Head {
             Some(own) => measure(&**own),
             None => metrics::DEFAULTS.iter().find_map(|metric| measure(*metric)),
         }
+    }
+
+    /// The parameters of its running copy of the next block, if it has one.
+    fn running(&self) -> Option<ParamVector> {
+        let mut layers = self.branches.iter().flat_map(|branch| branch.net.iter());
+        layers.find_map(|(_, layer)| layer.downcast_ref::<NextBlock>().map(NextBlock::running))
     }
 
     fn gather(&self, part: impl Fn(&Branch) -> ParamVector) -> ParamVector {
@@ -260,6 +283,10 @@ impl LossHead for Head {
         self.branches.iter().all(|branch| branch.loss.is_separable())
     }
 
+    fn is_silent(&self) -> bool {
+        self.branches.iter().all(Branch::is_silent)
+    }
+
     fn statistics(&self, saved: &AnySaved) -> ParamVector {
         let Saved { branches, .. } = saved.as_saved_by(self);
         let mut all = ParamVector::default();
@@ -278,8 +305,17 @@ impl LossHead for Head {
     }
 
     fn redrawn(&self, stream: Stream) -> Option<AnyHead> {
-        let fresh = self.plan.as_ref()?.make(stream, &self.parameters().placement()?);
-        Some(Head { metric: self.metric.clone(), ..fresh }.into())
+        let mut fresh = self.plan.as_ref()?.make(stream, &self.parameters().placement()?);
+        // What nothing learns is not drawn.
+        if let Some(running) = self.running() {
+            fresh.follow(&running, true);
+        }
+        (!fresh.is_silent()).then(|| Head { metric: self.metric.clone(), ..fresh }.into())
+    }
+
+    fn follow(&mut self, next: &ParamVector, is_new: bool) {
+        let layers = self.branches.iter_mut().flat_map(|branch| branch.net.layers_mut());
+        layers.filter_map(AnyLayer::downcast_mut::<NextBlock>).for_each(|copy| copy.follow(next, is_new));
     }
 
     fn assign(&mut self, values: &ParamVector) {

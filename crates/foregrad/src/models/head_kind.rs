@@ -5,9 +5,9 @@
 use std::sync::Arc;
 
 use super::planned_head::{HeadScope, PlannedBranch, PlannedHead, PlannedNet};
-use super::{Head, Norm, augmented, dgl, loss_for};
+use super::{Head, Norm, augmented, dgl, ema, loss_for, predsim_vgg};
 use crate::layers::{
-    AdaptiveAvgPoolSpec, Conv2dSpec, FlattenSpec, Kinds, LayerSpec, LinearSpec, NormSpec, Outputs, ReluSpec,
+    AdaptiveAvgPoolSpec, Conv2dSpec, FlattenSpec, Kinds, LayerSpec, LinearSpec, NormSpec, ReluSpec,
     SpatialDeviationSpec, widened,
 };
 use crate::losses::{AnyLoss, LabelKind, Similarity};
@@ -27,6 +27,12 @@ names! {
         MeanLinear = "mean-linear",
         /// Similarity matching (0.99) and prediction (0.01).
         Predsim = "predsim",
+        /// The same as published for VGG: predicts from windows of the maps, by weights that start at 0.
+        PredsimVgg = "predsim-vgg",
+        /// Similarity matching of `predsim-vgg` alone.
+        Similarity = "similarity",
+        /// Prediction of `predsim-vgg` alone.
+        Prediction = "prediction",
         /// Copies of later blocks (--head-depth, --head-pyramid), spatial mean, linear.
         Augmented = "augmented",
         /// 4 pixels a side to one, three 1x1 convolutions, 2x2 pool, two hidden layers, linear.
@@ -35,6 +41,8 @@ names! {
         DglMlp = "dgl-mlp",
         /// Two 3x3 convolutions, 2x2 pool, norm, linear.
         DglCnn = "dgl-cnn",
+        /// A running copy of the next block (--head-decay) beside a trained one, then as mlp.
+        Ema = "ema",
     }
 }
 
@@ -66,15 +74,21 @@ pub struct HeadConfig {
 impl HeadKind {
     /// Whether it is made of the blocks after its own, so that it stands in networks that are specs alone.
     pub fn looks_ahead(self) -> bool {
-        self == Self::Augmented
+        matches!(self, Self::Augmented | Self::Ema)
     }
 
     /// A head of this kind behind a block's output.
     pub(super) fn plan(self, input: [usize; 3], scope: &HeadScope) -> Result<PlannedHead> {
-        if self.looks_ahead() {
-            return augmented::plan(input, scope);
+        match self {
+            HeadKind::Augmented => augmented::plan(input, scope),
+            HeadKind::Ema => ema::plan(input, scope),
+            _ => Ok(PlannedHead::of_net(self.config(input, scope).net()?)),
         }
-        let config = HeadConfig {
+    }
+
+    /// All that it is built from.
+    pub(super) fn config(self, input: [usize; 3], scope: &HeadScope) -> HeadConfig {
+        HeadConfig {
             kind: self,
             norm: scope.norm,
             hidden: widened(HIDDEN, scope.width),
@@ -82,8 +96,7 @@ impl HeadKind {
             input,
             labels: scope.labels,
             smoothing: scope.smoothing,
-        };
-        Ok(PlannedHead::of_net(config.net()?))
+        }
     }
 }
 
@@ -98,7 +111,7 @@ impl HeadConfig {
     }
 
     /// Its branches, not made yet.
-    fn net(&self) -> Result<PlannedNet> {
+    pub(super) fn net(&self) -> Result<PlannedNet> {
         let loss = loss_for(self.labels, self.smoothing);
         let branch = |name: &str, weight, layers: Vec<LayerSpec>, loss| self.branch(name, weight, &layers, loss);
         let branches = match self.kind {
@@ -110,10 +123,17 @@ impl HeadConfig {
             HeadKind::DglMlp => vec![branch("", 1.0, dgl::mlp(self.input), loss)?],
             HeadKind::DglCnn => vec![branch("", 1.0, dgl::cnn(self.input[0]), loss)?],
             HeadKind::Augmented => return Err(augmented::without_specs()),
+            HeadKind::Ema => return Err(ema::without_specs()),
             HeadKind::Predsim => vec![
                 branch("similarity", 0.99, similarity(self.input[0]), Similarity.into())?,
                 branch("prediction", 0.01, prediction(self.input), loss)?,
             ],
+            HeadKind::PredsimVgg => vec![
+                branch("similarity", 0.99, predsim_vgg::similarity(self.input), Similarity.into())?,
+                branch("prediction", 0.01, predsim_vgg::prediction(), loss)?,
+            ],
+            HeadKind::Similarity => vec![branch("", 1.0, predsim_vgg::similarity(self.input), Similarity.into())?],
+            HeadKind::Prediction => vec![branch("", 1.0, predsim_vgg::prediction(), loss)?],
         };
         Ok(PlannedNet { branches, labels: self.labels })
     }
@@ -134,7 +154,7 @@ fn linear() -> Vec<LayerSpec> {
 /// Average pool to `bins` by `bins`, flatten, so many hidden layers, linear.
 pub(super) fn mlp(bins: usize, layers: usize, hidden: usize) -> Vec<LayerSpec> {
     let hidden = (0..layers).flat_map(|layer| {
-        let linear = LayerSpec::from(LinearSpec { outputs: hidden.into(), bias: false });
+        let linear = LayerSpec::from(LinearSpec { outputs: hidden.into(), bias: false, ..Default::default() });
         [linear.drawn_from(layer.to_string()), NormSpec {}.into(), ReluSpec {}.into()]
     });
     let pool = [AdaptiveAvgPoolSpec { bins }.into(), FlattenSpec {}.into()];
@@ -171,5 +191,5 @@ pub(super) fn output(bins: usize) -> Vec<LayerSpec> {
 }
 
 fn to_labels() -> LayerSpec {
-    LayerSpec::from(LinearSpec { outputs: Outputs::Labels, bias: true }).drawn_from("output")
+    LayerSpec::from(LinearSpec::default()).drawn_from("output")
 }

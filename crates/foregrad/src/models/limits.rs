@@ -1,6 +1,6 @@
 //! Settings of a network in their ranges, and sizes that no machine is asked to hold.
 
-use super::{HeadKind, HeadSpec, ModelConfig, NetworkSpec};
+use super::{BlockSpec, HeadKind, HeadSpec, ModelConfig, NetworkSpec};
 use crate::layers::{MOST_VALUES, product, size_text};
 use crate::losses::LabelKind;
 use crate::{Error, Result};
@@ -36,11 +36,13 @@ impl ModelConfig {
     /// Whether a head of this kind stands behind a block of the network.
     pub(super) fn has_head(&self, spec: &NetworkSpec, kind: HeadKind) -> bool {
         let inner = spec.blocks.split_last().map_or(&[][..], |(_, inner)| inner);
-        inner.iter().any(|block| match &block.head {
-            None => self.head == kind,
-            Some(HeadSpec::Named(name)) => name == kind.name(),
-            Some(HeadSpec::Layers(_) | HeadSpec::Net(_)) => false,
-        })
+        let is_target = self.target_head == Some(kind) && inner.iter().any(BlockSpec::has_head);
+        is_target
+            || inner.iter().any(|block| match &block.head {
+                None => self.head == kind,
+                Some(HeadSpec::Named(name)) => name == kind.name(),
+                Some(HeadSpec::Layers(_) | HeadSpec::Net(_)) => false,
+            })
     }
 
     /// Refuses settings outside their ranges, before any image is there.
@@ -66,7 +68,38 @@ impl ModelConfig {
         }
         let spec = self.spec()?;
         spec.validate()?;
-        self.validate_copies(&spec)
+        self.validate_copies(&spec)?;
+        self.validate_decay(&spec)?;
+        self.validate_target_head(&spec)
+    }
+
+    /// Refuses a decay of running copies where no head has one.
+    fn validate_decay(&self, spec: &NetworkSpec) -> Result<()> {
+        let Some(decay) = self.head_decay else { return Ok(()) };
+        if !(0.0..=1.0).contains(&decay) {
+            return Err(Error::out_of_range("model.head-decay", decay, "a number from 0 to 1"));
+        }
+        if self.has_head(spec, HeadKind::Ema) {
+            return Ok(());
+        }
+        let reason = "no head of this network has a running copy, so none has a decay";
+        Err(Error::meaningless(reason, "`model.head = ema`, or `model.head-decay = off`"))
+    }
+
+    /// Refuses other heads for the target that no block has, or that every block has already.
+    fn validate_target_head(&self, spec: &NetworkSpec) -> Result<()> {
+        let Some(target) = self.target_head else { return Ok(()) };
+        let (own, other) = (HeadSpec::Named(self.head.to_string()), HeadSpec::Named(target.to_string()));
+        let inner = spec.blocks[..spec.blocks.len() - 1].iter().filter(|block| block.has_head());
+        let heads: Vec<_> = inner.map(|block| block.head.as_ref().unwrap_or(&own)).collect();
+        let expected = match heads.as_slice() {
+            [] => "`off`: no block of this network has a head",
+            heads if heads.iter().all(|head| **head == other) => {
+                "another kind than that of the heads that guesses are made of, or `off`: one head serves as both"
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::out_of_range("model.target-head", target, expected))
     }
 
     /// Refuses images and labels that no network takes.
@@ -96,9 +129,13 @@ impl ModelConfig {
             let expected = format!("0 for {labels}: only classes are smoothed");
             return Err(Error::out_of_range("model.label-smoothing", self.label_smoothing, expected));
         }
-        if self.head == HeadKind::Predsim {
-            let expected = format!("cnn, mlp or linear for {labels}: similarity matching needs classes");
-            return Err(Error::out_of_range("model.head", self.head, expected));
+        let matching = [HeadKind::Predsim, HeadKind::PredsimVgg, HeadKind::Similarity];
+        for (place, head) in [("model.head", Some(self.head)), ("model.target-head", self.target_head)] {
+            if let Some(head) = head.filter(|head| matching.contains(head)) {
+                let expected =
+                    format!("cnn, mlp, linear or prediction for {labels}: similarity matching needs classes");
+                return Err(Error::out_of_range(place, head, expected));
+            }
         }
         Ok(())
     }
@@ -119,7 +156,7 @@ mod tests {
             for blocks_per_stage in [1, 2] {
                 let config =
                     ModelConfig { name: name.to_string(), width: 0.02, blocks_per_stage, ..Default::default() };
-                let network = config.init([1, 8, 8], 2, 0, &placement).expect("a network");
+                let network = config.init([1, 16, 16], 2, 0, &placement).expect("a network");
                 assert_eq!(config.depth().expect("a model"), network.depth(), "{name}");
             }
         }

@@ -11,7 +11,7 @@ const WIDTH: usize = 512;
 pub(super) fn spec(_config: &ModelConfig) -> NetworkSpec {
     let block = |block: usize| {
         let flatten = (block == 0).then(|| LayerSpec::from(FlattenSpec {}));
-        let linear = LayerSpec::from(LinearSpec { outputs: WIDTH.into(), bias: false });
+        let linear = LayerSpec::from(LinearSpec { outputs: WIDTH.into(), bias: false, ..Default::default() });
         let linear = linear.drawn_from(format!("blocks.{block}"));
         BlockSpec::of(flatten.into_iter().chain([linear, norm(), relu()]).collect())
     };

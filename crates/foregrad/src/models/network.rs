@@ -2,56 +2,14 @@
 
 use std::path::Path;
 
+use super::heads::{self, is_of_head};
 use super::spec::classifier;
-use super::{AnyHead, HeadKind, LossHead, NetworkSpec, Norm, Registry, local_mixer, mlp, resnet, small_net};
+use super::{AnyHead, HeadKind, LossHead, MODELS, Model, NetworkSpec, Norm, Registry, named::names};
 use crate::layers::{Layer, Sequential};
 use crate::losses::LabelKind;
 use crate::rng::Placement;
-use crate::settings::Choices;
 use crate::vector::ParamVector;
 use crate::{Error, Result, files, settings};
-
-/// A network that has a name.
-#[derive(Debug, Clone, Copy)]
-pub struct Model {
-    /// The name.
-    pub name: &'static str,
-    /// What it is.
-    pub about: &'static str,
-    /// What it is made of, under settings.
-    pub spec: fn(&ModelConfig) -> NetworkSpec,
-}
-
-/// The networks that have a name.
-pub const MODELS: &[Model] = &[
-    Model {
-        name: "small-net",
-        about: "six 3x3 convolution blocks: 64 64 128 128 256 256, 2x2 average pools before blocks 1, 3, 5",
-        spec: small_net::spec,
-    },
-    Model {
-        name: "resnet18-8b",
-        about: "ResNet-18, CIFAR stem, one residual block a block",
-        spec: resnet::eight_blocks,
-    },
-    Model {
-        name: "resnet18-16b",
-        about: "the same 3x3 convolutions without skips, one a block",
-        spec: resnet::sixteen_blocks,
-    },
-    Model { name: "resnet18-2b", about: "ResNet-18, CIFAR stem, two blocks of two stages", spec: resnet::two_blocks },
-    Model { name: "mlp", about: "three blocks of 512 hidden units", spec: mlp::spec },
-    Model {
-        name: "local-mixer",
-        about: "four blocks of 512 channels on 4x4 patches: tokens, channels and 16 channel groups mixed, norms of its own (for --head mean-linear)",
-        spec: local_mixer::spec,
-    },
-];
-
-/// The names of [`MODELS`] for a setting.
-fn names() -> Choices {
-    MODELS.iter().map(|model| (model.name, model.about.into())).collect()
-}
 
 settings! {
     /// What a network is built from; complete, so that it can be rebuilt from a file.
@@ -66,11 +24,15 @@ settings! {
         pool: bool = true => switch("no-pool", "off"),
         /// Residual blocks a stage of `resnet18-8b` (2 is ResNet-18).
         blocks_per_stage: usize = 2 => flag("blocks-per-stage", "N"),
+        /// Blocks that `resnet32` and `resnet110` are joined into; by default stem and residual blocks each are one.
+        blocks: Option<usize> = None => flag("blocks", "K"),
         /// A normalisation before the classifier's pool, as in the paper's code.
         classifier_norm: bool = false => switch("classifier-norm", "on"),
         /// Structure of the auxiliary heads.
         #[serde(alias = "aux")]
         head: HeadKind = HeadKind::Cnn => flag("head", "NAME"),
+        /// Structure of other heads, which measure the target alone (off: one head a block serves as guess and as target).
+        target_head: Option<HeadKind> = None => flag("target-head", "NAME"),
         /// Normalisation of the heads.
         head_norm: Norm = Norm::Batch => flag("head-norm", "NAME"),
         /// Factor on the width of the heads; by default that of the trunk.
@@ -79,6 +41,8 @@ settings! {
         head_depth: Option<usize> = None => flag("head-depth", "D"),
         /// How much of its depth an augmented head loses towards the last one: 1 leaves that one copy; off, the default: 0.
         head_pyramid: Option<f64> = None => flag("head-pyramid", "C"),
+        /// What an `ema` head's running copy of the next block keeps of itself at every step; off, the default: 0.99.
+        head_decay: Option<f64> = None => flag("head-decay", "A"),
         /// Label smoothing of every cross-entropy.
         label_smoothing: f64 = 0.0 => flag("label-smoothing", "S"),
         /// What the network is made of, if it is not one of the names.
@@ -99,6 +63,8 @@ pub struct Network {
     pub blocks: Vec<Sequential>,
     /// The auxiliary heads of all blocks but the last, where a block has one.
     pub heads: Vec<Option<AnyHead>>,
+    /// Heads for the target alone, of all blocks but the last, where a block has one beside that in `heads`.
+    pub target_heads: Vec<Option<AnyHead>>,
     /// The loss of the network.
     pub classifier: AnyHead,
     /// What stands before the paths of each block's parameters.
@@ -130,7 +96,8 @@ impl ModelConfig {
             let model = MODELS.iter().find(|model| model.name == self.name);
             let names = || MODELS.iter().map(|model| model.name).collect::<Vec<_>>();
             let model = model.ok_or_else(|| Error::unknown_name("model", &self.name, &names()))?;
-            return Ok(NetworkSpec { classifier: classifier(self.classifier_norm), ..(model.spec)(self) });
+            self.check_blocks(model)?;
+            return self.normalised_classifier((model.spec)(self));
         };
         self.check_own_settings(spec)?;
         Ok(spec.clone())
@@ -162,9 +129,39 @@ impl ModelConfig {
         Ok(())
     }
 
+    /// Refuses a number of blocks that a network cannot be joined into.
+    fn check_blocks(&self, model: &Model) -> Result<()> {
+        let expected = match (self.blocks, model.most_blocks) {
+            (None, _) => return Ok(()),
+            (Some(blocks), Some(most)) if (1..=most).contains(&blocks) => return Ok(()),
+            (Some(_), Some(most)) => format!("from 1 to {most} for {}", model.name),
+            (Some(_), None) => {
+                let joined = MODELS.iter().filter(|model| model.most_blocks.is_some()).map(|model| model.name);
+                format!(
+                    "no value for {}: its blocks are given; those of {} can be joined",
+                    model.name,
+                    joined.collect::<Vec<_>>().join(" and ")
+                )
+            }
+        };
+        Err(Error::out_of_range("model.blocks", self.blocks.unwrap_or_default(), expected))
+    }
+
+    /// A network with a name, with a norm before its classifier's pool if that is asked for.
+    fn normalised_classifier(&self, spec: NetworkSpec) -> Result<NetworkSpec> {
+        match self.classifier_norm {
+            false => Ok(spec),
+            true if spec.classifier == classifier(false) => Ok(NetworkSpec { classifier: classifier(true), ..spec }),
+            true => {
+                let expected = format!("off for {}: its classifier has no pool", spec.name);
+                Err(Error::out_of_range("model.classifier-norm", "on", expected))
+            }
+        }
+    }
+
     /// Refuses settings that change only networks that have a name, for one that is a spec.
     fn check_own_settings(&self, spec: &NetworkSpec) -> Result<()> {
-        let Self { name, pool, blocks_per_stage, classifier_norm, .. } = self;
+        let Self { name, pool, blocks_per_stage, blocks, classifier_norm, .. } = self;
         if !spec.name.is_empty() && *name != spec.name {
             let expected = format!("`{}`, the name in `model.network`; leave one of the two out", spec.name);
             return Err(Error::out_of_range("model.name", name, expected));
@@ -177,6 +174,12 @@ impl ModelConfig {
                 &blocks_per_stage.to_string(),
                 *blocks_per_stage != defaults.blocks_per_stage,
                 "add or remove blocks",
+            ),
+            (
+                "model.blocks",
+                &blocks.unwrap_or_default().to_string(),
+                *blocks != defaults.blocks,
+                "join blocks, or split them",
             ),
             (
                 "model.classifier-norm",
@@ -210,7 +213,7 @@ impl Network {
         &self.prefixes[block]
     }
 
-    /// All trainable parameters by path: the trunk's, the classifier's (`fc.`), the heads' (`heads.J.`).
+    /// All trainable parameters by path: the trunk's, the classifier's (`fc.`), the heads' (`heads.J.`, `target-heads.J.`).
     pub fn parameters(&self) -> ParamVector {
         self.gather(Layer::parameters, |head| head.parameters())
     }
@@ -244,15 +247,14 @@ impl Network {
             block.assign(&values.scoped(prefix));
         }
         self.classifier.assign(values);
-        for (block, head) in self.heads.iter_mut().enumerate() {
-            let Some(head) = head else { continue };
-            head.assign(&values.scoped(&head_prefix(block)));
+        for (_, prefix, head) in heads::each_mut([&mut self.heads, &mut self.target_heads]) {
+            head.assign(&values.scoped(&prefix));
         }
     }
 
     /// The number of trainable numbers in trunk and classifier.
     pub fn trunk_dimension(&self) -> usize {
-        self.parameters().filtered(|path| !path.starts_with("heads.")).dimension()
+        self.parameters().filtered(|path| !is_of_head(path)).dimension()
     }
 
     fn gather(
@@ -265,65 +267,12 @@ impl Network {
             all.extend(block(chain).prefixed(prefix));
         }
         all.extend(head(&*self.classifier));
-        for (position, auxiliary) in self.heads.iter().enumerate() {
-            let Some(auxiliary) = auxiliary else { continue };
-            all.extend(head(&**auxiliary).prefixed(&head_prefix(position)));
+        for (prefix, auxiliary) in heads::each([&self.heads, &self.target_heads]) {
+            all.extend(head(&**auxiliary).prefixed(&prefix));
         }
         all
     }
 }
 
-/// What stands before the paths of a head's parameters.
-pub fn head_prefix(block: usize) -> String {
-    format!("heads.{block}")
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use burn::tensor::{DType, Device};
-
-    fn network(name: &str, image: [usize; 3]) -> Network {
-        let placement = Placement { device: Device::flex(), dtype: DType::F32 };
-        ModelConfig { name: name.into(), ..Default::default() }.init(image, 10, 0, &placement).expect("a model")
-    }
-
-    #[test]
-    fn parameter_counts_are_the_published_ones() {
-        assert_eq!(network("resnet18-8b", [3, 32, 32]).trunk_dimension(), 11_173_962);
-        assert_eq!(network("resnet18-2b", [3, 32, 32]).trunk_dimension(), 11_173_962);
-        assert_eq!(network("resnet18-16b", [3, 32, 32]).trunk_dimension(), 11_000_138);
-        // The published network's, less one bias for each of 64 tokens in three blocks.
-        let [embedding, grouped, blocks] = [48 * 512 + 512, 16 * 32 * 32 + 512, 3];
-        let published = embedding + grouped + blocks * (64 * 64 + 64 + 512 * 512 + 512 + grouped) + 512 * 10 + 10;
-        assert_eq!(network("local-mixer", [3, 32, 32]).trunk_dimension(), published - blocks * 64);
-    }
-
-    #[test]
-    fn residual_networks_are_named_as_in_torchvision() {
-        let state = network("resnet18-8b", [3, 32, 32]).state();
-        for path in ["conv1.weight", "bn1.running_mean", "layer1.0.conv1.weight", "layer2.0.downsample.0.weight"] {
-            assert!(state.entry(path).is_some(), "{path} is missing");
-        }
-        assert_eq!(state.entry("fc.weight").expect("a classifier").shape(), [10, 512]);
-        assert!(state.entry("heads.6.0.weight").is_some());
-    }
-
-    #[test]
-    fn every_model_takes_odd_images_of_one_channel() {
-        for Model { name, .. } in MODELS {
-            let network = network(name, [1, 28, 28]);
-            assert_eq!(network.heads.len() + 1, network.depth(), "{name}");
-        }
-    }
-
-    #[test]
-    fn assigning_its_own_state_changes_nothing_and_another_changes_all() {
-        let placement = Placement { device: Device::flex(), dtype: DType::F32 };
-        let config = ModelConfig { width: 0.1, ..Default::default() };
-        let mut first = config.init([1, 12, 12], 10, 0, &placement).expect("a model");
-        let second = config.init([1, 12, 12], 10, 1, &placement).expect("a model");
-        first.assign(&second.state());
-        assert_eq!(first.state().axpy(-1.0, &second.state()).norm(), 0.0);
-    }
-}
+mod tests;

@@ -31,6 +31,8 @@ pub struct PlannedBlock {
     pub layers: PlannedChain,
     /// What stands behind it.
     pub head: Option<PlannedHead>,
+    /// What stands behind it for the target alone.
+    pub target_head: Option<PlannedHead>,
 }
 
 impl ModelConfig {
@@ -81,8 +83,12 @@ impl Planner<'_> {
         let chains = self.trunk(image, &trunk)?;
         let output = chains.last().map_or(image, PlannedChain::output);
         let heads = self.heads(image, &chains)?;
-        let planned = |(number, (layers, head))| PlannedBlock { path: self.spec.path(number), layers, head };
-        let blocks = chains.into_iter().zip(heads).enumerate().map(planned).collect();
+        let all = chains.into_iter().zip(heads).enumerate();
+        let planned = all.map(|(number, (layers, [head, target_head]))| {
+            let path = self.spec.path(number);
+            PlannedBlock { path, layers, head, target_head }
+        });
+        let blocks = planned.collect();
         let net = PlannedChain::new(&self.spec.classifier, output, "", &trunk);
         let ends_well = |net: &PlannedChain| self.head_scope(None).check_output(net.output());
         let classifier = net.and_then(|net| ends_well(&net).map(|()| net));
@@ -103,8 +109,8 @@ impl Planner<'_> {
         Ok(chains)
     }
 
-    /// What stands behind the blocks, in order.
-    fn heads(&self, image: [usize; 3], chains: &[PlannedChain]) -> Result<Vec<Option<PlannedHead>>> {
+    /// What stands behind the blocks, in order, and what for the target alone.
+    fn heads(&self, image: [usize; 3], chains: &[PlannedChain]) -> Result<Vec<[Option<PlannedHead>; 2]>> {
         let outputs: Vec<_> = chains.iter().map(PlannedChain::output).collect();
         let inputs = [image].into_iter().chain(outputs.iter().copied());
         let joined = self.spec.blocks.iter().zip(inputs).zip(&outputs);
@@ -112,27 +118,38 @@ impl Planner<'_> {
             .map(|((block, input), output)| LaterBlock { layers: &block.layers, input, output: *output })
             .collect();
         let head = |(number, block): (usize, &BlockSpec)| {
-            let head = self.head(block, number, &all);
-            head.map_err(|error| Error::within(format!("block {number}"), Error::within("head", error)))
+            let placed =
+                |name: &'static str| move |error| Error::within(format!("block {number}"), Error::within(name, error));
+            let head = self.head(block, number, &all).map_err(placed("head"))?;
+            let other = self.config.target_head.filter(|_| head.is_some());
+            let target = other.map(|kind| self.head_of(&HeadSpec::Named(kind.to_string()), number, &all));
+            Ok([head, target.transpose().map_err(placed("the target's head"))?.flatten()])
         };
         self.spec.blocks.iter().enumerate().map(head).collect()
     }
 
     fn head_scope<'a>(&self, ahead: Option<Ahead<'a>>) -> HeadScope<'a> {
-        let ModelConfig { width, head_width, head_norm, head_depth, head_pyramid, label_smoothing, .. } = *self.config;
+        let ModelConfig { width, head_width, head_norm, head_depth, head_pyramid, head_decay, label_smoothing, .. } =
+            *self.config;
         let width = head_width.unwrap_or(width) * self.spec.head_width;
         let usual = HeadScope::new(self.labels);
         let (depth, pyramid) = (head_depth.unwrap_or(usual.depth), head_pyramid.unwrap_or(usual.pyramid));
-        HeadScope { width, norm: head_norm, smoothing: label_smoothing, depth, pyramid, ahead, ..usual }
+        let decay = head_decay.unwrap_or(usual.decay);
+        HeadScope { width, norm: head_norm, smoothing: label_smoothing, depth, pyramid, decay, ahead, ..usual }
+    }
+
+    /// The head of a spec behind a block.
+    fn head_of(&self, spec: &HeadSpec, number: usize, all: &[LaterBlock]) -> Result<Option<PlannedHead>> {
+        let ModelConfig { width, norm, .. } = *self.config;
+        let later = &all[number + 1..];
+        let scope = self.head_scope(Some(Ahead { block: number, later, width, norm, kinds: self.registry.layers() }));
+        PlannedHead::of_spec(spec, all[number].output, &scope, self.registry)
     }
 
     /// The head behind a block: its own, or that of the settings; behind the last block is the classifier.
     fn head(&self, block: &BlockSpec, number: usize, all: &[LaterBlock]) -> Result<Option<PlannedHead>> {
-        let ModelConfig { width, norm, .. } = *self.config;
-        let later = &all[number + 1..];
-        let scope = self.head_scope(Some(Ahead { block: number, later, width, norm, kinds: self.registry.layers() }));
-        let plan = |spec: &HeadSpec| PlannedHead::of_spec(spec, all[number].output, &scope, self.registry);
-        match (&block.head, later.is_empty()) {
+        let plan = |spec: &HeadSpec| self.head_of(spec, number, all);
+        match (&block.head, number + 1 == all.len()) {
             (None, true) => Ok(None),
             (None, false) => plan(&HeadSpec::Named(self.config.head.to_string())),
             (Some(own), false) => plan(own),
@@ -150,23 +167,29 @@ impl PlannedNetwork {
         let stream = Stream::new(seed, "initial-weights");
         let making = Making { streams: &|name: &str| stream.named(name), name: "", placement };
         let inner = &self.blocks[..self.blocks.len() - 1];
-        let head = |(block, planned): (usize, &PlannedBlock)| {
-            planned.head.as_ref().map(|head| head.make(stream.named("heads").at(block as u64), placement))
+        let made = |name: &str, of_block: fn(&PlannedBlock) -> Option<&PlannedHead>| {
+            let planned = inner.iter().map(of_block).enumerate();
+            let stream = stream.named(name);
+            planned.map(|(block, head)| Some(head?.make(stream.at(block as u64), placement))).collect()
         };
         let loss = loss_for(self.labels, self.smoothing);
-        Network {
+        let mut network = Network {
             blocks: self.blocks.iter().map(|block| block.layers.make(&making)).collect(),
-            heads: inner.iter().enumerate().map(head).collect(),
+            heads: made("heads", |block| block.head.as_ref()),
+            target_heads: made("target-heads", |block| block.target_head.as_ref()),
             classifier: Head::new(self.classifier.make(&making), loss).taking(self.labels).into(),
             prefixes: self.blocks.iter().map(|block| block.path.clone()).collect(),
-        }
+        };
+        network.begin_following(|_| true);
+        network
     }
 
     /// Weights of the blocks and the classifier, and of the heads.
     pub fn weights(&self) -> [u64; 2] {
         let sum = |all: &mut dyn Iterator<Item = u64>| all.fold(0u64, u64::saturating_add);
         let trunk = sum(&mut self.blocks.iter().map(|block| block.layers.weights()));
-        let heads = sum(&mut self.blocks.iter().filter_map(|block| Some(block.head.as_ref()?.weights)));
+        let heads = self.blocks.iter().flat_map(|block| [&block.head, &block.target_head]).flatten();
+        let heads = sum(&mut heads.map(|head| head.weights));
         [trunk.saturating_add(self.classifier.weights()), heads]
     }
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::head::{Branch, Head};
 use super::spec::{HeadSpec, NO_HEAD};
-use super::{AnyHead, Norm, Registry, augmented, loss_for};
-use crate::layers::{Kinds, LayerSpec, Making, PlannedChain, Surroundings, size_text};
+use super::{AnyHead, Norm, Registry, augmented, loss_for, next_block};
+use crate::layers::{Kinds, LayerSpec, Making, Planned, PlannedChain, Surroundings, size_text};
 use crate::losses::{AnyLoss, CrossEntropy, LabelKind, MeanSquaredError, Similarity};
 use crate::rng::{Placement, Stream};
 use crate::{Error, Result};
@@ -28,6 +28,8 @@ pub struct HeadScope<'a> {
     pub depth: usize,
     /// How much of that depth the last head has lost, from 0 (none) to 1 (all but one copy); beyond 1 earlier heads have.
     pub pyramid: f64,
+    /// What a running copy keeps of itself at every step, in a head that has one.
+    pub decay: f64,
     /// What comes after the head's block; `None` in a network whose blocks are no specs ([`Network::builder`](super::Network::builder)).
     pub ahead: Option<Ahead<'a>>,
 }
@@ -68,8 +70,8 @@ impl Ahead<'_> {
 impl HeadScope<'_> {
     /// With the usual settings, and nothing ahead.
     pub fn new(labels: LabelKind) -> Self {
-        let (depth, norm) = (augmented::USUAL_DEPTH, Norm::Batch);
-        Self { width: 1.0, norm, labels, smoothing: 0.0, depth, pyramid: 0.0, ahead: None }
+        let (depth, decay, norm) = (augmented::USUAL_DEPTH, next_block::USUAL_DECAY, Norm::Batch);
+        Self { width: 1.0, norm, labels, smoothing: 0.0, depth, pyramid: 0.0, decay, ahead: None }
     }
 
     /// Layers behind a block's output.
@@ -196,6 +198,13 @@ pub(super) struct PlannedBranch {
     pub weight: f64,
     pub net: PlannedChain,
     pub loss: AnyLoss,
+}
+
+impl PlannedBranch {
+    /// Behind one more layer, for an input of `[channels, height, width]`.
+    pub fn behind(self, name: &str, first: Planned, input: [usize; 3]) -> Self {
+        Self { net: self.net.behind(name, first, input), ..self }
+    }
 }
 
 impl PlannedNet {

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::limits::WIDEST;
-use crate::layers::{AdaptiveAvgPoolSpec, LayerSpec, LinearSpec, NormSpec, Outputs, check_name};
+use crate::layers::{AdaptiveAvgPoolSpec, LayerSpec, LinearSpec, NormSpec, check_name};
 use crate::settings::{Setting, Settings, field};
 use crate::vector::ParamVector;
 use crate::{Error, Result, files};
@@ -111,7 +111,7 @@ fn classifier_layers() -> Vec<LayerSpec> {
 pub(super) fn classifier(has_norm: bool) -> Vec<LayerSpec> {
     let norm = has_norm.then(|| LayerSpec::from(NormSpec {}).named("bn"));
     let pool = LayerSpec::from(AdaptiveAvgPoolSpec { bins: 1 }).named("pool");
-    let linear = LayerSpec::from(LinearSpec { outputs: Outputs::Labels, bias: true }).named("fc");
+    let linear = LayerSpec::from(LinearSpec::default()).named("fc");
     norm.into_iter().chain([pool, linear]).collect()
 }
 

@@ -10,7 +10,7 @@ use half::{bf16, f16};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
-use crate::models::Network;
+use crate::models::{HEAD_PATHS, Network};
 use crate::ops;
 use crate::rng::Placement;
 use crate::vector::{ParamTensor, ParamVector};
@@ -62,7 +62,7 @@ pub const APART: [&str; 2] = ["optimizer", "estimator"];
 /// of PyTorch add. A parameter of such a name would be saved and never read again.
 pub(crate) fn reserved(name: &str) -> Option<&str> {
     let is_reserved = |part: &&str| {
-        APART.contains(part) || WRAPPERS.contains(part) || ["heads", "num_batches_tracked"].contains(part)
+        APART.contains(part) || WRAPPERS.contains(part) || HEAD_PATHS.contains(part) || *part == "num_batches_tracked"
     };
     name.split('.').find(is_reserved)
 }
@@ -169,13 +169,14 @@ pub(super) fn each<const N: usize, T>(view: &TensorView, number: fn([u8; N]) -> 
     view.data().as_chunks::<N>().0.iter().map(|bytes| number(*bytes)).collect()
 }
 
-/// `heads.N.` of a head's parameter.
+/// `heads.N.` of a head's parameter, or `target-heads.N.`.
 fn head_of(name: &str) -> Option<&str> {
-    let number = name.strip_prefix("heads.")?.find('.')?;
-    Some(&name[..number + "heads..".len()])
+    let (first, rest) = name.split_once('.').filter(|(first, _)| HEAD_PATHS.contains(first))?;
+    Some(&name[..first.len() + rest.find('.')? + 2])
 }
 
-/// Puts a file's tensors into a network; a head may be missing as a whole (a plain state dict), everything else must fit.
+/// Puts a file's tensors into a network; a head may be missing as a whole (a plain state dict), everything else must fit. What follows a block
+/// in such a head begins as that block.
 ///
 /// # Errors
 /// Tensors that are missing, unknown or of another shape: a file of another model.
@@ -196,6 +197,7 @@ pub fn assign(network: &mut Network, tensors: &ParamVector, path: &Path) -> Resu
     wrong.extend(unknown.map(|name| format!("`{name}`, which the network lacks")));
     if wrong.is_empty() {
         network.assign(tensors);
+        network.begin_following(|head| !tensors.paths().any(|path| path.starts_with(&format!("{head}."))));
         return Ok(());
     }
     let advice = prefix(&state, tensors).map(|prefix| format!("; all names begin with `{prefix}`: take it off"));

@@ -44,6 +44,14 @@ impl Case {
         Self { network, images, labels, momentum }
     }
 
+    /// With drawn numbers for weights that start at 0, as they are once they have learnt.
+    pub fn learnt(mut self) -> Self {
+        let first = self.network.parameters();
+        let drawn = first.filled_like(|path, shape| Stream::new(5, path).normal(shape.iter().product()));
+        self.network.assign(&drawn.filtered(|path| first.filtered(|own| own == path).norm() == 0.0));
+        self
+    }
+
     /// The number of blocks.
     pub fn depth(&self) -> usize {
         self.network.depth()

@@ -245,12 +245,15 @@ pub(super) fn plan_for(config: &RunConfig, data: &Splits, network: &Network) -> 
     check_alike(data)?;
     let view = View::new(network);
     config.estimator.validate(view.count_losses())?;
+    if view.has_target().contains(&true) {
+        config.estimator.validate_target_heads(view.count_losses())?;
+    }
     config.estimator.validate_outputs(&outputs(data, network)?)?;
     config.estimator.validate_losses(&view)?;
     let first = BatchOptions { size: 1, order: Order::InOrder, augment: false, skip: 0 };
     for batch in Batches::new(data.train.clone(), first)?.take(1) {
         let labels = batch?.labels;
-        network.heads.iter().flatten().chain([&network.classifier]).try_for_each(|head| head.validate(&labels))?;
+        view.losses.iter().chain(&view.targets).flatten().try_for_each(|loss| loss.validate(&labels))?;
     }
-    Ok(Plan::new(&config.estimator, &view.has_loss()))
+    Ok(Plan::new(&config.estimator, &view))
 }

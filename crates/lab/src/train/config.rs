@@ -140,7 +140,11 @@ impl RunConfig {
             return Err(Error::out_of_range("data.dir", dir.display(), expected));
         }
         self.model.validate()?;
-        self.estimator.validate(self.model.has_loss()?.into_iter().filter(|has| *has).count())?;
+        let losses = self.model.has_loss()?.into_iter().filter(|has| *has).count();
+        self.estimator.validate(losses)?;
+        if self.model.target_head.is_some() {
+            self.estimator.validate_target_heads(losses)?;
+        }
         self.data.load_options(self.seed).validate(&self.data.dataset)
     }
 

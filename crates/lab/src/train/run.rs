@@ -177,6 +177,7 @@ impl Trainer {
         self.check_finite("a moving average", averages.is_finite())?;
         self.network.assign(&updated);
         self.network.assign(&averages);
+        self.network.follow();
         for (tally, evaluation) in self.position.tallies.iter_mut().zip(&output.evaluations) {
             evaluation.iter().for_each(|evaluation| tally.add(evaluation, images));
         }
