@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs every method of the README's table and prints the table.
+"""Runs every method of the table of docs/results/recorded.md and prints the table.
 
     python3 scripts/recorded_runs.py --binary target/release/foregrad --data DIR --out runs/recorded
 
