@@ -43,7 +43,7 @@ fn operations_become_epochs_and_a_run_goes_on_to_the_same_bits() {
     assert_eq!((config(&whole).epochs, operations(&whole)), (3, vec![epoch; 3]), "three epochs and a half are three");
     // The same command, stopped inside: what is found for it once is not found again.
     let (code, said) =
-        run(dir.path(), &format!("train --config whole/config.toml --epochs 1 --schedule constant --out part --quiet"));
+        run(dir.path(), "train --config whole/config.toml --epochs 1 --schedule constant --out part --quiet");
     assert_eq!(code, Some(0), "{said}");
     succeeds(dir.path(), "train --resume --epochs 3 --out part --quiet");
     assert_eq!(weights(&dir.path().join("part")), weights(&whole), "the bits of the run that was not stopped");

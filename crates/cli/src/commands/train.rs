@@ -142,7 +142,7 @@ fn start(config: &RunConfig, out: &Path, overwrite: bool, progress: &Progress) -
 /// The settings with what their budget allows, which is measured now and told.
 fn within_budget(config: &RunConfig, progress: &Progress) -> Result<RunConfig> {
     let within = config.within_budget(progress)?;
-    if within != *config {
+    if !config.budget.is_met() {
         progress.say(&format!("the budget allows {} epochs of batches of {}", within.epochs, within.batch));
     }
     Ok(within)

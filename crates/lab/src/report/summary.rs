@@ -235,7 +235,7 @@ fn per_cent(part: f64) -> f64 {
 /// Operations of training, where they were counted.
 fn operations(row: &Row) -> Option<f64> {
     let Ending::Done { operations, .. } = &row.ending else { return None };
-    (*operations > 0).then(|| *operations as f64 * 1e-12)
+    (*operations > 0).then_some(*operations as f64 * 1e-12)
 }
 
 fn train_loss(row: &Row) -> Option<f64> {

@@ -55,9 +55,10 @@ const PUBLISHED: Numbers = ("published, %", |own| {
 const DIFFERENCE: Numbers = ("difference, deviations", |own| {
     own.published?.difference.map(|difference| (difference, format!("{difference:+.1}")))
 });
-const COSTS: [Numbers; 5] = [
-    ("train loss", |own| own.train_loss.map(|spread| (spread.mean, format!("{:.4}", spread.mean)))),
-    ("TFLOP", |own| own.operations.map(|spread| (spread.mean, rounded(spread.mean)))),
+const TRAIN_LOSS: Numbers =
+    ("train loss", |own| own.train_loss.map(|spread| (spread.mean, format!("{:.4}", spread.mean))));
+const OPERATIONS: Numbers = ("TFLOP", |own| own.operations.map(|spread| (spread.mean, rounded(spread.mean))));
+const COSTS: [Numbers; 3] = [
     ("seconds", |own| own.seconds.map(|spread| (spread.mean, rounded(spread.mean)))),
     ("images/s", |own| own.images_per_second.map(|spread| (spread.mean, rounded(spread.mean)))),
     ("peak memory, MiB", |own| own.peak_memory.map(|spread| (spread.mean, format!("{:.0}", spread.mean)))),
@@ -80,6 +81,8 @@ impl Table {
         let has_differences = summary.combinations.iter().any(has_difference);
         numbers.extend(has_figures.then_some(PUBLISHED));
         numbers.extend(has_differences.then_some(DIFFERENCE));
+        numbers.push(TRAIN_LOSS);
+        numbers.extend(summary.combinations.iter().any(|own| own.operations.is_some()).then_some(OPERATIONS));
         numbers.extend(COSTS);
         let of = if has_classes { "accuracy" } else { "loss" };
         let means = if has_classes { "Accuracies" } else { "Losses" };

@@ -287,10 +287,10 @@ Expected: Backprop\\_wins \\| by far.
 
 5 of 6 runs done; 1 failed.
 
-| method | runs | test accuracy, % | train loss | seconds | images/s | peak memory, MiB |
-| :-- | --: | --: | --: | --: | --: | --: |
-| backprop | 3 | **91.00 ± 1.00** | 0.5900 | 12.5 | 1600 | 96 |
-| local\\_&lt;guess> | 2 of 3 | 80.50 ± 0.71 | 0.6950 | 12.5 | 1600 | 96 |
+| method | runs | test accuracy, % | train loss | TFLOP | seconds | images/s | peak memory, MiB |
+| :-- | --: | --: | --: | --: | --: | --: | --: |
+| backprop | 3 | **91.00 ± 1.00** | 0.5900 | 6.0 | 12.5 | 1600 | 96 |
+| local\\_&lt;guess> | 2 of 3 | 80.50 ± 0.71 | 0.6950 | 6.0 | 12.5 | 1600 | 96 |
 
 Accuracies are means over seeds with their sample deviations.
 
@@ -305,12 +305,12 @@ Accuracies are means over seeds with their sample deviations.
 fn latex_is_as_expected() {
     let text = latex(&Summary::of(&methods()));
     let expected = "\
-\\begin{tabular}{lrrrrrr}
+\\begin{tabular}{lrrrrrrr}
 \\toprule
-method & runs & test accuracy, \\% & train loss & seconds & images/s & peak memory, MiB \\\\
+method & runs & test accuracy, \\% & train loss & TFLOP & seconds & images/s & peak memory, MiB \\\\
 \\midrule
-backprop & 3 & \\textbf{91.00 $\\pm$ 1.00} & 0.5900 & 12.5 & 1600 & 96 \\\\
-local\\_\\textless{}guess\\textgreater{} & 2 of 3 & 80.50 $\\pm$ 0.71 & 0.6950 & 12.5 & 1600 & 96 \\\\
+backprop & 3 & \\textbf{91.00 $\\pm$ 1.00} & 0.5900 & 6.0 & 12.5 & 1600 & 96 \\\\
+local\\_\\textless{}guess\\textgreater{} & 2 of 3 & 80.50 $\\pm$ 0.71 & 0.6950 & 6.0 & 12.5 & 1600 & 96 \\\\
 \\bottomrule
 \\end{tabular}
 ";
@@ -326,9 +326,9 @@ fn every_run_is_a_line_of_values() {
     results.runs[2] = RunResult { epochs: Vec::new(), row: None, ..results.runs[2].clone() };
     let text = String::from_utf8(rows(&results)).expect("text");
     let lines: Vec<&str> = text.lines().collect();
-    assert!(lines[0].starts_with("run,method,seed,status,epochs,steps,train_loss"), "{text}");
+    assert!(lines[0].starts_with("run,method,seed,status,epochs,steps,operations,train_loss"), "{text}");
     assert!(
-        lines[1].starts_with("backprop-seed0,backprop,0,done,2,20,0.6,0.9,0.6,0.9,,,12.5,1600,100663296,host"),
+        lines[1].starts_with("backprop-seed0,backprop,0,done,2,20,6000000000000,0.6,0.9,0.6,0.9,,,12.5,1600,100663296,host"),
         "{text}"
     );
     assert!(lines[2].starts_with("backprop-seed1,backprop,1,begun,2,20"), "{text}");

@@ -50,4 +50,8 @@ presets![
     "literature",
     "granularity",
     "cost",
+    "arena",
+    "arena-small",
+    "parity",
+    "parity-small",
 ];
