@@ -1,6 +1,7 @@
 //! Copies of the block after a head's own, inside the head.
 //!
-//! A head that begins with the next block's layers sees as far as that block, for the memory of one block. Two copies stand side by side:
+//! A head that begins with the next block's layers sees as far as that block, and needs nothing of the block itself. What both copies save is
+//! held while the head is at work. Two copies stand side by side:
 //! ```text
 //! u    = running(y) + trained(y)                    y the output of block j
 //! psi <- decay psi + (1 - decay) theta_{j+1}        running, after every optimiser's step
