@@ -142,6 +142,8 @@ def resumed_once(old, new, folder, verdict, flags, name):
 def rows(program, study, out, *more):
     lines = run(program, ["study", study, "--out", out, "--json", "--quiet", *more]).splitlines()
     found = [json.loads(line) for line in lines]
+    for row in found:
+        row["ending"].get("done", {}).pop("operations", None)  # older programs count none
     return {row.pop("run"): row for row in found if row.pop("machine")}
 
 
