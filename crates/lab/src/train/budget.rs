@@ -155,11 +155,15 @@ fn check_counted(name: &str, counted: u64) -> Result<()> {
     if counted == 0 { Err(Error::out_of_range(name, "given", expected)) } else { Ok(()) }
 }
 
-/// Three digits that are not less than the value.
-fn rounded_up(value: f64) -> f64 {
+/// Three digits that are not less than the value, for people.
+fn rounded_up(value: f64) -> String {
     let unit = 10f64.powf(value.log10().floor() - 2.0);
-    let text = format!("{:.3e}", (value / unit).ceil() * unit);
-    text.parse().unwrap_or(value)
+    let rounded = (value / unit).ceil() * unit;
+    if (0.01..1e6).contains(&rounded) {
+        format!("{rounded:.4}").trim_end_matches('0').trim_end_matches('.').into()
+    } else {
+        format!("{rounded:.2e}")
+    }
 }
 
 #[cfg(test)]
@@ -259,8 +263,8 @@ mod tests {
 
     #[test]
     fn what_it_takes_is_never_rounded_below() {
-        for value in [2000.0, 1234.5, 0.012349, 9.999, 1e15 + 1.0, 3.0] {
-            let rounded = rounded_up(value);
+        for value in [2000.0, 1234.5, 0.12349, 0.000123456, 9.999, 1e15 + 1.0, 3.0] {
+            let rounded: f64 = rounded_up(value).parse().expect("a number");
             assert!(rounded >= value && rounded <= 1.011 * value, "{value}: {rounded}");
         }
     }
