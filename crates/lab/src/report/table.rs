@@ -57,7 +57,7 @@ const DIFFERENCE: Numbers = ("difference, deviations", |own| {
 });
 const TRAIN_LOSS: Numbers =
     ("train loss", |own| own.train_loss.map(|spread| (spread.mean, format!("{:.4}", spread.mean))));
-const OPERATIONS: Numbers = ("TFLOP", |own| own.operations.map(|spread| (spread.mean, rounded(spread.mean))));
+const OPERATIONS: Numbers = ("TFLOP", |own| own.operations.map(|spread| (spread.mean, significant(spread.mean))));
 const COSTS: [Numbers; 3] = [
     ("seconds", |own| own.seconds.map(|spread| (spread.mean, rounded(spread.mean)))),
     ("images/s", |own| own.images_per_second.map(|spread| (spread.mean, rounded(spread.mean)))),
@@ -67,6 +67,12 @@ const COSTS: [Numbers; 3] = [
 /// Three digits or all before the point.
 fn rounded(value: f64) -> String {
     let digits = if value >= 100.0 { 0 } else { 1 };
+    format!("{value:.digits$}")
+}
+
+/// Three significant digits or all before the point: these values may be of any size.
+fn significant(value: f64) -> String {
+    let digits = (2.0 - value.abs().max(f64::MIN_POSITIVE).log10().floor()).clamp(0.0, 12.0) as usize;
     format!("{value:.digits$}")
 }
 

@@ -290,8 +290,8 @@ Expected: Backprop\\_wins \\| by far.
 
 | method | runs | test accuracy, % | train loss | TFLOP | seconds | images/s | peak memory, MiB |
 | :-- | --: | --: | --: | --: | --: | --: | --: |
-| backprop | 3 | **91.00 ± 1.00** | 0.5900 | 6.0 | 12.5 | 1600 | 96 |
-| local\\_&lt;guess> | 2 of 3 | 80.50 ± 0.71 | 0.6950 | 6.0 | 12.5 | 1600 | 96 |
+| backprop | 3 | **91.00 ± 1.00** | 0.5900 | 6.00 | 12.5 | 1600 | 96 |
+| local\\_&lt;guess> | 2 of 3 | 80.50 ± 0.71 | 0.6950 | 6.00 | 12.5 | 1600 | 96 |
 
 Accuracies are means over seeds with their sample deviations.
 
@@ -310,8 +310,8 @@ fn latex_is_as_expected() {
 \\toprule
 method & runs & test accuracy, \\% & train loss & TFLOP & seconds & images/s & peak memory, MiB \\\\
 \\midrule
-backprop & 3 & \\textbf{91.00 $\\pm$ 1.00} & 0.5900 & 6.0 & 12.5 & 1600 & 96 \\\\
-local\\_\\textless{}guess\\textgreater{} & 2 of 3 & 80.50 $\\pm$ 0.71 & 0.6950 & 6.0 & 12.5 & 1600 & 96 \\\\
+backprop & 3 & \\textbf{91.00 $\\pm$ 1.00} & 0.5900 & 6.00 & 12.5 & 1600 & 96 \\\\
+local\\_\\textless{}guess\\textgreater{} & 2 of 3 & 80.50 $\\pm$ 0.71 & 0.6950 & 6.00 & 12.5 & 1600 & 96 \\\\
 \\bottomrule
 \\end{tabular}
 ";

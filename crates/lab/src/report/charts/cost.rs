@@ -46,6 +46,13 @@ struct Panel<'a> {
 
 impl Panel<'_> {
     fn draw(&self, figure: &mut Figure) {
+        // Below the points, which it must not hide.
+        for Fronts { dataset, .. } in self.fronts {
+            let rivals: Vec<_> = self.combinations.iter().copied().filter(|own| own.dataset == *dataset).collect();
+            let ahead = front(&rivals, self.cost);
+            let ahead = ahead.into_iter().filter_map(|own| Some(self.point(own)?.0)).collect();
+            figure.line(self.panel, &format!("front on {dataset}"), &Look::whole(), ahead);
+        }
         let costs = self.combinations.iter().filter_map(|own| Some((self.cost.of)(own)?.mean));
         let ends = costs.fold([f64::MAX, 0.0], |[least, most], cost| [cost.min(least), cost.max(most)]);
         for (index, own) in self.combinations.iter().enumerate() {
@@ -59,12 +66,6 @@ impl Panel<'_> {
             };
             let label = (self.combinations.len() <= LABELLED).then_some(side);
             figure.point(self.panel, &own.name, &Look::of(index), point, deviations, label);
-        }
-        for Fronts { dataset, .. } in self.fronts {
-            let rivals: Vec<_> = self.combinations.iter().copied().filter(|own| own.dataset == *dataset).collect();
-            let ahead = front(&rivals, self.cost);
-            let ahead = ahead.into_iter().filter_map(|own| Some(self.point(own)?.0)).collect();
-            figure.line(self.panel, &format!("front on {dataset}"), &Look::whole(), ahead);
         }
     }
 
