@@ -6,12 +6,11 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
-use foregrad_kernels::operations;
 use foregrad_lab::train::{EpochRecord, Observer, ProbeRecord, RunConfig, Score, StepReport, Trial, of_network};
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
-use crate::commands::trial;
-use crate::{machine, output};
+use crate::commands::trial::Meter;
+use crate::output;
 use pace::Lines;
 
 /// Shows a run's progress, and hands its epochs to standard output as JSON lines if that is wanted.
@@ -59,15 +58,15 @@ impl Progress {
 
 impl Observer for Progress {
     fn peak_memory(&self) -> u64 {
-        machine::peak_memory()
+        Meter.peak_memory()
     }
 
     fn operations(&self) -> u64 {
-        operations::take()
+        Meter.operations()
     }
 
     fn trial(&self, config: &RunConfig) -> foregrad::Result<Trial> {
-        trial::in_child(config)
+        Meter.trial(config)
     }
 
     fn step(&mut self, report: &StepReport) {

@@ -10,10 +10,7 @@ use super::work;
 use crate::{Exit, device, machine, output, process};
 
 /// Measures in a new process.
-///
-/// # Errors
-/// Its reason, if it fails.
-pub fn in_child(config: &RunConfig) -> foregrad::Result<Trial> {
+fn in_child(config: &RunConfig) -> foregrad::Result<Trial> {
     let measured = process::result_of(&work::Task::Trial(Box::new(config.clone())));
     measured.map_err(|error| Error::Worker(format!("what a step takes was not measured: {error:#}")))
 }
@@ -22,19 +19,23 @@ pub fn in_child(config: &RunConfig) -> foregrad::Result<Trial> {
 pub fn run(config: &RunConfig) -> Result<Exit> {
     device::set_threads(config.threads)?;
     let placement = device::placement(&config.device, DType::F32)?;
-    output::line(serde_json::to_string(&train::trial(config, placement, &mut Counting)?)?)?;
+    output::line(serde_json::to_string(&train::trial(config, placement, &mut Meter)?)?)?;
     Ok(Exit::Done)
 }
 
-/// Counts, and says nothing.
-struct Counting;
+/// Measures, and says nothing.
+pub struct Meter;
 
-impl Observer for Counting {
+impl Observer for Meter {
     fn peak_memory(&self) -> u64 {
         machine::peak_memory()
     }
 
     fn operations(&self) -> u64 {
         operations::take()
+    }
+
+    fn trial(&self, config: &RunConfig) -> foregrad::Result<Trial> {
+        in_child(config)
     }
 }

@@ -11,13 +11,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use burn::tensor::DType;
-use foregrad_kernels::operations;
 use foregrad_lab::study::{Attempt, PlannedRun, Terms, execute};
 use foregrad_lab::train::{Control, Observer, RunConfig, StepReport, Trial};
 use serde::{Deserialize, Serialize};
 
-use crate::commands::trial;
-use crate::{Exit, device, machine, output, process};
+use crate::commands::trial::Meter;
+use crate::{Exit, device, output, process};
 
 /// Between two lines of progress.
 const PERIOD: Duration = Duration::from_millis(200);
@@ -97,15 +96,15 @@ struct Reporter {
 
 impl Observer for Reporter {
     fn peak_memory(&self) -> u64 {
-        machine::peak_memory()
+        Meter.peak_memory()
     }
 
     fn operations(&self) -> u64 {
-        operations::take()
+        Meter.operations()
     }
 
     fn trial(&self, config: &RunConfig) -> foregrad::Result<Trial> {
-        trial::in_child(config)
+        Meter.trial(config)
     }
 
     fn step(&mut self, report: &StepReport) {

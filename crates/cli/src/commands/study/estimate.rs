@@ -11,12 +11,13 @@ use foregrad::losses::{LabelKind, Labels};
 use foregrad::rng::Stream;
 use foregrad_lab::data::{self, Source, Subset};
 use foregrad_lab::study::PlannedRun;
-use foregrad_lab::train::{Observer, RunConfig, Trial, evaluate, network_for};
+use foregrad_lab::train::{RunConfig, evaluate, network_for};
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 
 use super::Arguments;
-use crate::commands::{trial, work};
+use crate::commands::trial::Meter;
+use crate::commands::work;
 use crate::{Exit, device, machine, output, process, table};
 
 /// Images of a step that is measured.
@@ -81,17 +82,8 @@ pub fn list(arguments: &Arguments, runs: &[PlannedRun]) -> Result<Exit> {
 
 /// The estimate of one kind of run, within its budget, by a process of its own, so that its memory is its own.
 fn estimated(config: &RunConfig) -> Result<Estimate> {
-    let within = config.within_budget(&Trials)?;
+    let within = config.within_budget(&Meter)?;
     process::result_of(&work::Task::Estimate(Box::new(within)))
-}
-
-/// Measures for budgets.
-struct Trials;
-
-impl Observer for Trials {
-    fn trial(&self, config: &RunConfig) -> foregrad::Result<Trial> {
-        trial::in_child(config)
-    }
 }
 
 /// Seconds for people.
