@@ -134,13 +134,12 @@ impl Plan {
 }
 
 impl EstimatorConfig {
-    /// Refuses a target that cannot be split into samples where every sample has a scalar of its own, and a guess of heads that say
-    /// nothing before they have learnt, where they never do; the view is one that [`View::validate`] takes.
+    /// Refuses a target that cannot be split into samples where every sample has a scalar of its own; the view is one that
+    /// [`View::validate`] takes.
     ///
     /// # Errors
     /// [`Error::Meaningless`].
     pub fn validate_losses(&self, view: &View<'_>) -> Result<()> {
-        self.check_untrained(view)?;
         if !self.granularity().is_by_sample() || !self.is_measured() {
             return Ok(());
         }
@@ -155,7 +154,11 @@ impl EstimatorConfig {
         ))
     }
 
-    fn check_untrained(&self, view: &View<'_>) -> Result<()> {
+    /// Refuses a guess of heads that say nothing before they have learnt, where they never do. A question for a run's start: it reads weights.
+    ///
+    /// # Errors
+    /// [`Error::Meaningless`].
+    pub fn validate_untrained(&self, view: &View<'_>) -> Result<()> {
         let heads = self.guess.heads(self.guess_directions());
         let learns = match self.train_heads {
             TrainHeads::Auto => !heads.untrained,

@@ -55,7 +55,7 @@ impl ModelConfig {
 
 /// A head of copies behind a block's output.
 pub(super) fn plan(input: [usize; 3], scope: &HeadScope) -> Result<PlannedHead> {
-    let ahead = scope.ahead.ok_or_else(without_specs)?;
+    let ahead = scope.ahead()?;
     let depth = pyramid(scope.depth, scope.pyramid, &ahead);
     let nearest =
         |error| Error::out_of_range("the head", "augmented", format!("mlp or cnn, which copy nothing: {error}"));
@@ -64,14 +64,7 @@ pub(super) fn plan(input: [usize; 3], scope: &HeadScope) -> Result<PlannedHead> 
     let net = scope.chain(&layers, input, ahead.kinds).map_err(nearest)?;
     let loss = loss_for(scope.labels, scope.smoothing);
     let branches = vec![PlannedBranch { name: String::new(), weight: 1.0, net, loss }];
-    Ok(PlannedHead::of_net(PlannedNet { branches, labels: scope.labels }))
-}
-
-/// Says why a head of copies stands behind no block that is given by value.
-pub(super) fn without_specs() -> Error {
-    let expected =
-        "a head that copies no other block, as mlp, or a network that is a spec: this one's blocks are given by value";
-    Error::out_of_range("the head", "augmented", expected)
+    Ok(PlannedHead::of_net(PlannedNet::new(branches, scope.labels)))
 }
 
 /// `d_j`.

@@ -12,7 +12,7 @@ const COPIES: &str = "next";
 
 /// The head behind a block's output.
 pub(super) fn plan(input: [usize; 3], scope: &HeadScope) -> Result<PlannedHead> {
-    let Some(ahead) = scope.ahead else { return Err(without_specs()) };
+    let ahead = scope.ahead()?;
     let next = &ahead.later[0];
     let of_trunk = HeadScope { width: ahead.width, norm: ahead.norm, ..*scope };
     let copy =
@@ -29,10 +29,4 @@ pub(super) fn plan(input: [usize; 3], scope: &HeadScope) -> Result<PlannedHead> 
     let outputs = net.branches.remove(0);
     net.branches.insert(0, outputs.behind(COPIES, copies, input));
     Ok(PlannedHead::of_net(net))
-}
-
-/// Why a network of blocks by value has no such head.
-pub(super) fn without_specs() -> Error {
-    let reason = "the head `ema` is made of the next block's layers as a spec, and blocks by value have none";
-    Error::meaningless(reason, "a network from a file, or a head by value with `NextBlock`")
 }

@@ -305,12 +305,13 @@ impl LossHead for Head {
     }
 
     fn redrawn(&self, stream: Stream) -> Option<AnyHead> {
-        let mut fresh = self.plan.as_ref()?.make(stream, &self.parameters().placement()?);
+        let plan = self.plan.as_ref()?;
+        let mut fresh = plan.make(stream, &self.parameters().placement()?);
         // What nothing learns is not drawn.
         if let Some(running) = self.running() {
             fresh.follow(&running, true);
         }
-        (!fresh.is_silent()).then(|| Head { metric: self.metric.clone(), ..fresh }.into())
+        (!plan.starts_silent(&fresh)).then(|| Head { metric: self.metric.clone(), ..fresh }.into())
     }
 
     fn follow(&mut self, next: &ParamVector, is_new: bool) {

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::planned_head::{HeadScope, PlannedBranch, PlannedHead, PlannedNet};
+use super::planned_head::{HeadScope, PlannedBranch, PlannedHead, PlannedNet, without_specs};
 use super::{Head, Norm, augmented, dgl, ema, loss_for, predsim_vgg};
 use crate::layers::{
     AdaptiveAvgPoolSpec, Conv2dSpec, FlattenSpec, Kinds, LayerSpec, LinearSpec, NormSpec, ReluSpec,
@@ -122,8 +122,7 @@ impl HeadConfig {
             HeadKind::Dgl => vec![branch("", 1.0, dgl::reduced(self.input), loss)?],
             HeadKind::DglMlp => vec![branch("", 1.0, dgl::mlp(self.input), loss)?],
             HeadKind::DglCnn => vec![branch("", 1.0, dgl::cnn(self.input[0]), loss)?],
-            HeadKind::Augmented => return Err(augmented::without_specs()),
-            HeadKind::Ema => return Err(ema::without_specs()),
+            HeadKind::Augmented | HeadKind::Ema => return Err(without_specs()),
             HeadKind::Predsim => vec![
                 branch("similarity", 0.99, similarity(self.input[0]), Similarity.into())?,
                 branch("prediction", 0.01, prediction(self.input), loss)?,
@@ -135,7 +134,7 @@ impl HeadConfig {
             HeadKind::Similarity => vec![branch("", 1.0, predsim_vgg::similarity(self.input), Similarity.into())?],
             HeadKind::Prediction => vec![branch("", 1.0, predsim_vgg::prediction(), loss)?],
         };
-        Ok(PlannedNet { branches, labels: self.labels })
+        Ok(PlannedNet::new(branches, self.labels))
     }
 
     fn branch(&self, name: &str, weight: f64, layers: &[LayerSpec], loss: AnyLoss) -> Result<PlannedBranch> {

@@ -3,11 +3,11 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::head::{Branch, Head};
 use super::spec::{HeadSpec, NO_HEAD};
-use super::{AnyHead, Norm, Registry, augmented, loss_for, next_block};
+use super::{AnyHead, LossHead, Norm, Registry, augmented, loss_for, next_block};
 use crate::layers::{Kinds, LayerSpec, Making, Planned, PlannedChain, Surroundings, size_text};
 use crate::losses::{AnyLoss, CrossEntropy, LabelKind, MeanSquaredError, Similarity};
 use crate::rng::{Placement, Stream};
@@ -67,11 +67,19 @@ impl Ahead<'_> {
     }
 }
 
-impl HeadScope<'_> {
+impl<'a> HeadScope<'a> {
     /// With the usual settings, and nothing ahead.
     pub fn new(labels: LabelKind) -> Self {
         let (depth, decay, norm) = (augmented::USUAL_DEPTH, next_block::USUAL_DECAY, Norm::Batch);
         Self { width: 1.0, norm, labels, smoothing: 0.0, depth, pyramid: 0.0, decay, ahead: None }
+    }
+
+    /// What comes after the head's block.
+    ///
+    /// # Errors
+    /// In a network whose blocks are no specs.
+    pub fn ahead(&self) -> Result<Ahead<'a>> {
+        self.ahead.ok_or_else(without_specs)
     }
 
     /// Layers behind a block's output.
@@ -96,6 +104,12 @@ impl HeadScope<'_> {
         let expected = format!("{}, for {}", size_text(wanted), self.labels);
         Err(Error::out_of_range("the output", size_text(output), expected))
     }
+}
+
+/// Why a network of blocks by value has no head that looks ahead.
+pub(super) fn without_specs() -> Error {
+    let reason = "a head that looks ahead is made of later blocks as specs, and blocks by value have none";
+    Error::meaningless(reason, "`mlp`, a network from a file, or a head by value with `NextBlock`")
 }
 
 /// Makes a head with weights drawn from a stream.
@@ -165,7 +179,7 @@ impl PlannedHead {
             scope.check_output(net.output())?;
         }
         let branches = vec![PlannedBranch { name: String::new(), weight: 1.0, net, loss }];
-        Ok(Some(Self::of_net(PlannedNet { branches, labels: scope.labels })))
+        Ok(Some(Self::of_net(PlannedNet::new(branches, scope.labels))))
     }
 }
 
@@ -188,7 +202,9 @@ fn loss_of_name(name: &str, scope: &HeadScope) -> Result<AnyLoss> {
 #[derive(Debug)]
 pub(super) struct PlannedNet {
     pub branches: Vec<PlannedBranch>,
-    pub labels: LabelKind,
+    labels: LabelKind,
+    /// Whether heads made of it start silent, once one was made: so are all, whatever they are drawn from.
+    starts_silent: OnceLock<bool>,
 }
 
 /// One of them.
@@ -208,6 +224,15 @@ impl PlannedBranch {
 }
 
 impl PlannedNet {
+    pub fn new(branches: Vec<PlannedBranch>, labels: LabelKind) -> Self {
+        Self { branches, labels, starts_silent: OnceLock::new() }
+    }
+
+    /// Whether a head is silent that was just made of it. Only the first is looked at: that takes its weights to the host.
+    pub fn starts_silent(&self, fresh: &Head) -> bool {
+        *self.starts_silent.get_or_init(|| fresh.is_silent())
+    }
+
     /// The head with weights drawn from a stream: a layer's own has its name, or its number as an index.
     pub fn make(self: &Arc<Self>, stream: Stream, placement: &Placement) -> Head {
         let streams = |name: &str| name.parse().map_or_else(|_| stream.named(name), |index| stream.at(index));

@@ -45,7 +45,7 @@ mod tests {
         let model = ModelConfig { width: 0.1, head, ..Default::default() };
         let network = model.init([1, 8, 8], 3, 0, &placement).expect("a network");
         let config = EstimatorConfig { guess: guess.parse().expect("a guess"), train_heads, ..Default::default() };
-        config.validate_losses(&View::new(&network)).err().map(|error| error.to_string())
+        config.validate_untrained(&View::new(&network)).err().map(|error| error.to_string())
     }
 
     #[test]

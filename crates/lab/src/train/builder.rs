@@ -250,6 +250,7 @@ pub(super) fn plan_for(config: &RunConfig, data: &Splits, network: &Network) -> 
     }
     config.estimator.validate_outputs(&outputs(data, network)?)?;
     config.estimator.validate_losses(&view)?;
+    config.estimator.validate_untrained(&view)?;
     let first = BatchOptions { size: 1, order: Order::InOrder, augment: false, skip: 0 };
     for batch in Batches::new(data.train.clone(), first)?.take(1) {
         let labels = batch?.labels;
