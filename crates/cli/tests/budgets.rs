@@ -77,13 +77,8 @@ fn runs_of_a_study_have_their_budgets_too() {
     let dir = tempfile::tempdir().expect("a folder");
     succeeds(dir.path(), &format!("train {TINY} --epochs 1 --out one --quiet"));
     let epoch = operations(&dir.path().join("one"))[0];
-    let text = format!(
-        "name = 's'\nquestion = '?'\n[base]\nbatch = 20\nthreads = 1\nbudget.flop = {}.0\n\
-         data = {{ dataset = 'glyphs', train-limit = 160, test-limit = 20 }}\nmodel = {{ name = 'mlp', width = 0.25 }}\n\
-         [[axis]]\nname = 'size'\nvalues = [ {{ name = 'usual' }}, {{ name = 'narrow', model.width = 0.1 }} ]\n",
-        2 * epoch
-    );
-    std::fs::write(dir.path().join("s.toml"), text).expect("a file");
+    write_study(dir.path(), 2 * epoch, "{ name = 'usual' }, { name = 'narrow', model.width = 0.1 }");
+    assert!(succeeds(dir.path(), "study s.toml --verify").contains("can exist"));
     let planned = succeeds(dir.path(), "study s.toml --list");
     assert!(planned.lines().any(|line| line.contains("usual-seed0") && line.contains(" 16 ")), "{planned}");
     succeeds(dir.path(), "study s.toml --out runs");
@@ -94,4 +89,29 @@ fn runs_of_a_study_have_their_budgets_too() {
     succeeds(dir.path(), "study s.toml --out runs");
     let rows = std::fs::read_to_string(dir.path().join("runs/rows.csv")).expect("rows");
     assert!(rows.contains(&(2 * epoch).to_string()), "{rows}");
+}
+
+#[test]
+fn runs_that_cannot_pay_for_an_epoch_are_named_before_and_leave_the_others_alone() {
+    let dir = tempfile::tempdir().expect("a folder");
+    succeeds(dir.path(), &format!("train {TINY} --epochs 1 --out one --quiet"));
+    let epoch = operations(&dir.path().join("one"))[0];
+    write_study(dir.path(), 2 * epoch, "{ name = 'wide', model.width = 2.0 }, { name = 'usual' }");
+    let said = fails(dir.path(), "study s.toml --verify", 2);
+    assert!(said.contains("1 of 2 runs cannot exist") && said.contains("wide-seed0: "), "{said}");
+    assert!(said.contains("an epoch of 8 steps"), "{said}");
+    let said = fails(dir.path(), "study s.toml --out runs", 2);
+    let place = |words: &str| said.find(words).unwrap_or_else(|| panic!("{words}: {said}"));
+    assert!(place("wide-seed0: ") < place("usual-seed0: test"), "said when it happens: {said}");
+    assert_eq!(operations(&dir.path().join("runs/runs/usual-seed0")).len(), 2);
+}
+
+/// A study of runs of the size of [`TINY`], with so many operations each.
+fn write_study(folder: &Path, operations: u64, values: &str) {
+    let text = format!(
+        "name = 's'\nquestion = '?'\n[base]\nbatch = 20\nthreads = 1\nbudget.flop = {operations}.0\n\
+         data = {{ dataset = 'glyphs', train-limit = 160, test-limit = 20 }}\nmodel = {{ name = 'mlp', width = 0.25 }}\n\
+         [[axis]]\nname = 'size'\nvalues = [ {values} ]\n"
+    );
+    std::fs::write(folder.join("s.toml"), text).expect("a file");
 }

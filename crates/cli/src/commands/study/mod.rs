@@ -7,6 +7,7 @@ mod pool;
 pub use child::{Task as RunTask, run as run_one};
 pub use estimate::measure as estimate_one;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -15,9 +16,10 @@ use foregrad::Error;
 use foregrad_lab::data;
 use foregrad_lab::report::{self, Summary};
 use foregrad_lab::study::{self, PRESETS, PlannedRun, Results, Row, Study, prepare, run_folder};
-use foregrad_lab::train::network_for;
+use foregrad_lab::train::{RunConfig, network_for};
 use indicatif::ProgressBar;
 
+use crate::commands::trial::Meter;
 use crate::flags::{Flags, Machine, data_folder};
 use crate::{Exit, device, output, place, version};
 
@@ -183,11 +185,11 @@ fn unfinished(arguments: &Arguments, out: &Path, runs: &[PlannedRun]) -> Result<
     Err(Error::out_of_range("--retry-failed", found, expected).into())
 }
 
-/// Checks every run: settings, data, network, estimate.
+/// Checks every run: settings, data, network, estimate, and that its budget is enough for an epoch.
 fn verify(study: &Study, runs: &[PlannedRun]) -> Result<Exit> {
     let bar = ProgressBar::new(runs.len() as u64);
     let mut loaded: Option<(foregrad_lab::train::DataConfig, u64, data::Splits)> = None;
-    let mut wrong = Vec::new();
+    let (mut wrong, mut affordable) = (Vec::new(), BTreeSet::new());
     for run in runs {
         let config = &run.config;
         let checked = (|| -> Result<()> {
@@ -200,6 +202,12 @@ fn verify(study: &Study, runs: &[PlannedRun]) -> Result<Exit> {
             let placement = device::placement(&config.device, burn::tensor::DType::F32)?;
             let (_, _, splits) = loaded.as_ref().expect("it was loaded above");
             network_for(config, splits, &placement)?;
+            // Seeds make no difference to what a step takes.
+            let kind = RunConfig { seed: 0, ..config.clone() }.to_toml();
+            if !affordable.contains(&kind) {
+                config.within_budget(&Meter)?;
+                affordable.insert(kind);
+            }
             Ok(())
         })();
         wrong.extend(checked.err().map(|error| format!("{}: {error:#}", run.name)));

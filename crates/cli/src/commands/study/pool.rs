@@ -173,7 +173,11 @@ impl<'a> Pool<'a> {
             (true, Some(Message::Stopped)) => {}
             _ => {
                 let reason = if reason.is_empty() { format!("its process ended with {status}") } else { reason };
-                self.errors.push((format!("{}: {reason}", planned.name), status.code()));
+                let text = format!("{}: {reason}", planned.name);
+                if !self.arguments.quiet {
+                    self.remark(&text);
+                }
+                self.errors.push((text, status.code()));
             }
         }
         Ok(None)
