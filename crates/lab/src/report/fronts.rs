@@ -1,5 +1,7 @@
 //! Fronts: the combinations that are better than everything that costs no more.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::spread::Spread;
@@ -25,11 +27,13 @@ pub const COSTS: [Cost; 3] = [
 /// Fewer combinations than these need no front.
 const FEWEST: usize = 3;
 
-/// The fronts of a data set.
+/// The fronts of a network on a data set: methods are rivals where all else is alike.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fronts {
     /// The data set.
     pub dataset: String,
+    /// The network, whatever its width.
+    pub network: String,
     /// What is compared, and of each cost the names on its front, the cheapest first.
     pub fronts: Vec<(&'static str, Vec<String>)>,
     /// The combinations on none of them.
@@ -37,16 +41,14 @@ pub struct Fronts {
 }
 
 impl Fronts {
-    /// Those of every data set with enough combinations that are done.
+    /// Those of every data set and network with enough combinations that are done.
     pub fn of(combinations: &[Variant]) -> Vec<Self> {
-        let mut datasets: Vec<&str> = combinations.iter().map(|own| own.dataset.as_str()).collect();
-        datasets.sort_unstable();
-        datasets.dedup();
-        datasets.into_iter().filter_map(|dataset| Self::on(dataset, combinations)).collect()
+        let pairs: BTreeSet<[&str; 2]> = combinations.iter().map(Variant::setting).collect();
+        pairs.into_iter().filter_map(|pair| Self::on(pair, combinations)).collect()
     }
 
-    fn on(dataset: &str, combinations: &[Variant]) -> Option<Self> {
-        let judged = |own: &&Variant| own.dataset == dataset && own.quality.is_some();
+    fn on(setting: [&str; 2], combinations: &[Variant]) -> Option<Self> {
+        let judged = |own: &&Variant| own.setting() == setting && own.quality.is_some();
         let rivals: Vec<&Variant> = combinations.iter().filter(judged).collect();
         if rivals.len() < FEWEST {
             return None;
@@ -58,7 +60,8 @@ impl Fronts {
         let fronts: Vec<_> = COSTS.iter().filter_map(named).collect();
         let is_on_none = |own: &&&Variant| !fronts.iter().any(|(_, names)| names.contains(&own.name));
         let on_none = rivals.iter().filter(is_on_none).map(|own| own.name.clone()).collect();
-        (!fronts.is_empty()).then(|| Self { dataset: dataset.into(), fronts, on_none })
+        let [dataset, network] = setting.map(String::from);
+        (!fronts.is_empty()).then_some(Self { dataset, network, fronts, on_none })
     }
 
     /// What they say, a sentence a front and one for the rest.
@@ -72,9 +75,20 @@ impl Fronts {
         self.fronts.iter().map(front).chain([rest]).collect()
     }
 
-    /// What a front is, and of which data set.
+    /// What a front is, and of which network and data set.
     pub fn title(&self) -> String {
-        format!("On {}, these are better than everything that costs no more, by means over seeds.", self.dataset)
+        let Self { dataset, network, .. } = self;
+        format!("Of {network} on {dataset}, these are better than everything that costs no more, by means over seeds.")
+    }
+
+    /// Its name in a chart.
+    pub fn name(&self) -> String {
+        format!("front of {} on {}", self.network, self.dataset)
+    }
+
+    /// Whether a combination is one of those that are compared.
+    pub fn compares(&self, combination: &Variant) -> bool {
+        combination.setting() == [self.dataset.as_str(), self.network.as_str()]
     }
 }
 

@@ -15,8 +15,11 @@ pub fn markdown(summary: &Summary) -> String {
     lines.extend([escaped(&summary.progress()), String::new()]);
     lines.extend(rows(&Table::of(summary)));
     lines.extend(orders(summary));
+    if !summary.fronts.is_empty() {
+        lines.extend([String::new(), "## Fronts".into()]);
+    }
     for own in &summary.fronts {
-        lines.extend([String::new(), "## Fronts".into(), String::new(), escaped(&own.title()), String::new()]);
+        lines.extend([String::new(), escaped(&own.title()), String::new()]);
         lines.extend(own.sentences().iter().map(|sentence| format!("* {}", escaped(sentence))));
     }
     if !summary.failures.is_empty() {

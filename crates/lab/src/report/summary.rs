@@ -162,6 +162,7 @@ fn combination(results: &Results, name: String, choices: &[(String, String)], gr
         choices: choices.to_vec(),
         chosen: searched.iter().map(|(axis, _)| (axis.clone(), value(axis))).collect(),
         dataset: config.map_or(String::new(), |config| config.data.dataset.clone()),
+        network: config.map_or(String::new(), |config| config.model.name.clone()),
         done: rows.len(),
         planned: if kept.is_some() { members.len() } else { of_one_value(results, group) },
         test_accuracy,

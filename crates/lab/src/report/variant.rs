@@ -15,6 +15,8 @@ pub struct Variant {
     pub chosen: Vec<(String, Option<String>)>,
     /// The data set.
     pub dataset: String,
+    /// The network's name.
+    pub network: String,
     /// Its runs, as places in [`Results::runs`](crate::study::Results::runs); with a search, those of the values kept.
     #[serde(skip)]
     pub members: Vec<usize>,
@@ -47,6 +49,13 @@ pub struct Variant {
     pub images_per_second: Option<Spread>,
     /// Largest resident memory of the run's process, MiB.
     pub peak_memory: Option<Spread>,
+}
+
+impl Variant {
+    /// What those have in common that are compared by what they cost: data set and network.
+    pub(super) fn setting(&self) -> [&str; 2] {
+        [&self.dataset, &self.network]
+    }
 }
 
 /// A published figure beside the measured one.

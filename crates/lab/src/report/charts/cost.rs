@@ -47,11 +47,11 @@ struct Panel<'a> {
 impl Panel<'_> {
     fn draw(&self, figure: &mut Figure) {
         // Below the points, which it must not hide.
-        for Fronts { dataset, .. } in self.fronts {
-            let rivals: Vec<_> = self.combinations.iter().copied().filter(|own| own.dataset == *dataset).collect();
+        for fronts in self.fronts {
+            let rivals: Vec<_> = self.combinations.iter().copied().filter(|own| fronts.compares(own)).collect();
             let ahead = front(&rivals, self.cost);
             let ahead = ahead.into_iter().filter_map(|own| Some(self.point(own)?.0)).collect();
-            figure.line(self.panel, &format!("front on {dataset}"), &Look::whole(), ahead);
+            figure.line(self.panel, &fronts.name(), &Look::whole(), ahead);
         }
         let costs = self.combinations.iter().filter_map(|own| Some((self.cost.of)(own)?.mean));
         let ends = costs.fold([f64::MAX, 0.0], |[least, most], cost| [cost.min(least), cost.max(most)]);

@@ -35,11 +35,32 @@ fn a_report_names_what_is_on_a_front_and_what_is_on_none() {
         sentences.iter().all(|sentence| text.contains(&format!("* {sentence}")) && page.contains(sentence)),
         "{text}"
     );
-    assert!(page.contains("front on glyphs"));
+    assert!(page.contains("front of mlp on glyphs"));
     assert_eq!(
         String::from_utf8(rows(&results)).expect("text").lines().nth(1).map(|line| line.contains(",6000000000000,")),
         Some(true)
     );
+}
+
+#[test]
+fn networks_are_no_rivals() {
+    let axis = "
+[[axis]]
+name = 'network'
+values = [{ name = 'wide', model.width = 0.5 }, { name = 'other', model.name = 'small-net' }]
+";
+    let mut results = planned(&format!("{FOUR}{axis}"));
+    for (number, run) in results.runs.iter_mut().enumerate() {
+        finish(run, 0.1 * (number + 1) as f64, None);
+    }
+    let summary = Summary::of(&results);
+    let best = |place: usize| summary.fronts[place].sentences()[0].clone();
+    assert_eq!(summary.fronts.len(), 2);
+    assert_eq!([best(0), best(1)].map(|text| text.contains("0.4, other")), [false, true], "{:?}", summary.fronts);
+    assert!(best(0).contains("0.4, wide"), "the best of its own network, behind the other's: {}", best(0));
+    let text = markdown(&summary);
+    assert!(text.contains("Of mlp on glyphs") && text.contains("Of small-net on glyphs"), "{text}");
+    assert_eq!(text.matches("## Fronts").count(), 1);
 }
 
 #[test]
