@@ -19,6 +19,7 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make and damage files on purpose"))]
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod account;
 pub mod baseline;
 pub mod check;
 pub mod error;

@@ -172,6 +172,14 @@ impl ParamVector {
         self.entries.iter().map(|(path, entry)| (path.as_str(), entry))
     }
 
+    /// All tensors that elements lie in: of a product of factors, the factors.
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = &Tensor<1>> {
+        self.entries.values().flat_map(|entry| match &entry.values {
+            Values::Row(values) => std::slice::from_ref(values),
+            Values::Outer(factors) => factors,
+        })
+    }
+
     /// All paths, in order.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
         self.entries.keys().map(String::as_str)
@@ -276,8 +284,12 @@ impl ParamVector {
         if largest == 0.0 || !largest.is_finite() {
             return largest;
         }
-        let scaled = self.scaled(1.0 / largest);
-        largest * scaled.dot(&scaled).sqrt()
+        // Tensor by tensor, so that no second vector is ever there.
+        let square = |entry: &ParamTensor| {
+            let scaled = entry.scaled(1.0 / largest);
+            scaled.dot(&scaled)
+        };
+        largest * self.entries.values().map(square).sum::<f64>().sqrt()
     }
 
     /// Whether every element is a finite number.

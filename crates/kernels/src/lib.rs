@@ -3,6 +3,7 @@
 //! The only `unsafe` is an array that is not cleared before it is written (`memory.rs`), and the promise of each of its callers to
 //! write all of it.
 
+pub mod account;
 pub mod channels;
 pub mod convolution;
 pub mod gate;

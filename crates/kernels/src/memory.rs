@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use aligned_vec::{AVec, ConstAlign};
 
 use crate::Real;
+use crate::account::{self, Role};
 
 /// An array that begins at a cache line, so that no vector lies on two.
 pub(crate) type Aligned<T> = AVec<T, ConstAlign<64>>;
@@ -26,7 +27,7 @@ pub(crate) unsafe fn written<T: Real>(length: usize, write: impl FnOnce(&mut [Ma
     if cfg!(test) {
         elements.fill(MaybeUninit::new(T::of_f64(f64::NAN)));
     }
-    write(elements);
+    account::within(Role::Scratch, || write(elements));
     // SAFETY: the capacity is there, and the caller promises that every element has been written.
     unsafe { values.set_len(length) };
     values

@@ -20,8 +20,17 @@ pub fn keep_freed() {
 
 /// The process's largest resident memory so far, in bytes; 0 where the system does not tell.
 pub fn peak_memory() -> u64 {
+    status("VmHWM:")
+}
+
+/// The process's resident memory, in bytes; 0 where the system does not tell.
+pub fn resident_memory() -> u64 {
+    status("VmRSS:")
+}
+
+/// What the system says of the process's memory in a line that begins like this.
+fn status(name: &str) -> u64 {
     let status = files::read_text_if_there(Path::new("/proc/self/status")).ok().flatten().unwrap_or_default();
-    let kilobytes =
-        status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
+    let kilobytes = status.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok());
     kilobytes.map_or(0, |kilobytes: u64| kilobytes * 1024)
 }

@@ -13,6 +13,7 @@ use super::rehearsal::Rehearsal;
 use super::stage::{LossRef, Stage, Window};
 use super::view::View;
 use super::{Collect, EstimatorConfig, EstimatorState, Mode, Space, StepInput, StepOutput};
+use crate::account;
 use crate::layers::{AnySaved, Dual, Pass, Wanted};
 use crate::models::{Evaluation, LossHead};
 use crate::rng::{Placement, Stream};
@@ -167,11 +168,11 @@ impl<'a> Engine<'a> {
         let guesses = self.plan.guesses_from[last];
         if exact || guesses || target_bar {
             let part = classifier.cotangent(&saved, Wanted { input: true, parameters: exact });
-            output.update.extend(part.theta_bar.clone());
+            output.add(part.theta_bar.clone());
             let y_bar = part.input();
             if exact {
                 let theta_bar = self.view.blocks[last].cotangent(&stage.saved, y_bar.clone(), Wanted::PARAMETERS);
-                output.update.extend(self.view.globalised(last, theta_bar.theta_bar));
+                output.add(self.view.globalised(last, theta_bar.theta_bar));
             }
             stage.gradients.own = guesses.then(|| y_bar.clone());
             stage.loss_bar = target_bar.then_some(y_bar);
@@ -215,7 +216,7 @@ impl<'a> Engine<'a> {
         if trains || guesses || aims_bar {
             let wanted = Wanted { input: guesses || aims_bar, parameters: trains };
             let part = head.cotangent(&saved, wanted);
-            output.update.extend(prefixed(part.theta_bar));
+            output.add(prefixed(part.theta_bar));
             if guesses {
                 stage.gradients.own.clone_from(&part.x_bar);
             }
@@ -311,7 +312,8 @@ impl<'a> Engine<'a> {
     pub fn redraw(&self, shape: Option<[usize; 4]>, block: usize) -> Directions {
         self.given(block).unwrap_or_else(|| {
             let (window, directions) = (Window::default(), self.config.directions());
-            self.along.make(self, &window, (block, shape), Gradients::default(), directions)
+            let make = || self.along.make(self, &window, (block, shape), Gradients::default(), directions);
+            account::within(account::Role::Guesses, make)
         })
     }
 
@@ -319,7 +321,7 @@ impl<'a> Engine<'a> {
     pub fn redraw_one(&self, block: usize, direction: usize) -> ParamVector {
         match self.given(block) {
             Some(Directions::Weight(mut vectors)) => vectors.swap_remove(direction),
-            _ => self.along.draw_one(self, block, direction),
+            _ => account::within(account::Role::Guesses, || self.along.draw_one(self, block, direction)),
         }
     }
 

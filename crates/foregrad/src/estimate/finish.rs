@@ -13,6 +13,7 @@ use super::prepared::Prepared;
 use super::slot::Slot;
 use super::stage::{Stage, Window};
 use super::{Granularity, Memory, Scalars, Space, StepOutput};
+use crate::account::{self, Role};
 use crate::layers::{AnySaved, Wanted};
 use crate::vector::ParamVector;
 
@@ -80,6 +81,7 @@ impl<'a> Engine<'a> {
                 let maps = self.view.blocks[block];
                 let pulled = |bar| maps.cotangent(&stage.saved, bar, Wanted::PARAMETERS).theta_bar;
                 kept.theta = tensors.into_iter().map(pulled).collect();
+                kept.theta.iter().for_each(|theta| account::give_vector(theta, Role::Guesses));
                 kept.base = kept.base.map(|base| base.in_weights(pulled));
             }
             (directions, stage) => {
@@ -123,11 +125,14 @@ impl<'a> Engine<'a> {
         let Directions::Weight(vectors) = directions else { panic!("weight space has weight directions") };
         let slot = &kept.slots[slot];
         let parts: Vec<_> = vectors.iter().map(|vector| slot.part(vector)).collect();
-        let mut update = combination(&parts, coefficients);
-        if let Some(base) = &kept.base {
-            update = update.axpy(self.base_scale(&slot.name), &slot.part(base.weights()));
-        }
-        output.update.extend(self.view.globalised(kept.block, update));
+        let update = account::within(Role::Update, || {
+            let update = combination(&parts, coefficients);
+            match &kept.base {
+                Some(base) => update.axpy(self.base_scale(&slot.name), &slot.part(base.weights())),
+                None => update,
+            }
+        });
+        output.add(self.view.globalised(kept.block, update));
     }
 
     /// Adds the update of a block in activity space from its scalars, `[k][n]`, `[k][n parts]`, or `[k][1]` for granularity `batch`.
@@ -165,7 +170,7 @@ impl<'a> Engine<'a> {
                 None => update,
             }
         };
-        output.update.extend(self.view.globalised(block, update));
+        output.add(self.view.globalised(block, update));
     }
 
     /// `sum_d c_di G_di`, a cotangent at the block's output.
@@ -195,6 +200,12 @@ impl<'a> Engine<'a> {
 }
 
 impl StepOutput {
+    /// Adds a part of the update.
+    pub(super) fn add(&mut self, part: ParamVector) {
+        account::give_vector(&part, Role::Update);
+        self.update.extend(part);
+    }
+
     /// Notes a slot's scalars.
     pub(super) fn record(&mut self, slot: &str, values: Vec<Vec<f64>>) {
         self.scalars.push(Scalars { slot: slot.to_string(), values });

@@ -142,7 +142,7 @@ impl<'a> Oracle<'a> {
             let norm = target.theta_bar.norm();
             self.output.record(&format!("blocks.{block}"), vec![vec![norm]]);
             let update = self.engine.view.globalised(block, target.theta_bar);
-            return self.output.update.extend(update);
+            return self.output.add(update);
         }
         let prepared = self.engine.prepare(&mut self.output, &mut self.window, block);
         if !self.engine.measured {

@@ -14,6 +14,7 @@ use super::mix::{self, MixedSlot};
 use super::slot::Slot;
 use super::stage::Window;
 use super::{Collect, Granularity, Space, StepOutput};
+use crate::account::Role;
 use crate::ops::{self, Parts};
 use crate::vector::ParamVector;
 
@@ -41,11 +42,13 @@ impl<'a> Engine<'a> {
             Some(_) => self.redraw(window.get(block).map(|stage| stage.shape), block),
             None => self.guesses(window, block),
         };
+        raw.give(Role::Guesses);
         self.collect(output, block, &raw);
         let slots = self.view.slots(self.config.granularity(), block);
         let base = self.config.correct.map(|_| self.base(output, window, block, (&raw, &slots)));
         let (directions, factors) =
             if self.scales() { self.scaled(raw, &slots, &mut output.zero_guesses) } else { (raw, Vec::new()) };
+        directions.give(Role::Guesses);
         self.learn_block(output, window, block);
         let grams = if self.needs_grams() { self.grams(&directions, &slots) } else { Vec::new() };
         Prepared { block, slots, directions, factors, base, grams }

@@ -21,6 +21,11 @@ pub(super) fn is_local<const D: usize>(tensor: &Tensor<D>) -> bool {
         && tensor.clone().try_into_primitive::<Flex>().is_ok()
 }
 
+/// The address of the array that a tensor's elements lie in; `None` off the CPU.
+pub(crate) fn address<const D: usize>(tensor: &Tensor<D>) -> Option<usize> {
+    Some(tensor.clone().try_into_primitive::<Flex>().ok()?.bytes().as_ptr().addr())
+}
+
 /// A tensor that owns `values`.
 pub(super) fn tensor<T: Element, const D: usize>(values: Vec<T>, shape: [usize; D]) -> Tensor<D> {
     Tensor::from_primitive::<Flex>(FlexTensor::from_data(TensorData::new(values, shape)))

@@ -18,6 +18,7 @@ mod relu;
 
 pub use channels::{Affine, Side, add_outer, channel_affine, channel_combination, channel_moments, channel_sums};
 pub use conv2d::{ConvShape, conv2d, conv2d_input_cotangent, conv2d_tangent, conv2d_weight_cotangent};
+pub(crate) use cpu::address;
 pub use matmul::{grouped_matmul, matmul};
 pub use parts::Parts;
 pub use pool::{Bins, average_pool, average_pool_cotangent};

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use super::pack::{Block, Planes, copy_short};
 use super::product::{self, Lanes, PanelRow, RIGHT};
 use super::shape::{Convolution, Grid};
+use crate::account::{self, Role};
 use crate::{Real, instructions};
 
 /// Rows of `x` laid out at a time, about.
@@ -39,16 +40,14 @@ pub(crate) fn weight_cotangent<T: Real>(convolution: &Convolution, x: &[T], y_ba
     let segments = TASKS.div_ceil(parts).max(size_of_val(y_bar) / SEGMENT).clamp(1, convolution.samples.max(1));
     // Parts of one segment after each other: all but the first find its `y_bar` in cache.
     let tasks: Vec<_> = (0..parts * segments).map(|task| (task % parts, task / parts)).collect();
-    let sums: Vec<Vec<T>> = tasks
-        .into_par_iter()
-        .map(|(part, segment)| {
-            let per_group = input.div_ceil(at_once);
-            let (group, first) = (part / per_group, part % per_group * at_once);
-            let samples = convolution.samples * segment / segments..convolution.samples * (segment + 1) / segments;
-            let channels = group * input + first..group * input + input.min(first + at_once);
-            instructions::dispatch(Part { convolution, grid: &grid, x, y_bar, group, channels, samples })
-        })
-        .collect();
+    let sum = |(part, segment): (usize, usize)| {
+        let per_group = input.div_ceil(at_once);
+        let (group, first) = (part / per_group, part % per_group * at_once);
+        let samples = convolution.samples * segment / segments..convolution.samples * (segment + 1) / segments;
+        let channels = group * input + first..group * input + input.min(first + at_once);
+        instructions::dispatch(Part { convolution, grid: &grid, x, y_bar, group, channels, samples })
+    };
+    let sums: Vec<Vec<T>> = account::within(Role::Scratch, || tasks.into_par_iter().map(sum).collect());
     let mut w_bar = vec![T::default(); convolution.channels[1] * input * taps];
     for part in 0..parts {
         let (group, first) = (part / input.div_ceil(at_once), part % input.div_ceil(at_once) * at_once);

@@ -19,6 +19,7 @@ mod parquet;
 mod rows;
 
 mod spread;
+mod stacks;
 mod summary;
 mod table;
 #[cfg(test)]
@@ -33,6 +34,7 @@ pub use page::{Page, failure, html, library};
 pub use rows::{parquet_rows, rows};
 
 pub use spread::Spread;
+pub use stacks::{Stack, stacks};
 pub use summary::{Failure, Summary};
 pub use table::{Cell, Column, Table};
 pub use variant::{Reference, Variant};

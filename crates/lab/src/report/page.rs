@@ -23,8 +23,8 @@ pub enum Page {
 }
 
 const TEMPLATE: &str = include_str!("page.html");
-const STYLE: &str = include_str!("page.css");
-const SCRIPT: &str = include_str!("page.js");
+pub(super) const STYLE: &str = include_str!("page.css");
+pub(super) const SCRIPT: &str = include_str!("page.js");
 
 /// Seconds between two looks of a live page.
 const INTERVAL: u32 = 4;
@@ -84,11 +84,15 @@ pub fn html(results: &Results, page: Page) -> String {
         runs: results.runs.iter().map(run).collect(),
         summary: &summary,
     };
-    // Templates named `.html` escape whatever they are not told to trust.
+    rendered("page.html", TEMPLATE, &context)
+}
+
+/// A template filled in. One named `.html` escapes whatever it is not told to trust.
+pub(super) fn rendered(name: &str, template: &str, context: &impl Serialize) -> String {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
-    environment.add_template("page.html", TEMPLATE).expect("a template without mistakes");
-    let template = environment.get_template("page.html").expect("it was added");
+    environment.add_template(name, template).expect("a template without mistakes");
+    let template = environment.get_template(name).expect("it was added");
     template.render(context).expect("the template asks for nothing that is not there")
 }
 

@@ -5,6 +5,7 @@ use std::ops::Range;
 use burn::tensor::Tensor;
 
 use super::Guess;
+use crate::account;
 use crate::estimate::engine::Engine;
 use crate::estimate::rehearsal::Rehearsal;
 use crate::estimate::stage::Window;
@@ -32,6 +33,15 @@ impl Directions {
         match self {
             Directions::Weight(vectors) => vectors.len(),
             Directions::Activity(tensors) => tensors.len(),
+        }
+    }
+
+    /// Makes their arrays an owner's.
+    pub(in crate::estimate) fn give(&self, owner: impl Into<account::Owner>) {
+        let owner = owner.into();
+        match self {
+            Directions::Weight(vectors) => vectors.iter().for_each(|vector| account::give_vector(vector, owner)),
+            Directions::Activity(tensors) => tensors.iter().for_each(|tensor| account::give(tensor, owner)),
         }
     }
 

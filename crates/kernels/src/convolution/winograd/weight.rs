@@ -9,6 +9,7 @@ use super::product::{self, CHANNELS};
 use super::strip::Strip;
 use super::transform::{OutputCotangents, POINTS, Pixels, SIDE, Square, TILE, Transform, WeightCotangents};
 use super::{Map, samples_at_once};
+use crate::account::{self, Role};
 use crate::convolution::shape::Convolution;
 use crate::memory::{self, Aligned};
 use crate::{Real, instructions};
@@ -34,15 +35,14 @@ pub(in crate::convolution) fn weight_cotangent<T: Real>(convolution: &Convolutio
     let segments = TASKS.div_ceil(parts * convolution.groups).min(most);
     let mut w_bar = vec![T::default(); output * convolution.groups * input * 9];
     for group in 0..convolution.groups {
-        let sums: Vec<Vec<T>> = (0..parts * segments)
-            .into_par_iter()
-            .map_init(Buffers::new, |buffers, task| {
-                let (part, segment) = (task % parts, task / parts);
-                let samples = convolution.samples * segment / segments..convolution.samples * (segment + 1) / segments;
-                let outputs = part * at_once..output.min((part + 1) * at_once);
-                instructions::dispatch(Task { convolution, map: &map, x, y_bar, group, outputs, samples, buffers })
-            })
-            .collect();
+        let sum = |buffers: &mut Buffers<T>, task: usize| {
+            let (part, segment) = (task % parts, task / parts);
+            let samples = convolution.samples * segment / segments..convolution.samples * (segment + 1) / segments;
+            let outputs = part * at_once..output.min((part + 1) * at_once);
+            instructions::dispatch(Task { convolution, map: &map, x, y_bar, group, outputs, samples, buffers })
+        };
+        let tasks = (0..parts * segments).into_par_iter();
+        let sums: Vec<Vec<T>> = account::within(Role::Scratch, || tasks.map_init(Buffers::new, sum).collect());
         let of_group = &mut w_bar[group * output * input * 9..][..output * input * 9];
         for (part, w_bar) in of_group.chunks_mut(at_once * input * 9).enumerate() {
             for sums in sums.iter().skip(part).step_by(parts) {

@@ -103,6 +103,12 @@ impl Figure {
         self.add(panel, name, look, &points, |trace| trace.mode(mode).line(line));
     }
 
+    /// An area on top of those before it.
+    pub fn area(&mut self, panel: usize, name: &str, look: &Look, points: Vec<Point>) {
+        let line = Line::new().color(look.colour.clone()).width(0.5).shape(LineShape::Hv);
+        self.add(panel, name, look, &points, |trace| trace.mode(Mode::Lines).line(line).stack_group("stack"));
+    }
+
     /// A line of steps, each around its point: the outline of a histogram.
     pub fn steps(&mut self, panel: usize, name: &str, look: &Look, points: Vec<Point>) {
         let line = Line::new().color(look.colour.clone()).dash(look.dash.clone()).width(2.0).shape(LineShape::Hvh);

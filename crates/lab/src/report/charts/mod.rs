@@ -5,6 +5,7 @@ mod figure;
 mod probes;
 mod training;
 
+pub(super) use figure::{Figure, Look, Point};
 use serde::Serialize;
 
 use super::summary::Summary;

@@ -1,23 +1,25 @@
 //! `foregrad bench`.
 
-use std::sync::Arc;
+mod case;
+mod memory;
+
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use burn::tensor::{DType, Tensor};
+use burn::tensor::DType;
 use clap::Args;
-use foregrad::estimate::{self, EstimatorConfig, EstimatorState, METHODS, Method, StepInput};
-use foregrad::losses::Labels;
-use foregrad::models::{ModelConfig, Network, Registry};
-use foregrad::rng::{Placement, Stream};
-use foregrad::vector::ParamVector;
-use foregrad::{Error, baseline};
+use foregrad::estimate::{METHODS, Method};
+use foregrad::models::{ModelConfig, Registry};
+use foregrad::rng::Placement;
+use foregrad::{Error, account, files};
 use foregrad_kernels::{instructions, operations};
-use foregrad_lab::data::{Augmentation, BatchOptions, Batches, Dataset, Order};
 use foregrad_lab::train::RunConfig;
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 
+use self::case::Case;
+use self::memory::Account;
 use super::work;
 use crate::flags::{Flags, Machine, Model};
 use crate::{Exit, device, machine, output, process, table};
@@ -53,6 +55,8 @@ pub struct MeasureTask {
     image: [usize; 3],
     steps: u32,
     warm_up: u32,
+    /// Whether an account of memory is kept.
+    memory: bool,
 }
 
 /// The arguments of `bench`.
@@ -61,6 +65,7 @@ pub struct MeasureTask {
   foregrad bench                                   every method on ResNet-18 with batch 128
   foregrad bench --methods forward,backprop,local-weight-network-forward --steps 5
   foregrad bench --methods loading,backprop        does loading keep the step fed?
+  foregrad bench --memory --html memory.html --methods backprop,local-weight-network-forward
   foregrad bench --model small-net --width 0.25 --threads 1 --json")]
 pub struct Arguments {
     #[arg(long, value_name = "NAMES", value_delimiter = ',', help = help())]
@@ -77,6 +82,12 @@ pub struct Arguments {
     /// Steps before those
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(..=100_000))]
     warm_up: u32,
+    /// Whose memory the peak of a step is: weights, guesses, values, tangents, ... (on the CPU)
+    #[arg(long)]
+    memory: bool,
+    /// A page with the memory of a step from moment to moment, stacked
+    #[arg(long, value_name = "FILE", requires = "memory")]
+    html: Option<PathBuf>,
     /// JSON on standard output
     #[arg(long)]
     json: bool,
@@ -100,6 +111,9 @@ struct Measurement {
     peak_memory: u64,
     /// Operations a second of the fastest step over the machine's peak.
     fraction_of_peak: Option<f64>,
+    /// Whose the peak is, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<Account>,
 }
 
 /// A whole bench.
@@ -122,7 +136,14 @@ impl Arguments {
         self.model.apply(&mut config)?;
         let image = super::init::parse_image(&self.image)?;
         config.model.validate_for(image, CLASSES)?;
-        Ok(MeasureTask { method: String::new(), config, image, steps: self.steps, warm_up: self.warm_up })
+        Ok(MeasureTask {
+            method: String::new(),
+            config,
+            image,
+            steps: self.steps,
+            warm_up: self.warm_up,
+            memory: self.memory,
+        })
     }
 }
 
@@ -155,6 +176,10 @@ impl MeasureTask {
 pub fn run(arguments: Arguments) -> Result<Exit> {
     arguments.machine.prepared(DType::F32)?;
     let task = arguments.task()?;
+    if task.memory && task.config.device != "cpu" {
+        let expected = "cpu: the account is that of this program's own allocator";
+        return Err(Error::out_of_range("--device beside --memory", &task.config.device, expected).into());
+    }
     let known = names();
     if let Some(unknown) = arguments.methods.iter().find(|name| !known.contains(&name.as_str())) {
         return Err(Error::unknown_name("method", unknown, &known).into());
@@ -182,10 +207,13 @@ pub fn run(arguments: Arguments) -> Result<Exit> {
     let threads = rayon::current_num_threads();
     let instructions = instructions::name();
     let report = Report { instructions, threads, device, peak_operations_per_second: peak, methods };
-    if arguments.json {
-        output::line(serde_json::to_string(&report)?)?
-    } else {
-        print(&report)?
+    if let Some(path) = &arguments.html {
+        let about = format!("{}, batch {}, {threads} threads.", task.config.model.name, task.config.batch);
+        files::write_atomically(path, memory::page(report.accounts(), &about).as_bytes())?;
+    }
+    match arguments.json {
+        true => output::line(serde_json::to_string(&report)?)?,
+        false => print(&report)?,
     }
     Ok(Exit::Done)
 }
@@ -194,6 +222,13 @@ pub fn run(arguments: Arguments) -> Result<Exit> {
 fn in_child(task: &MeasureTask) -> Result<Measurement> {
     let measured = process::result_of(&work::Task::Measure(Box::new(task.clone())));
     measured.with_context(|| format!("`{}` was not measured", task.method))
+}
+
+impl Report {
+    /// The accounts of memory, by method.
+    fn accounts(&self) -> impl Iterator<Item = (&str, &Account)> {
+        self.methods.iter().filter_map(|measured| Some((measured.method.as_str(), measured.account.as_ref()?)))
+    }
 }
 
 fn print(report: &Report) -> Result<()> {
@@ -212,6 +247,10 @@ fn print(report: &Report) -> Result<()> {
     let rows: Vec<_> = report.methods.iter().map(row).collect();
     let header = ["method", "median s", "min s", "GFLOP", "GFLOP/s", "of peak", "peak MiB"];
     output::line(table::render(&header, &rows))?;
+    let lines: Vec<_> = report.accounts().flat_map(|(method, account)| account.rows(method)).collect();
+    if !lines.is_empty() {
+        output::line(format_args!("\n{}", table::render(&["method", "memory of", "MiB", "of peak"], &lines)))?;
+    }
     let peak = report.peak_operations_per_second.map_or("-".into(), |peak| format!("{:.0} GFLOP/s", peak * 1e-9));
     let Report { instructions, threads, device, .. } = report;
     output::line(format_args!("\n{device}, {instructions}, {threads} threads; fused multiply-add peak {peak}"))
@@ -228,13 +267,18 @@ pub fn measure_one(task: &MeasureTask) -> Result<Exit> {
 fn measure(task: &MeasureTask) -> Result<Measurement> {
     let MeasureTask { method, config, steps, warm_up, .. } = task;
     let placement = device::placement(&config.device, DType::F32)?;
+    let program = machine::resident_memory();
+    if task.memory {
+        account::open();
+    }
     let mut case = Case::new(task, &placement)?;
     // Of a method whose steps differ, a step is the mean over as many as come round again.
     let period = case.period();
     let mut seconds = Vec::new();
-    let mut counted = 0;
+    let (mut counted, mut last) = (0, 0);
     for turn in 0..u64::from(warm_up + steps) {
         operations::take();
+        last = account::length();
         let began = Instant::now();
         (turn * period..(turn + 1) * period).try_for_each(|step| case.once(step))?;
         finish(&placement)?;
@@ -243,6 +287,9 @@ fn measure(task: &MeasureTask) -> Result<Measurement> {
         }
         counted = operations::take() / period;
     }
+    let movements = account::close().context("a step makes more arrays than an account has lines for")?;
+    let peak_memory = machine::peak_memory();
+    let account = task.memory.then(|| Account::new(&movements, last..movements.len(), program, peak_memory));
     let mut sorted = seconds.clone();
     sorted.sort_by(f64::total_cmp);
     Ok(Measurement {
@@ -251,92 +298,15 @@ fn measure(task: &MeasureTask) -> Result<Measurement> {
         minimum_seconds: sorted[0],
         seconds,
         operations: counted,
-        peak_memory: machine::peak_memory(),
+        peak_memory,
         fraction_of_peak: None,
+        account,
     })
 }
 
 /// Waits until a device has done all it was asked.
 fn finish(placement: &Placement) -> Result<()> {
     placement.device.sync().map_err(|error| anyhow::anyhow!("the device failed: {error:?}"))
-}
-
-/// What a method works on.
-struct Case {
-    network: Network,
-    images: Tensor<4>,
-    labels: Labels,
-    /// What one step leaves to the next.
-    state: EstimatorState,
-    what: What,
-}
-
-/// What is done again and again.
-enum What {
-    /// The network's loss alone.
-    Forward,
-    /// One batch of these images, before they are loaded.
-    Loading(Arc<Dataset>),
-    /// An estimator's step.
-    Step(Box<EstimatorConfig>),
-}
-
-impl Case {
-    fn new(task: &MeasureTask, placement: &Placement) -> Result<Self> {
-        let MeasureTask { method, config, image, .. } = task;
-        let network = config.model.init(*image, CLASSES, config.seed, placement)?;
-        let ([channels, height, width], samples) = (*image, config.batch);
-        let images = Stream::new(config.seed, "bench").normal_tensor([samples, channels, height, width], placement);
-        let labels = Labels::classes((0..samples).map(|sample| sample % CLASSES).collect(), CLASSES);
-        let what = match method.as_str() {
-            FORWARD => What::Forward,
-            LOADING => What::Loading(random_set(*image, samples).into()),
-            name => What::Step(Box::new(Method::named(name)?.config())),
-        };
-        Ok(Self { network, images, labels, state: EstimatorState::default(), what })
-    }
-
-    /// Steps after which they come round again.
-    fn period(&self) -> u64 {
-        if let What::Step(config) = &self.what { config.measure_every } else { 1 }
-    }
-
-    fn once(&mut self, step: u64) -> Result<()> {
-        let Self { network, images, labels, state, what } = self;
-        match what {
-            What::Forward => drop(baseline::forward(network, images.clone(), labels)),
-            What::Loading(set) => {
-                let order = Order::Shuffled { seed: 0, epoch: step };
-                let options = BatchOptions { size: set.len(), order, augment: true, skip: 0 };
-                drop(Batches::new(set.clone(), options)?.next().context("the loader gave no batch")??);
-            }
-            What::Step(config) => {
-                let momentum = ParamVector::default();
-                let input = StepInput { momentum: Some(&momentum), ..StepInput::new(images.clone(), labels, 0, step) };
-                *state = estimate::step(config, network, &input, state)?.state;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A data set of random pixels.
-fn random_set(shape: [usize; 3], images: usize) -> Dataset {
-    let pixels = images * shape.iter().product::<usize>();
-    let channels = shape[0];
-    Dataset {
-        pixels: Stream::new(0, "bench pixels")
-            .uniform(pixels, 0.0, 256.0)
-            .into_iter()
-            .map(|value| value as u8)
-            .collect(),
-        labels: vec![0; images],
-        shape,
-        classes: (0..CLASSES).map(|class| class.to_string()).collect(),
-        mean: vec![0.5; channels],
-        deviation: vec![0.25; channels],
-        augmentation: Augmentation::default(),
-    }
 }
 
 #[cfg(test)]
@@ -348,7 +318,8 @@ mod tests {
         let left_out = |model: &str| {
             let model = ModelConfig { name: model.into(), ..Default::default() };
             let config = RunConfig { model, ..Default::default() };
-            let task = MeasureTask { method: String::new(), config, image: [3, 32, 32], steps: 1, warm_up: 0 };
+            let task =
+                MeasureTask { method: String::new(), config, image: [3, 32, 32], steps: 1, warm_up: 0, memory: false };
             let possible = task.possible(names()).expect("a network for these images");
             names().into_iter().filter(|name| !possible.contains(name)).collect::<Vec<_>>()
         };

@@ -1,0 +1,100 @@
+//! What a method of the bench works on, and its steps.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use burn::tensor::Tensor;
+use foregrad::account::{self, Role};
+use foregrad::baseline;
+use foregrad::estimate::{self, EstimatorConfig, EstimatorState, Method, StepInput};
+use foregrad::losses::Labels;
+use foregrad::models::Network;
+use foregrad::rng::{Placement, Stream};
+use foregrad::vector::ParamVector;
+use foregrad_lab::data::{Augmentation, BatchOptions, Batches, Dataset, Order};
+
+use super::{CLASSES, FORWARD, LOADING, MeasureTask};
+
+/// What a method works on.
+pub(super) struct Case {
+    network: Network,
+    images: Tensor<4>,
+    labels: Labels,
+    /// What one step leaves to the next.
+    state: EstimatorState,
+    what: What,
+}
+
+/// What is done again and again.
+enum What {
+    /// The network's loss alone.
+    Forward,
+    /// One batch of these images, before they are loaded.
+    Loading(Arc<Dataset>),
+    /// An estimator's step.
+    Step(Box<EstimatorConfig>),
+}
+
+impl Case {
+    pub fn new(task: &MeasureTask, placement: &Placement) -> Result<Self> {
+        let MeasureTask { method, config, image, .. } = task;
+        let network = config.model.init(*image, CLASSES, config.seed, placement)?;
+        account::give_network(&network);
+        let ([channels, height, width], samples) = (*image, config.batch);
+        let images = Stream::new(config.seed, "bench").normal_tensor([samples, channels, height, width], placement);
+        account::give(&images, Role::Batch);
+        let labels = Labels::classes((0..samples).map(|sample| sample % CLASSES).collect(), CLASSES);
+        let what = match method.as_str() {
+            FORWARD => What::Forward,
+            LOADING => What::Loading(random_set(*image, samples).into()),
+            name => What::Step(Box::new(Method::named(name)?.config())),
+        };
+        Ok(Self { network, images, labels, state: EstimatorState::default(), what })
+    }
+
+    /// Steps after which they come round again.
+    pub fn period(&self) -> u64 {
+        if let What::Step(config) = &self.what { config.measure_every } else { 1 }
+    }
+
+    pub fn once(&mut self, step: u64) -> Result<()> {
+        let Self { network, images, labels, state, what } = self;
+        match what {
+            What::Forward => drop(baseline::forward(network, images.clone(), labels)),
+            What::Loading(set) => {
+                let order = Order::Shuffled { seed: 0, epoch: step };
+                let options = BatchOptions { size: set.len(), order, augment: true, skip: 0 };
+                drop(Batches::new(set.clone(), options)?.next().context("the loader gave no batch")??);
+            }
+            What::Step(config) => {
+                let momentum = ParamVector::default();
+                let input = StepInput { momentum: Some(&momentum), ..StepInput::new(images.clone(), labels, 0, step) };
+                let output = match account::is_open() {
+                    true => account::step(config, network, &input, state),
+                    false => estimate::step(config, network, &input, state),
+                }?;
+                *state = output.state;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A data set of random pixels.
+fn random_set(shape: [usize; 3], images: usize) -> Dataset {
+    let pixels = images * shape.iter().product::<usize>();
+    let channels = shape[0];
+    Dataset {
+        pixels: Stream::new(0, "bench pixels")
+            .uniform(pixels, 0.0, 256.0)
+            .into_iter()
+            .map(|value| value as u8)
+            .collect(),
+        labels: vec![0; images],
+        shape,
+        classes: (0..CLASSES).map(|class| class.to_string()).collect(),
+        mean: vec![0.5; channels],
+        deviation: vec![0.25; channels],
+        augmentation: Augmentation::default(),
+    }
+}
