@@ -54,4 +54,5 @@ presets![
     "arena-small",
     "parity",
     "parity-small",
+    "within-a-point",
 ];
