@@ -39,8 +39,9 @@ fn owners_make_up_the_peak_and_a_method_without_cotangents_has_none() {
         ["backprop", "local-weight-network-forward", "jvp-weights"].map(|method| &accounts[method]);
     for (method, shares) in &accounts {
         let owned: f64 = sum(shares, "") - shares["resident"];
-        let remainder = 1.0 - owned / shares["resident"];
-        assert!(remainder.abs() < 0.15, "{method}: {remainder} of the peak is nobody's: {shares:?}");
+        // What the program itself grows by, its threads' stacks, and what lies between arrays: as much for a large network.
+        let remainder = (shares["resident"] - owned) / f64::from(1 << 20);
+        assert!(remainder.abs() < 12.0, "{method}: {remainder} MiB of the peak are nobody's: {shares:?}");
         let others = shares.get("other arrays").copied().unwrap_or(0.0) / shares["resident"];
         assert!(others < 0.05, "{method}: nobody has said whose {others} of the peak is");
         assert_eq!(shares["weights"], backprop["weights"], "{method}");
