@@ -14,7 +14,7 @@ pub struct Stack {
     pub title: String,
     /// What stands at the two axes.
     pub axes: [&'static str; 2],
-    /// Names and values, the lowest first: one value a moment.
+    /// Names and values, the lowest first: one value a moment. A name has its colour by its place; what is 0 throughout is not drawn.
     pub layers: Vec<(String, Vec<f64>)>,
 }
 
@@ -31,7 +31,8 @@ struct Context<'a> {
 impl Stack {
     fn chart(&self, number: usize) -> Chart {
         let mut figure = Figure::new(&[self.axes]);
-        for (index, (name, values)) in self.layers.iter().enumerate() {
+        let has_area = |(_, (_, values)): &(usize, &(String, Vec<f64>))| values.iter().any(|value| *value != 0.0);
+        for (index, (name, values)) in self.layers.iter().enumerate().filter(has_area) {
             let point =
                 |(moment, value): (usize, &f64)| Point { x: moment as f64, y: *value, text: format!("{value:.1}") };
             figure.area(0, name, &Look::of(index), values.iter().enumerate().map(point).collect());
@@ -56,7 +57,8 @@ mod tests {
 
     #[test]
     fn layers_lie_on_each_other_in_their_order() {
-        let layers = vec![("weights".to_string(), vec![1.0, 1.0]), ("values <b>".to_string(), vec![0.5, 2.0])];
+        let layers = [("weights", [1.0, 1.0]), ("nothing", [0.0; 2]), ("values <b>", [0.5, 2.0])];
+        let layers = layers.map(|(name, values)| (name.to_string(), values.to_vec())).to_vec();
         let stack = Stack { title: "backprop".into(), axes: ["moment", "MiB"], layers };
         let figure: serde_json::Value = serde_json::from_str(&stack.chart(0).figure).expect("json");
         let layers = figure["data"].as_array().expect("traces");

@@ -33,6 +33,17 @@ const STRETCHES: usize = 400;
 /// Bytes below which an owner has no line of its own, as a part of the peak.
 const LEAST: f64 = 0.001;
 
+/// The layers of the chart, the lowest first: no more than there are colours.
+const LAYERS: [(&str, &[Role]); 7] = [
+    ("program, mini-batch, others", &[Role::Other, Role::Batch]),
+    ("weights, averages", &[Role::Weights, Role::Averages]),
+    ("guesses, update", &[Role::Guesses, Role::Update]),
+    ("heads, kernels' scratch", &[Role::Head, Role::Scratch]),
+    ("values", &[Role::Values]),
+    ("tangents", &[Role::Tangents]),
+    ("cotangents", &[Role::Cotangents]),
+];
+
 const MEBIBYTE: f64 = (1 << 20) as f64;
 
 impl Account {
@@ -77,15 +88,18 @@ impl Account {
 
     /// The chart of the last step.
     fn stack(&self, method: &str) -> Stack {
-        let mebibytes = |bytes: u64| bytes as f64 / MEBIBYTE;
-        let program = ("program".to_string(), vec![mebibytes(self.program); self.course.len()]);
-        let layer = |(place, role): (usize, &Role)| {
-            let values: Vec<_> = self.course.iter().map(|moment| mebibytes(moment[place])).collect();
-            values.iter().any(|value| *value > 0.0).then(|| (role.name().to_string(), values))
+        let bytes = |moment: &[u64], roles: &[Role]| {
+            let has_program = roles.contains(&Role::Other);
+            let of_roles =
+                Role::ALL.iter().zip(moment).filter(|(role, _)| roles.contains(role)).map(|(_, bytes)| bytes);
+            of_roles.sum::<u64>() + if has_program { self.program } else { 0 }
         };
-        let layers = [program].into_iter().chain(Role::ALL.iter().enumerate().filter_map(layer)).collect();
+        let mebibytes = |bytes: u64| bytes as f64 / MEBIBYTE;
+        let layer = |(name, roles): &(&str, &[Role])| {
+            (name.to_string(), self.course.iter().map(|moment| mebibytes(bytes(moment, roles))).collect())
+        };
         let title = format!("{method}: {:.0} MiB", mebibytes(self.resident));
-        Stack { title, axes: ["moment of the step", "MiB"], layers }
+        Stack { title, axes: ["moment of the step", "MiB"], layers: LAYERS.iter().map(layer).collect() }
     }
 }
 
@@ -174,10 +188,13 @@ mod tests {
     fn the_course_is_that_of_the_last_step() {
         let stack = account().stack("backprop");
         let expected = [
-            ("program", vec![7.0; 5]),
-            ("weights", vec![40.0; 5]),
-            ("update", vec![0.0, 0.0, 0.0, 5.0, 5.0]),
+            ("program, mini-batch, others", vec![7.0; 5]),
+            ("weights, averages", vec![40.0; 5]),
+            ("guesses, update", vec![0.0, 0.0, 0.0, 5.0, 5.0]),
+            ("heads, kernels' scratch", vec![0.0; 5]),
             ("values", vec![20.0, 50.0, 30.0, 30.0, 0.0]),
+            ("tangents", vec![0.0; 5]),
+            ("cotangents", vec![0.0; 5]),
         ];
         let expected = expected.map(|(name, values)| (name.to_string(), values));
         assert_eq!((stack.title.as_str(), &stack.layers[..]), ("backprop: 100 MiB", &expected[..]));

@@ -1,12 +1,27 @@
 //! Figures: panels of lines and points with one legend, in colours that the colour-blind tell apart.
 
-use plotly::common::{Anchor, DashType, ErrorData, ErrorType, Line, LineShape, Marker, Mode, Orientation, Position};
+use plotly::common::{
+    Anchor, DashType, ErrorData, ErrorType, Line, LineShape, Marker, MarkerSymbol, Mode, Orientation, Position,
+};
 use plotly::layout::{Axis, GroupClick, Legend, Margin};
 use plotly::{Layout, Scatter, Traces};
 use serde::Serialize;
 
 /// The colours of Okabe and Ito that show on white as well as on black: their yellow is left out, their black is grey.
 const COLOURS: [&str; 7] = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#8A8A8A"];
+
+/// The symbols of points, for one round of the colours each.
+const SYMBOLS: [MarkerSymbol; 6] = [
+    MarkerSymbol::Circle,
+    MarkerSymbol::Square,
+    MarkerSymbol::Diamond,
+    MarkerSymbol::Cross,
+    MarkerSymbol::TriangleUp,
+    MarkerSymbol::Star,
+];
+
+/// Names that stand in a row of the legend, about, and the height of a row, pixels.
+const LEGEND: [usize; 2] = [4, 20];
 
 /// The ends of the scale of what has an order, such as blocks: blue and orange of the same palette.
 const SCALE: [[u8; 3]; 2] = [[0x00, 0x72, 0xB2], [0xE6, 0x9F, 0x00]];
@@ -26,14 +41,16 @@ pub struct Point {
 pub struct Look {
     colour: String,
     dash: DashType,
+    symbol: MarkerSymbol,
 }
 
 impl Look {
-    /// The look of one of several lines without an order: first colours change, then dashes.
+    /// The look of one of several lines without an order: first colours change, then dashes and the symbols of points.
     pub fn of(index: usize) -> Self {
         let dashes = [DashType::Solid, DashType::Dash, DashType::Dot, DashType::DashDot];
         let dash = dashes[index / COLOURS.len() % dashes.len()].clone();
-        Self { colour: COLOURS[index % COLOURS.len()].into(), dash }
+        let symbol = SYMBOLS[index / COLOURS.len() % SYMBOLS.len()].clone();
+        Self { colour: COLOURS[index % COLOURS.len()].into(), dash, symbol }
     }
 
     /// The look of one of `count` lines in order.
@@ -44,12 +61,16 @@ impl Look {
             let (from, to) = (f64::from(from[channel]), f64::from(to[channel]));
             (from + part * (to - from)).round() as u8
         };
-        Self { colour: format!("#{:02X}{:02X}{:02X}", mixed(0), mixed(1), mixed(2)), dash: DashType::Solid }
+        Self {
+            colour: format!("#{:02X}{:02X}{:02X}", mixed(0), mixed(1), mixed(2)),
+            dash: DashType::Solid,
+            symbol: MarkerSymbol::Circle,
+        }
     }
 
     /// The look of what the others are compared with.
     pub fn whole() -> Self {
-        Self { colour: COLOURS[6].into(), dash: DashType::Dash }
+        Self { colour: COLOURS[6].into(), dash: DashType::Dash, symbol: MarkerSymbol::Circle }
     }
 }
 
@@ -59,8 +80,8 @@ pub struct Figure {
     layout: Layout,
     /// The names in the legend so far.
     named: Vec<String>,
-    /// Its height, pixels.
-    pub height: usize,
+    /// The height of its panels, pixels.
+    height: usize,
 }
 
 /// A figure as plotly.js takes it.
@@ -161,7 +182,7 @@ impl Figure {
             .name(escaped(name))
             .legend_group(escaped(name))
             .show_legend(is_new)
-            .marker(Marker::new().color(look.colour.clone()).size(7))
+            .marker(Marker::new().color(look.colour.clone()).symbol(look.symbol.clone()).size(7))
             .hover_text_array(text)
             .hover_template("%{fullData.name}<br>%{hovertext}<extra></extra>")
             .x_axis(format!("x{number}"))
@@ -177,9 +198,17 @@ impl Figure {
     /// The figure as a chart.
     pub fn chart(&self, id: impl Into<String>, title: &str) -> super::Chart {
         let drawing = Drawing { data: &self.traces, layout: &self.layout };
+        // The legend takes its room from the panels.
+        let [names, row] = LEGEND;
+        let legend = row * (self.named.len() / names).saturating_sub(1);
         let figure = serde_json::to_string(&drawing).expect("a figure is plain values");
         // Inside a script element only `<` could end it, and in JSON it stands in strings alone.
-        super::Chart { id: id.into(), title: title.into(), figure: figure.replace('<', "\\u003c"), height: self.height }
+        super::Chart {
+            id: id.into(),
+            title: title.into(),
+            figure: figure.replace('<', "\\u003c"),
+            height: self.height + legend,
+        }
     }
 }
 
@@ -235,5 +264,6 @@ mod tests {
         assert_eq!(Look::in_order(0, 1).colour, "#0072B2");
         assert_eq!(Look::in_order(3, 4).colour, "#E69F00");
         assert_eq!(Look::of(7).colour, COLOURS[0]);
+        assert_ne!(format!("{:?}", Look::of(7).symbol), format!("{:?}", Look::of(0).symbol));
     }
 }
