@@ -1,4 +1,5 @@
 //! `foregrad bench --memory` by the binary: every large array has an owner, and the owners make up the peak.
+#![allow(clippy::disallowed_methods, reason = "tests make and damage files on purpose")]
 
 mod common;
 
