@@ -22,7 +22,7 @@ use self::case::Case;
 use self::memory::Account;
 use super::work;
 use crate::flags::{Flags, Machine, Model};
-use crate::{Exit, device, machine, output, process, table};
+use crate::{Exit, device, machine, output, place, process, table};
 
 const CLASSES: usize = 10;
 
@@ -179,6 +179,9 @@ pub fn run(arguments: Arguments) -> Result<Exit> {
     if task.memory && task.config.device != "cpu" {
         let expected = "cpu: the account is that of this program's own allocator";
         return Err(Error::out_of_range("--device beside --memory", &task.config.device, expected).into());
+    }
+    if let Some(path) = &arguments.html {
+        place::for_file("--html", path)?;
     }
     let known = names();
     if let Some(unknown) = arguments.methods.iter().find(|name| !known.contains(&name.as_str())) {

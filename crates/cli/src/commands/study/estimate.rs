@@ -32,6 +32,11 @@ struct Estimate {
     memory: u64,
 }
 
+/// What runs of one kind have in common: all but the seed, which makes no difference to what a step takes.
+pub fn kind_of(config: &RunConfig) -> String {
+    RunConfig { seed: 0, ..config.clone() }.to_toml()
+}
+
 /// Lists the runs with their estimates.
 pub fn list(arguments: &Arguments, runs: &[PlannedRun]) -> Result<Exit> {
     let mut known: BTreeMap<String, Option<Estimate>> = BTreeMap::new();
@@ -39,8 +44,7 @@ pub fn list(arguments: &Arguments, runs: &[PlannedRun]) -> Result<Exit> {
     let (mut rows, mut estimates) = (Vec::new(), Vec::new());
     let (mut total, mut problem) = (0.0, None);
     for run in runs {
-        // Seeds make no difference to time and memory.
-        let kind = RunConfig { seed: 0, ..run.config.clone() }.to_toml();
+        let kind = kind_of(&run.config);
         let found = match known.get(&kind) {
             Some(found) => *found,
             None => {

@@ -16,7 +16,7 @@ use foregrad::Error;
 use foregrad_lab::data;
 use foregrad_lab::report::{self, Summary};
 use foregrad_lab::study::{self, PRESETS, PlannedRun, Results, Row, Study, prepare, run_folder};
-use foregrad_lab::train::{RunConfig, network_for};
+use foregrad_lab::train::network_for;
 use indicatif::ProgressBar;
 
 use crate::commands::trial::Meter;
@@ -202,8 +202,7 @@ fn verify(study: &Study, runs: &[PlannedRun]) -> Result<Exit> {
             let placement = device::placement(&config.device, burn::tensor::DType::F32)?;
             let (_, _, splits) = loaded.as_ref().expect("it was loaded above");
             network_for(config, splits, &placement)?;
-            // Seeds make no difference to what a step takes.
-            let kind = RunConfig { seed: 0, ..config.clone() }.to_toml();
+            let kind = estimate::kind_of(config);
             if !affordable.contains(&kind) {
                 config.within_budget(&Meter)?;
                 affordable.insert(kind);
