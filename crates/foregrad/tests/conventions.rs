@@ -72,7 +72,7 @@ fn a_convolution_is_the_naive_sum() {
         let config = Conv2dConfig { shape, ..Conv2dConfig::new([input, output], kernel) };
         let weight = config.init(stream, &double()).parameters().get::<4>("weight").expect("a weight");
         let x: Tensor<4> = stream.named("x").normal_tensor([2, input, height, width], &double());
-        let y = conv2d(x.clone(), weight.clone(), shape);
+        let y = conv2d(x.clone(), &weight, shape);
         let [_, _, rows, columns] = y.dims();
         let (x, weight, y) = (host(x), host(weight), host(y));
         let inner = input / groups;

@@ -53,7 +53,7 @@ fn main() {
             true => format!("{:.1}", flops / fastest(operation) * 1e-9),
             false => "-".to_string(),
         };
-        let forward = speed("forward", &mut || drop(sum(&convolution, &[(&x, &weight)])));
+        let forward = speed("forward", &mut || drop(sum(&convolution, &[((&x).into(), &weight)])));
         let to_input = speed("input", &mut || drop(input_cotangent(&convolution, &y, &weight)));
         let to_weight = speed("weight", &mut || drop(weight_cotangent(&convolution, &x, &y)));
         let channels = format!("{input}->{output}");

@@ -161,6 +161,24 @@ pub fn affine<T: Real>(sizes: &Channels, x: &[T], [a, d]: [&[T]; 2], rectifier: 
     unsafe { memory::written(x.len(), write) }
 }
 
+/// `x <- a x + d`, the same bits as [`affine`].
+///
+/// # Panics
+/// As [`affine`].
+pub fn affine_in_place<T: Real>(sizes: &Channels, x: &mut [T], [a, d]: [&[T]; 2], rectifier: Option<Rectifier<T>>) {
+    sizes.assert_holds("x", x);
+    sizes.assert_one_each("a", a);
+    sizes.assert_one_each("d", d);
+    rectifier.inspect(|rectifier| rectifier.assert_fits(sizes));
+    sizes.for_planes(x, |channel, _, x| {
+        let (a, d) = (a[channel], d[channel]);
+        match rectifier.map(|rectifier| rectifier.of_channel(channel)) {
+            None => x.iter_mut().for_each(|x| *x = a * *x + d),
+            Some(pass) => x.iter_mut().for_each(|x| *x = pass(a * *x + d, *x)),
+        }
+    });
+}
+
 /// `v <- a v + b x + d`, with one `a`, `b` and `d` a channel, where [`Side`] tells on which side the rectifier stands.
 ///
 /// # Panics

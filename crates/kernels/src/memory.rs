@@ -17,6 +17,17 @@ pub(crate) fn aligned<T: Copy + Default>(length: usize) -> Aligned<T> {
     values
 }
 
+/// Lets `write` put new elements in place of the old.
+///
+/// # Safety
+/// `write` must leave an element wherever there was one.
+pub(crate) unsafe fn overwritten<T: Real>(values: &mut [T], write: impl FnOnce(&mut [MaybeUninit<T>])) {
+    let (start, length) = (values.as_mut_ptr().cast(), values.len());
+    // SAFETY: the same elements, borrowed for as long, under a type of the same layout; the caller promises that none is taken away.
+    let elements = unsafe { std::slice::from_raw_parts_mut(start, length) };
+    account::within(Role::Scratch, || write(elements));
+}
+
 /// An array of `length` elements that `write` writes: not cleared first, which would be a pass over memory for nothing.
 ///
 /// # Safety

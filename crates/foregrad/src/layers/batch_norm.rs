@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 
 use super::normalised::Normalised;
 use super::{
-    Cotangent, Layer, LayerKind, Making, Pass, Phase, Planned, Scope, Wanted, assign_leaf, leaf_parameters,
+    Cotangent, Dual, Layer, LayerKind, Making, Pass, Phase, Planned, Scope, Source, Wanted, assign_leaf, leaf_parameters,
     norm::BIAS,
     plan::{check_channels, finite},
     stacked,
@@ -78,6 +78,23 @@ impl BatchNorm {
         Cotangent { x_bar, theta_bar }
     }
 
+    /// The statistics of an input, and what it is normalised with.
+    fn normalise(&self, x: Tensor<4>, pass: Pass) -> Saved {
+        let [samples, _, height, width] = x.dims();
+        let (mean, variance, statistics) = match pass.phase {
+            Phase::Train | Phase::Detached => {
+                let count = (samples * height * width) as f64;
+                let [mean, variance] = ops::channel_moments(&x);
+                let unbiased = variance.clone() * (count / (count - 1.0).max(1.0));
+                (mean.clone(), variance, Some([mean, unbiased]))
+            }
+            Phase::Eval => (self.running_mean.val(), self.running_var.val(), None),
+        };
+        let of_rows = [mean, (variance + EPSILON).sqrt().recip()];
+        let normalised = Normalised::new(x, of_rows, [self.weight.val(), self.bias.val()], self.is_rectified);
+        Saved { normalised, statistics, holds: pass.phase != Phase::Train }
+    }
+
     /// `s P v` of `directions` stacked `v`, given `sum(v)` and `sum(v x_hat)`; `P` is the identity without them.
     fn projection(&self, saved: &Saved, directions: usize, sums: Option<[Tensor<2>; 2]>) -> Projection {
         let [samples, channels, height, width] = saved.normalised.shape();
@@ -130,21 +147,16 @@ impl Layer for BatchNorm {
     type Saved = Saved;
 
     fn forward(&self, x: Tensor<4>, pass: Pass) -> (Tensor<4>, Saved) {
-        let [samples, _, height, width] = x.dims();
-        let (mean, variance, statistics) = match pass.phase {
-            Phase::Train | Phase::Detached => {
-                let count = (samples * height * width) as f64;
-                let [mean, variance] = ops::channel_moments(&x);
-                let unbiased = variance.clone() * (count / (count - 1.0).max(1.0));
-                (mean.clone(), variance, Some([mean, unbiased]))
-            }
-            Phase::Eval => (self.running_mean.val(), self.running_var.val(), None),
-        };
-        let of_rows = [mean, (variance + EPSILON).sqrt().recip()];
-        let normalised = Normalised::new(x, of_rows, [self.weight.val(), self.bias.val()], self.is_rectified);
-        (normalised.output(), Saved { normalised, statistics, holds: pass.phase != Phase::Train })
+        let saved = self.normalise(x, pass);
+        (saved.normalised.output(), saved)
     }
 
+    fn dual(&self, x: Tensor<4>, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], pass: Pass) -> Dual {
+        let saved = self.normalise(x, pass);
+        let y_dot = self.tangent(&saved, x_dot, theta_dot);
+        let statistics = self.statistics(&saved);
+        Dual { y: saved.normalised.into_output(), y_dot, statistics }
+    }
     fn tangent(&self, saved: &Saved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
         let channel_dots = stacked::channel_tangents(theta_dot);
         let Some(x_dot) = x_dot else { return channel_dots.map(|dots| saved.normalised.along_parameters(dots)) };
@@ -159,6 +171,10 @@ impl Layer for BatchNorm {
 
     fn cotangent(&self, saved: &Saved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent {
         self.transposed(saved, y_bar, wanted, saved.statistics.is_none())
+    }
+
+    fn output_again(&self, saved: &Saved) -> Option<Source> {
+        Some(saved.normalised.output_again(saved.normalised.shape()))
     }
 
     fn output(&self, input: [usize; 3]) -> Result<[usize; 3]> {

@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{
-    Cotangent, Layer, LayerKind, Outputs, Pass, Planned, Scope, Wanted, assign_leaf, kind, leaf_parameters,
+    Cotangent, Dual, Layer, LayerKind, Outputs, Pass, Planned, Scope, Source, Wanted, assign_leaf, kind, leaf_parameters,
     plan::{at_least_one, check_channels, windows},
     product, stacked,
 };
@@ -115,21 +115,29 @@ impl Conv2dConfig {
 
 impl Conv2d {
     fn through_input(&self, x_dot: Tensor<4>) -> Tensor<4> {
-        ops::conv2d(x_dot, self.weight.val(), self.shape)
+        ops::conv2d(x_dot, &self.weight.val(), self.shape)
+    }
+
+    /// `y + b`.
+    fn shifted(&self, y: Tensor<4>) -> Tensor<4> {
+        match &self.bias {
+            Some(bias) => y + bias.val().reshape([1, -1, 1, 1]),
+            None => y,
+        }
     }
 
     /// One direction's `x_dot * w + x * w_dot`. With `w_dot = a b^T` the second part is `a (x * b)`: one output channel.
-    fn tangent_along(&self, x: &Tensor<4>, x_dot: Option<Tensor<4>>, theta_dot: &ParamVector) -> Tensor<4> {
+    fn tangent_along(&self, x: &Source, x_dot: Option<Tensor<4>>, theta_dot: &ParamVector) -> Tensor<4> {
         let weight = self.weight.val();
         let Some(w_dot) = theta_dot.entry("weight") else {
             return x_dot.map_or_else(
-                || ops::conv2d(x.clone(), weight.zeros_like(), self.shape),
+                || ops::conv2d_of(x, &weight.zeros_like(), self.shape),
                 |x_dot| self.through_input(x_dot),
             );
         };
         if let Some([a, b]) = w_dot.factors().filter(|_| self.shape.groups == 1) {
             let [_, input, height, width] = weight.dims();
-            let s = ops::conv2d(x.clone(), b.reshape([1, input, height, width]), self.shape);
+            let s = ops::conv2d_of(x, &b.reshape([1, input, height, width]), self.shape);
             let y_dot = x_dot.map(|x_dot| self.through_input(x_dot));
             return match y_dot {
                 Some(y_dot) => ops::add_outer(y_dot, &a, &s),
@@ -137,8 +145,8 @@ impl Conv2d {
             };
         }
         match x_dot {
-            Some(x_dot) => ops::conv2d_tangent([&x_dot, &weight], [x, &w_dot.tensor()], self.shape),
-            None => ops::conv2d(x.clone(), w_dot.tensor(), self.shape),
+            Some(x_dot) => ops::conv2d_tangent((x_dot, &weight), (x, &w_dot.tensor()), self.shape),
+            None => ops::conv2d_of(x, &w_dot.tensor(), self.shape),
         }
     }
 }
@@ -146,7 +154,7 @@ impl Conv2d {
 /// The input, for the weight's tangent and cotangent.
 #[derive(Debug)]
 pub struct Saved {
-    x: Tensor<4>,
+    x: Source,
 }
 
 settings! {
@@ -239,12 +247,14 @@ impl Layer for Conv2d {
     type Saved = Saved;
 
     fn forward(&self, x: Tensor<4>, _pass: Pass) -> (Tensor<4>, Saved) {
-        let y = ops::conv2d(x.clone(), self.weight.val(), self.shape);
-        let y = match &self.bias {
-            Some(bias) => y + bias.val().reshape([1, -1, 1, 1]),
-            None => y,
-        };
-        (y, Saved { x })
+        let x = x.into();
+        (self.shifted(ops::conv2d_of(&x, &self.weight.val(), self.shape)), Saved { x })
+    }
+
+    fn dual(&self, x: Tensor<4>, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], _pass: Pass) -> Dual {
+        // The tangent first: then nobody else needs the input, and the output can take its memory.
+        let y_dot = self.tangent(&Saved { x: x.clone().into() }, x_dot, theta_dot);
+        Dual { y: self.shifted(ops::conv2d(x, &self.weight.val(), self.shape)), y_dot, statistics: ParamVector::default() }
     }
 
     fn tangent(&self, saved: &Saved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
@@ -273,7 +283,7 @@ impl Layer for Conv2d {
         if wanted.parameters {
             let weight = self.weight.val();
             theta_bar
-                .insert("weight", ops::conv2d_weight_cotangent(saved.x.clone(), y_bar.clone(), weight, self.shape));
+                .insert("weight", ops::conv2d_weight_cotangent(&saved.x, &y_bar, &weight, self.shape));
             if self.bias.is_some() {
                 let channels = y_bar.dims()[1];
                 theta_bar.insert("bias", y_bar.clone().sum_dim(0).sum_dim(2).sum_dim(3).reshape([channels]));
@@ -281,8 +291,12 @@ impl Layer for Conv2d {
         }
         let [_, _, height, width] = saved.x.dims();
         let x_bar =
-            wanted.input.then(|| ops::conv2d_input_cotangent(y_bar, self.weight.val(), self.shape, [height, width]));
+            wanted.input.then(|| ops::conv2d_input_cotangent(y_bar, &self.weight.val(), self.shape, [height, width]));
         Cotangent { x_bar, theta_bar }
+    }
+
+    fn kept_inputs<'s>(&self, saved: &'s mut Saved) -> Vec<&'s mut Source> {
+        vec![&mut saved.x]
     }
 
     fn output(&self, input: [usize; 3]) -> Result<[usize; 3]> {
@@ -303,7 +317,7 @@ impl Layer for Conv2d {
 }
 
 /// Height and width of the output.
-fn output_size(x: &Tensor<4>, weight: &Tensor<4>, shape: ConvShape) -> [usize; 2] {
+fn output_size(x: &Source, weight: &Tensor<4>, shape: ConvShape) -> [usize; 2] {
     let (x, w) = (x.dims(), weight.dims());
     [2, 3].map(|axis| (x[axis] + 2 * shape.padding - w[axis]) / shape.stride + 1)
 }

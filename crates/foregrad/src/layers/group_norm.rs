@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 
 use super::normalised::Normalised;
 use super::{
-    Cotangent, Layer, LayerKind, Making, Pass, Planned, Scope, Wanted, assign_leaf, leaf_parameters,
+    Cotangent, Dual, Layer, LayerKind, Making, Pass, Planned, Scope, Source, Wanted, assign_leaf, leaf_parameters,
     norm::BIAS,
     plan::{check_channels, check_groups, finite},
     stacked,
@@ -52,6 +52,19 @@ impl GroupNorm {
     fn for_channels(&self, values: Tensor<2>, members: usize) -> Tensor<2> {
         let [count, rows] = values.dims();
         values.reshape([count, rows, 1]).expand([count, rows, members]).reshape([count, rows * members])
+    }
+
+    /// The statistics of an input's groups, and what it is normalised with.
+    fn normalise(&self, x: Tensor<4>) -> Saved {
+        let shape = Shape::of(&x);
+        let (rows, members) = (shape.samples * self.groups, shape.channels / self.groups);
+        let [mean, variance] = ops::channel_moments(&x.clone().reshape([1, rows, members * shape.pixels(), 1]));
+        let of_group = |values: Tensor<1>| self.for_channels(values.unsqueeze(), members).flatten(0, 1);
+        let inverse_deviation = of_group((variance + EPSILON).sqrt().recip());
+        let parameters = [&self.weight, &self.bias].map(|values| shape.parameter(values).flatten(0, 1));
+        let statistics = [of_group(mean), inverse_deviation];
+        let normalised = Normalised::new(shape.planes(x), statistics, parameters, self.is_rectified);
+        Saved { normalised, shape }
     }
 
     /// The means over each group, for every channel of the group, of sums over its channels' pixels, `[k, n c]`.
@@ -147,17 +160,15 @@ impl Layer for GroupNorm {
     type Saved = Saved;
 
     fn forward(&self, x: Tensor<4>, _pass: Pass) -> (Tensor<4>, Saved) {
-        let shape = Shape::of(&x);
-        let (rows, members) = (shape.samples * self.groups, shape.channels / self.groups);
-        let [mean, variance] = ops::channel_moments(&x.clone().reshape([1, rows, members * shape.pixels(), 1]));
-        let of_group = |values: Tensor<1>| self.for_channels(values.unsqueeze(), members).flatten(0, 1);
-        let inverse_deviation = of_group((variance + EPSILON).sqrt().recip());
-        let parameters = [&self.weight, &self.bias].map(|values| shape.parameter(values).flatten(0, 1));
-        let statistics = [of_group(mean), inverse_deviation];
-        let normalised = Normalised::new(shape.planes(x), statistics, parameters, self.is_rectified);
-        (shape.unplaned(normalised.output()), Saved { normalised, shape })
+        let saved = self.normalise(x);
+        (saved.shape.unplaned(saved.normalised.output()), saved)
     }
 
+    fn dual(&self, x: Tensor<4>, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], _pass: Pass) -> Dual {
+        let saved = self.normalise(x);
+        let y_dot = self.tangent(&saved, x_dot, theta_dot);
+        Dual { y: saved.shape.unplaned(saved.normalised.into_output()), y_dot, statistics: ParamVector::default() }
+    }
     fn tangent(&self, saved: &Saved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
         let Saved { normalised, shape } = saved;
         let channel_dots = stacked::channel_tangents(theta_dot).map(|dots| dots.map(|rows| shape.for_samples(rows)));
@@ -190,6 +201,11 @@ impl Layer for GroupNorm {
             shape.unplaned(normalised.combination(y_bar, normalised.scale(), [along, constant], Side::Operand))
         });
         Cotangent { x_bar, theta_bar }
+    }
+
+    fn output_again(&self, saved: &Saved) -> Option<Source> {
+        let Shape { samples, channels, size: [height, width] } = saved.shape;
+        Some(saved.normalised.output_again([samples, channels, height, width]))
     }
 
     fn output(&self, input: [usize; 3]) -> Result<[usize; 3]> {

@@ -25,6 +25,7 @@ mod sequential;
 mod spec;
 pub mod stacked;
 
+pub use crate::ops::Source;
 pub use crate::saved::AnySaved;
 pub use any::AnyLayer;
 pub use conv2d::{Conv2dConfig, Groups};
@@ -160,6 +161,17 @@ pub trait Layer: Debug + Send + Sync {
 
     /// `x_bar = J_x^T y_bar` and `theta_bar = J_theta^T y_bar`, as far as wanted.
     fn cotangent(&self, saved: &Self::Saved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent;
+
+    /// The output again, where that costs a pass over memory at most and nothing is held for it that was not saved anyway: so that no
+    /// layer behind has to keep it.
+    fn output_again(&self, _saved: &Self::Saved) -> Option<Source> {
+        None
+    }
+
+    /// The places in which `forward` has kept its input as it is, for a chain to put what makes the input again.
+    fn kept_inputs<'s>(&self, _saved: &'s mut Self::Saved) -> Vec<&'s mut Source> {
+        Vec::new()
+    }
 
     /// The trainable parameters, by path.
     fn parameters(&self) -> ParamVector {

@@ -7,7 +7,7 @@
 use burn::tensor::Tensor;
 
 use super::stacked;
-use crate::ops::{self, Affine, Side};
+use crate::ops::{self, Affine, Side, Source};
 
 /// The input, and what it is normalised with.
 #[derive(Debug)]
@@ -39,6 +39,17 @@ impl Normalised {
     /// `gamma x_hat + beta`, rectified.
     pub fn output(&self) -> Tensor<4> {
         ops::channel_affine(&self.x, &self.output, self.rectifier())
+    }
+
+    /// The output in the memory of the input, where nobody else holds that.
+    pub fn into_output(self) -> Tensor<4> {
+        let rectifier = self.is_rectified.then_some(&self.output);
+        ops::channel_affine_in_place(self.x, &self.output, rectifier)
+    }
+
+    /// The output, computed whenever it is read; of the given shape, `[n, c, h, w]`.
+    pub fn output_again(&self, shape: [usize; 4]) -> Source {
+        Source::normalised(self.x.clone().reshape(shape), self.output.clone(), self.is_rectified)
     }
 
     /// Shape of the input.

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use super::{
-    AnySaved, Cotangent, Dual, Layer, Making, Pass, Planned, Sequential, Wanted, kind::kind_without_settings,
+    AnySaved, Cotangent, Dual, Layer, Making, Pass, Planned, Sequential, Source, Wanted, kind::kind_without_settings,
     size_text, stacked,
 };
 use crate::ops;
@@ -103,11 +103,21 @@ impl Layer for Residual {
 
     fn cotangent(&self, saved: &Saved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent {
         let y_bar = gated(y_bar, saved.rectified.as_ref());
-        let body = self.body.cotangent(&saved.body, y_bar.clone(), wanted);
+        // Where nobody wants the shortcut's cotangents, the body's take the memory of `y_bar`.
+        let is_shortcut_wanted = wanted.input || !self.shortcut.parameters().is_empty();
+        let for_shortcut = is_shortcut_wanted.then(|| y_bar.clone());
+        let body = self.body.cotangent(&saved.body, y_bar, wanted);
+        let Some(y_bar) = for_shortcut else { return body };
         let shortcut = self.shortcut.cotangent(&saved.shortcut, y_bar, wanted);
         let mut theta_bar = body.theta_bar;
         theta_bar.extend(shortcut.theta_bar);
         Cotangent { x_bar: stacked::add(body.x_bar, shortcut.x_bar), theta_bar }
+    }
+
+    fn kept_inputs<'s>(&self, saved: &'s mut Saved) -> Vec<&'s mut Source> {
+        let mut all = self.body.kept_inputs(&mut saved.body);
+        all.extend(self.shortcut.kept_inputs(&mut saved.shortcut));
+        all
     }
 
     fn output(&self, input: [usize; 3]) -> Result<[usize; 3]> {

@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use super::{AnyLayer, AnySaved, Cotangent, Dual, Layer, Pass, Wanted};
+use super::{AnyLayer, AnySaved, Cotangent, Dual, Layer, Pass, Source, Wanted};
 use crate::vector::ParamVector;
 use crate::{Error, Result};
 
@@ -95,9 +95,13 @@ impl Layer for Sequential {
     type Saved = Vec<AnySaved>;
 
     fn forward(&self, mut x: Tensor<4>, pass: Pass) -> (Tensor<4>, Vec<AnySaved>) {
-        let mut saved = Vec::with_capacity(self.layers.len());
+        let mut saved: Vec<AnySaved> = Vec::with_capacity(self.layers.len());
         for (name, layer) in self.iter() {
-            let (y, kept) = layer.forward(x, pass.named(name));
+            let again = self.output_again(&saved);
+            let (y, mut kept) = layer.forward(x, pass.named(name));
+            if let Some(input) = again {
+                layer.kept_inputs(&mut kept).into_iter().for_each(|place| place.clone_from(&input));
+            }
             saved.push(kept);
             x = y;
         }
@@ -141,6 +145,19 @@ impl Layer for Sequential {
             }
         }
         Cotangent { x_bar: wanted.input.then_some(y_bar), theta_bar }
+    }
+
+    /// Of the last layer that has saved something: of a chain that is still on its way too.
+    fn output_again(&self, saved: &Vec<AnySaved>) -> Option<Source> {
+        let last = saved.len().checked_sub(1)?;
+        self.layers[last].output_again(&saved[last])
+    }
+
+    fn kept_inputs<'s>(&self, saved: &'s mut Vec<AnySaved>) -> Vec<&'s mut Source> {
+        match (self.layers.first(), saved.first_mut()) {
+            (Some(layer), Some(saved)) => layer.kept_inputs(saved),
+            _ => Vec::new(),
+        }
     }
 
     fn output(&self, input: [usize; 3]) -> Result<[usize; 3]> {

@@ -67,9 +67,9 @@ pub fn channel_sums(v: &Tensor<4>, x: &Tensor<4>, mean: &Tensor<1>, rectifier: O
 
 fn fused_sums(v: &Tensor<4>, x: &Tensor<4>, mean: &Tensor<1>, rectifier: Option<&Affine>) -> Option<Vec<[f64; 2]>> {
     let sizes = sizes(x);
-    let (scale, shift) = rectifier.map_or((mean, mean), |map| (&map.scale, &map.shift));
-    on_cpu!(|v, x, mean, scale, shift| {
-        let rectifier = rectifier.is_some().then_some(Rectifier { scale, shift });
+    let (scale, shift) = (rectifier.map(|map| &map.scale), rectifier.map(|map| &map.shift));
+    on_cpu!(|v, x, mean; scale, shift| {
+        let rectifier = scale.zip(shift).map(|(scale, shift)| Rectifier { scale, shift });
         v.chunks_exact(x.len()).flat_map(|v| kernels::sums(&sizes, v, x, mean, rectifier)).collect()
     })
 }
@@ -79,11 +79,28 @@ pub fn channel_affine(x: &Tensor<4>, map: &Affine, rectifier: Option<&Affine>) -
     fused_affine(x, map, rectifier).unwrap_or_else(|| passed(map.composed(x), x, rectifier))
 }
 
+/// As [`channel_affine`], in the memory of `x` where nobody else holds it.
+pub fn channel_affine_in_place(x: Tensor<4>, map: &Affine, rectifier: Option<&Affine>) -> Tensor<4> {
+    match cpu::alone(x) {
+        Ok(x) => {
+            let sizes = sizes(&x);
+            let Affine { scale: a, shift: d } = map;
+            let (scale, shift) = (rectifier.map(|map| &map.scale), rectifier.map(|map| &map.shift));
+            change_on_cpu!(|x, a, d; scale, shift| {
+                let rectifier = scale.zip(shift).map(|(scale, shift)| Rectifier { scale, shift });
+                kernels::affine_in_place(&sizes, x, [a, d], rectifier)
+            })
+        }
+        Err(x) => channel_affine(&x, map, rectifier),
+    }
+}
+
 fn fused_affine(x: &Tensor<4>, map: &Affine, rectifier: Option<&Affine>) -> Option<Tensor<4>> {
     let (sizes, shape) = (sizes(x), x.dims());
-    let (Affine { scale: a, shift: d }, Affine { scale, shift }) = (map, rectifier.unwrap_or(map));
-    on_cpu!(|x, a, d, scale, shift| {
-        let rectifier = rectifier.is_some().then_some(Rectifier { scale, shift });
+    let Affine { scale: a, shift: d } = map;
+    let (scale, shift) = (rectifier.map(|map| &map.scale), rectifier.map(|map| &map.shift));
+    on_cpu!(|x, a, d; scale, shift| {
+        let rectifier = scale.zip(shift).map(|(scale, shift)| Rectifier { scale, shift });
         cpu::tensor(kernels::affine(&sizes, x, [a, d], rectifier), shape)
     })
 }

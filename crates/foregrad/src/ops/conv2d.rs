@@ -1,10 +1,11 @@
 //! Convolution, its tangent and its two transposes.
 
 use burn::tensor::{Tensor, module, ops::ConvOptions, ops::ConvTransposeOptions};
-use foregrad_kernels::convolution::{self as kernels, Convolution};
-use foregrad_kernels::operations;
+use foregrad_kernels::convolution::{self as kernels, ChannelMap, Convolution};
+use foregrad_kernels::{Real, operations};
 
-use super::cpu::{self, on_cpu};
+use super::Source;
+use super::cpu::{self, change_on_cpu, on_cpu};
 
 /// The geometry of a two-dimensional convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,42 +38,87 @@ fn output_shape(convolution: &Convolution) -> [usize; 4] {
     [convolution.samples, convolution.channels[1], height, width]
 }
 
-/// `y = x * w`: `x` is `[n, in, h, w]`, `weight` `[out, in / groups, kh, kw]`, `y` `[n, out, h', w']`.
-pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, shape: ConvShape) -> Tensor<4> {
-    operations::add(shape.with_sizes(x.dims(), weight.dims()).operations());
-    fused_conv2d(&x, &weight, shape).unwrap_or_else(|| module::conv2d(x, weight, None, shape.options()))
+/// `y = x * w`: `x` is `[n, in, h, w]`, `weight` `[out, in / groups, kh, kw]`, `y` `[n, out, h', w']`; in the memory of `x`, where that can be.
+pub fn conv2d(x: Tensor<4>, weight: &Tensor<4>, shape: ConvShape) -> Tensor<4> {
+    let convolution = shape.with_sizes(x.dims(), weight.dims());
+    match taken(x, &convolution) {
+        Ok(x) => {
+            operations::add(convolution.operations());
+            change_on_cpu!(|x, weight| kernels::sum_in_place(&convolution, (x, weight), &[]))
+        }
+        Err(x) => conv2d_of(&x.into(), weight, shape),
+    }
 }
 
-fn fused_conv2d(x: &Tensor<4>, weight: &Tensor<4>, shape: ConvShape) -> Option<Tensor<4>> {
+/// `y = x * w` of an `x` that others need, or that is mapped on reading.
+pub fn conv2d_of(x: &Source, weight: &Tensor<4>, shape: ConvShape) -> Tensor<4> {
+    operations::add(shape.with_sizes(x.dims(), weight.dims()).operations());
+    fused_conv2d(x, weight, shape).unwrap_or_else(|| module::conv2d(x.tensor(), weight.clone(), None, shape.options()))
+}
+
+fn fused_conv2d(x: &Source, weight: &Tensor<4>, shape: ConvShape) -> Option<Tensor<4>> {
     let convolution = shape.with_sizes(x.dims(), weight.dims());
     let size = output_shape(&convolution);
-    on_cpu!(|x, weight| cpu::tensor(kernels::sum(&convolution, &[(x, weight)]), size))
+    let (scale, shift, is_rectified) = x.map();
+    let x = x.held();
+    on_cpu!(|x, weight; scale, shift| {
+        cpu::tensor(kernels::sum(&convolution, &[(source(x, scale, shift, is_rectified), weight)]), size)
+    })
 }
 
-/// `y_dot = x_dot * w + x * w_dot`, in one pass over `y_dot`.
-pub fn conv2d_tangent([x_dot, weight]: [&Tensor<4>; 2], [x, w_dot]: [&Tensor<4>; 2], shape: ConvShape) -> Tensor<4> {
-    operations::add(2 * shape.with_sizes(x.dims(), weight.dims()).operations());
-    fused_tangent([x_dot, weight], [x, w_dot], shape).unwrap_or_else(|| {
+/// `y_dot = x_dot * w + x * w_dot`, in one pass over `y_dot`; in the memory of `x_dot`, where that can be.
+pub fn conv2d_tangent(
+    (x_dot, weight): (Tensor<4>, &Tensor<4>),
+    (x, w_dot): (&Source, &Tensor<4>),
+    shape: ConvShape,
+) -> Tensor<4> {
+    let convolution = shape.with_sizes(x.dims(), weight.dims());
+    operations::add(2 * convolution.operations());
+    let x_dot = match taken(x_dot, &convolution) {
+        Ok(x_dot) => {
+            let (scale, shift, is_rectified) = x.map();
+            let x = x.held();
+            return change_on_cpu!(|x_dot, weight, x, w_dot; scale, shift| {
+                let others = [(source(x, scale, shift, is_rectified), w_dot)];
+                kernels::sum_in_place(&convolution, (x_dot, weight), &others)
+            });
+        }
+        Err(x_dot) => x_dot,
+    };
+    fused_tangent((&x_dot, weight), (x, w_dot), shape).unwrap_or_else(|| {
         let [through_input, through_weight] =
-            [(x_dot, weight), (x, w_dot)].map(|(x, w)| module::conv2d(x.clone(), w.clone(), None, shape.options()));
+            [(x_dot, weight), (x.tensor(), w_dot)].map(|(x, w)| module::conv2d(x, w.clone(), None, shape.options()));
         through_input + through_weight
     })
 }
 
-fn fused_tangent([x_dot, weight]: [&Tensor<4>; 2], [x, w_dot]: [&Tensor<4>; 2], shape: ConvShape) -> Option<Tensor<4>> {
+fn fused_tangent(
+    (x_dot, weight): (&Tensor<4>, &Tensor<4>),
+    (x, w_dot): (&Source, &Tensor<4>),
+    shape: ConvShape,
+) -> Option<Tensor<4>> {
     let convolution = shape.with_sizes(x.dims(), weight.dims());
     let size = output_shape(&convolution);
-    on_cpu!(|x_dot, weight, x, w_dot| {
-        let terms = [(x_dot, weight), (x, w_dot)];
+    let (scale, shift, is_rectified) = x.map();
+    let x = x.held();
+    on_cpu!(|x_dot, weight, x, w_dot; scale, shift| {
+        let terms = [(x_dot.into(), weight), (source(x, scale, shift, is_rectified), w_dot)];
         cpu::tensor(kernels::sum(&convolution, &terms), size)
     })
 }
 
-/// `x_bar`, the transpose of `x -> x * w`, for an input of `height` by `width`.
-pub fn conv2d_input_cotangent(y_bar: Tensor<4>, weight: Tensor<4>, shape: ConvShape, size: [usize; 2]) -> Tensor<4> {
+/// `x_bar`, the transpose of `x -> x * w`, for an input of `height` by `width`; in the memory of `y_bar`, where that can be.
+pub fn conv2d_input_cotangent(y_bar: Tensor<4>, weight: &Tensor<4>, shape: ConvShape, size: [usize; 2]) -> Tensor<4> {
     let input = [y_bar.dims()[0], weight.dims()[1] * shape.groups, size[0], size[1]];
-    operations::add(shape.with_sizes(input, weight.dims()).operations());
-    fused_input_cotangent(&y_bar, &weight, shape, size).unwrap_or_else(|| {
+    let convolution = shape.with_sizes(input, weight.dims());
+    operations::add(convolution.operations());
+    let y_bar = match taken(y_bar, &convolution) {
+        Ok(y_bar) => {
+            return change_on_cpu!(|y_bar, weight| kernels::input_cotangent_in_place(&convolution, y_bar, weight));
+        }
+        Err(y_bar) => y_bar,
+    };
+    fused_input_cotangent(&y_bar, weight, &convolution).unwrap_or_else(|| {
         let [_, _, rows, columns] = y_bar.dims();
         let [_, _, kernel_height, kernel_width] = weight.dims();
         // Input rows that no window reaches (a stride that does not divide) come back as output padding.
@@ -81,29 +127,46 @@ pub fn conv2d_input_cotangent(y_bar: Tensor<4>, weight: Tensor<4>, shape: ConvSh
         };
         let extra = [unreached(size[0], rows, kernel_height), unreached(size[1], columns, kernel_width)];
         let options = ConvTransposeOptions::new([shape.stride; 2], [shape.padding; 2], extra, [1, 1], shape.groups);
-        module::conv_transpose2d(y_bar, weight, None, options)
+        module::conv_transpose2d(y_bar, weight.clone(), None, options)
     })
 }
 
-fn fused_input_cotangent(
-    y_bar: &Tensor<4>,
-    weight: &Tensor<4>,
-    shape: ConvShape,
-    [height, width]: [usize; 2],
-) -> Option<Tensor<4>> {
-    let size = [y_bar.dims()[0], weight.dims()[1] * shape.groups, height, width];
-    let convolution = shape.with_sizes(size, weight.dims());
-    on_cpu!(|y_bar, weight| cpu::tensor(kernels::input_cotangent(&convolution, y_bar, weight), size))
+fn fused_input_cotangent(y_bar: &Tensor<4>, weight: &Tensor<4>, convolution: &Convolution) -> Option<Tensor<4>> {
+    let Convolution { samples, channels: [input, _], size: [height, width], .. } = *convolution;
+    let size = [samples, input, height, width];
+    on_cpu!(|y_bar, weight| cpu::tensor(kernels::input_cotangent(convolution, y_bar, weight), size))
 }
 
 /// `w_bar`, the transpose of `w -> x * w`; `weight` gives the shape only.
-pub fn conv2d_weight_cotangent(x: Tensor<4>, y_bar: Tensor<4>, weight: Tensor<4>, shape: ConvShape) -> Tensor<4> {
+pub fn conv2d_weight_cotangent(x: &Source, y_bar: &Tensor<4>, weight: &Tensor<4>, shape: ConvShape) -> Tensor<4> {
     operations::add(shape.with_sizes(x.dims(), weight.dims()).operations());
-    fused_weight_cotangent(&x, &y_bar, weight.dims(), shape)
-        .unwrap_or_else(|| module::conv2d_weight_backward(x, weight, y_bar, shape.options()))
+    fused_weight_cotangent(x, y_bar, weight.dims(), shape)
+        .unwrap_or_else(|| module::conv2d_weight_backward(x.tensor(), weight.clone(), y_bar.clone(), shape.options()))
 }
 
-fn fused_weight_cotangent(x: &Tensor<4>, y_bar: &Tensor<4>, weight: [usize; 4], shape: ConvShape) -> Option<Tensor<4>> {
+fn fused_weight_cotangent(x: &Source, y_bar: &Tensor<4>, weight: [usize; 4], shape: ConvShape) -> Option<Tensor<4>> {
     let convolution = shape.with_sizes(x.dims(), weight);
-    on_cpu!(|x, y_bar| cpu::tensor(kernels::weight_cotangent(&convolution, x, y_bar), weight))
+    let (scale, shift, is_rectified) = x.map();
+    let x = x.held();
+    on_cpu!(|x, y_bar; scale, shift| {
+        let x = source(x, scale, shift, is_rectified);
+        cpu::tensor(kernels::weight_cotangent(&convolution, x, y_bar), weight)
+    })
+}
+
+/// `Ok` of an operand whose memory a convolution's result can take.
+fn taken(operand: Tensor<4>, convolution: &Convolution) -> Result<Tensor<4>, Tensor<4>> {
+    if kernels::works_in_place(convolution) { cpu::alone(operand) } else { Err(operand) }
+}
+
+fn source<'a, T: Real>(
+    x: &'a [T],
+    scale: Option<&'a [T]>,
+    shift: Option<&'a [T]>,
+    is_rectified: bool,
+) -> kernels::Source<'a, T> {
+    match (scale, shift) {
+        (Some(scale), Some(shift)) => kernels::Source::mapped(x, ChannelMap { scale, shift, is_rectified }),
+        _ => x.into(),
+    }
 }

@@ -31,6 +31,22 @@ pub(super) fn tensor<T: Element, const D: usize>(values: Vec<T>, shape: [usize; 
     Tensor::from_primitive::<Flex>(FlexTensor::from_data(TensorData::new(values, shape)))
 }
 
+/// `Ok` of a tensor whose memory kernels can change, since nobody else holds any of it.
+pub(super) fn alone<const D: usize>(tensor: Tensor<D>) -> Result<Tensor<D>, Tensor<D>> {
+    if !is_local(&tensor) {
+        return Err(tensor);
+    }
+    let tensor = contiguous(tensor).expect("the tensor is local");
+    let is_alone = is_whole(&tensor) && tensor.is_unique();
+    let tensor = Tensor::from_primitive::<Flex>(tensor);
+    if is_alone { Ok(tensor) } else { Err(tensor) }
+}
+
+/// Whether a tensor's elements are all that is in its memory.
+fn is_whole(tensor: &FlexTensor) -> bool {
+    tensor.bytes().len() == tensor.dtype().size() * tensor.layout().num_elements()
+}
+
 /// The elements of a tensor, to be changed: its own memory where nobody else holds it, else a copy.
 pub(super) enum Owned<T> {
     InPlace(FlexTensor),
@@ -40,8 +56,7 @@ pub(super) enum Owned<T> {
 impl<T: Element + Real> Owned<T> {
     /// Takes a contiguous tensor over.
     pub(super) fn new(tensor: FlexTensor) -> Self {
-        let whole = tensor.bytes().len() == size_of::<T>() * tensor.layout().num_elements();
-        if whole && tensor.is_unique() {
+        if is_whole(&tensor) && tensor.is_unique() {
             return Self::InPlace(tensor);
         }
         Self::Copied(tensor.as_slice().expect("the tensor is contiguous and of type T").to_vec())
@@ -64,50 +79,64 @@ impl<T: Element + Real> Owned<T> {
     }
 }
 
-/// `Some(body)`, with every name standing for its tensor's slice; returns `None` from the function it is used in if a tensor
-/// is not on the CPU backend, or they are of different or other types than `f32` and `f64`.
+/// `Some(body)`, with every name standing for its tensor's slice, and every name after the semicolon for that of an `Option`; returns `None`
+/// from the function it is used in if a tensor is not on the CPU backend, or they are of different or other types than `f32` and `f64`.
 macro_rules! on_cpu {
-    (|$first:ident $(, $name:ident)*| $body:expr) => {{
+    (|$first:ident $(, $name:ident)* $(; $($perhaps:ident),*)?| $body:expr) => {{
         let $first = $crate::ops::cpu::contiguous($first.clone())?;
         $(let $name = $crate::ops::cpu::contiguous($name.clone())?;)*
+        $($(let $perhaps = match $perhaps {
+            Some(tensor) => Some($crate::ops::cpu::contiguous(tensor.clone())?),
+            None => None,
+        };)*)?
         match $first.dtype() {
-            burn::tensor::DType::F32 => {
-                let $first = $first.as_slice::<f32>()?;
-                $(let $name = $name.as_slice::<f32>()?;)*
-                Some($body)
-            }
-            burn::tensor::DType::F64 => {
-                let $first = $first.as_slice::<f64>()?;
-                $(let $name = $name.as_slice::<f64>()?;)*
-                Some($body)
-            }
+            burn::tensor::DType::F32 => $crate::ops::cpu::slices!(f32, |$first $(, $name)* $(; $($perhaps),*)?| $body),
+            burn::tensor::DType::F64 => $crate::ops::cpu::slices!(f64, |$first $(, $name)* $(; $($perhaps),*)?| $body),
             _ => None,
         }
+    }};
+}
+
+/// `Some(body)`, with the names of contiguous tensors standing for their slices.
+macro_rules! slices {
+    ($type:ty, |$($name:ident),* $(; $($perhaps:ident),*)?| $body:expr) => {{
+        $(let $name = $name.as_slice::<$type>()?;)*
+        $($(let $perhaps = match &$perhaps {
+            Some(tensor) => Some(tensor.as_slice::<$type>()?),
+            None => None,
+        };)*)?
+        Some($body)
     }};
 }
 
 /// The first tensor after `body` has changed its elements, in place where nobody else holds it; the others are slices, as in
 /// [`on_cpu`]. All tensors are known to be local ([`is_local`]) and of one type.
 macro_rules! change_on_cpu {
-    (|$first:ident $(, $name:ident)*| $body:expr) => {{
-        let shape = $first.dims();
+    (|$first:ident $(, $name:ident)* $(; $($perhaps:ident),*)?| $body:expr) => {{
         let double = $first.dtype() == burn::tensor::DType::F64;
+        let shape = $first.dims();
         let $first = $crate::ops::cpu::contiguous($first).expect("the tensor is local");
         $(let $name = $crate::ops::cpu::contiguous($name.clone()).expect("the operand is local");)*
+        $($(let $perhaps = $perhaps.map(|tensor| $crate::ops::cpu::contiguous(tensor.clone()).expect("the operand is local"));)*)?
         if double {
-            let mut owned = $crate::ops::cpu::Owned::<f64>::new($first);
-            $(let $name = $name.as_slice::<f64>().expect("the operand is of the same type");)*
-            let $first = owned.values();
-            $body;
-            owned.tensor(shape)
+            $crate::ops::cpu::change!(f64, shape, |$first $(, $name)* $(; $($perhaps),*)?| $body)
         } else {
-            let mut owned = $crate::ops::cpu::Owned::<f32>::new($first);
-            $(let $name = $name.as_slice::<f32>().expect("the operand is of the same type");)*
-            let $first = owned.values();
-            $body;
-            owned.tensor(shape)
+            $crate::ops::cpu::change!(f32, shape, |$first $(, $name)* $(; $($perhaps),*)?| $body)
         }
     }};
 }
 
-pub(super) use {change_on_cpu, on_cpu};
+/// The first of some contiguous tensors after `body` has changed its elements.
+macro_rules! change {
+    ($type:ty, $shape:expr, |$first:ident $(, $name:ident)* $(; $($perhaps:ident),*)?| $body:expr) => {{
+        let mut owned = $crate::ops::cpu::Owned::<$type>::new($first);
+        $(let $name = $name.as_slice::<$type>().expect("the operand is of the same type");)*
+        $($(let $perhaps =
+            $perhaps.as_ref().map(|tensor| tensor.as_slice::<$type>().expect("the operand is of the same type"));)*)?
+        let $first = owned.values();
+        $body;
+        owned.tensor($shape)
+    }};
+}
+
+pub(super) use {change, change_on_cpu, on_cpu, slices};

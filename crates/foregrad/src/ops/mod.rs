@@ -15,9 +15,13 @@ mod parts;
 mod pool;
 mod projection;
 mod relu;
+mod source;
 
-pub use channels::{Affine, Side, add_outer, channel_affine, channel_combination, channel_moments, channel_sums};
-pub use conv2d::{ConvShape, conv2d, conv2d_input_cotangent, conv2d_tangent, conv2d_weight_cotangent};
+pub use channels::{
+    Affine, Side, add_outer, channel_affine, channel_affine_in_place, channel_combination, channel_moments,
+    channel_sums,
+};
+pub use conv2d::{ConvShape, conv2d, conv2d_input_cotangent, conv2d_of, conv2d_tangent, conv2d_weight_cotangent};
 pub(crate) use cpu::address;
 pub use matmul::{grouped_matmul, matmul};
 pub use parts::Parts;
@@ -25,3 +29,4 @@ pub use pool::{Bins, average_pool, average_pool_cotangent};
 
 pub use projection::{dot, host, largest_magnitude, row_dots, scale_rows};
 pub use relu::{add_rectified, relu, relu_gate};
+pub use source::Source;

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use super::pack::{Block, Planes, copy_short};
 use super::product::{self, Lanes, PanelRow, RIGHT};
 use super::shape::{Convolution, Grid};
+use super::source::Source;
 use crate::account::{self, Role};
 use crate::{Real, instructions};
 
@@ -31,7 +32,7 @@ const TASKS: usize = 16;
 const SEGMENT: usize = 4 << 20;
 
 /// `w_bar` `[out, in / groups, kh, kw]`, from `x` and `y_bar`.
-pub(crate) fn weight_cotangent<T: Real>(convolution: &Convolution, x: &[T], y_bar: &[T]) -> Vec<T> {
+pub(crate) fn weight_cotangent<T: Real>(convolution: &Convolution, x: Source<'_, T>, y_bar: &[T]) -> Vec<T> {
     let [input, output] = convolution.group();
     let taps = convolution.taps();
     let grid = convolution.forward_grid();
@@ -66,7 +67,7 @@ pub(crate) fn weight_cotangent<T: Real>(convolution: &Convolution, x: &[T], y_ba
 struct Part<'a, T> {
     convolution: &'a Convolution,
     grid: &'a Grid,
-    x: &'a [T],
+    x: Source<'a, T>,
     y_bar: &'a [T],
     group: usize,
     channels: Range<usize>,
@@ -92,7 +93,7 @@ impl<T: Real> Part<'_, T> {
         let output = self.convolution.group()[1];
         let depth = self.channels.len() * self.grid.taps.len();
         let outputs = self.group * output..(self.group + 1) * output;
-        let y_planes = Planes { values: self.y_bar, channels: self.convolution.channels[1], range: outputs };
+        let y_planes = Planes { values: self.y_bar.into(), channels: self.convolution.channels[1], range: outputs };
         let x_planes = Planes { values: self.x, channels: self.convolution.channels[0], range: self.channels.clone() };
         // Tiles beyond the last row multiply zeros and are thrown away.
         let mut left = Operand::<T, S, L, P>::new(output);
@@ -162,7 +163,8 @@ impl<T: Real, S: Simd, const ROWS: usize, const P: usize> Operand<T, S, ROWS, P>
                 while !row.is_empty() {
                     let (sample, from) = (at / per_sample, at % per_sample);
                     let (now, later) = row.split_at_mut(row.len().min(per_sample - from));
-                    let plane = &planes.values[(sample * planes.channels + channel) * per_sample..][..per_sample];
+                    let place = sample * planes.channels + channel;
+                    let plane = planes.values.planes(place..place + 1, per_sample);
                     copy_short(now, &plane[from..from + now.len()]);
                     at += now.len();
                     row = later;

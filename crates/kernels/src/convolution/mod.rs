@@ -15,11 +15,13 @@ mod product;
 pub mod reference;
 mod shape;
 mod single;
+mod source;
 #[cfg(test)]
 mod tests;
 mod winograd;
 
 pub use shape::Convolution;
+pub use source::{ChannelMap, Source};
 
 use std::mem::MaybeUninit;
 
@@ -31,18 +33,16 @@ use outer::{Sizes, Term};
 /// Elements that a thread clears at a time.
 const FILL: usize = 1 << 16;
 
-/// `y = sum_i x_i * w_i`, in one pass over `y`.
+/// `y = sum_i x_i * w_i`, in one pass over `y`; each `x_i` as it lies in memory, or as it is mapped on reading.
 ///
 /// # Panics
 /// If there is no term, a slice's length is not that of its shape, or the shape is none of a convolution.
-pub fn sum<T: Real>(convolution: &Convolution, terms: &[(&[T], &[T])]) -> Vec<T> {
+pub fn sum<T: Real>(convolution: &Convolution, terms: &[(Source<'_, T>, &[T])]) -> Vec<T> {
     convolution.assert_has_meaning();
-    let [input, output] = convolution.group();
-    let taps = convolution.taps();
-    let strides = [output * input * taps, input * taps, taps];
     assert!(!terms.is_empty(), "a sum of no convolutions");
     for (x, weight) in terms {
         assert_lengths(convolution, x.len(), weight.len(), convolution.output_length());
+        x.assert_fits(convolution.samples, convolution.channels[0]);
     }
     if convolution.is_empty() {
         return vec![T::default(); convolution.output_length()];
@@ -50,13 +50,15 @@ pub fn sum<T: Real>(convolution: &Convolution, terms: &[(&[T], &[T])]) -> Vec<T>
     if let [(x, weight)] = terms
         && single::is_faster(convolution)
     {
-        return single::sum(convolution, x, weight);
+        return single::sum(convolution, *x, weight);
     }
-    let terms: Vec<_> = terms.iter().map(|&(input, weight)| Term { input, weight, strides }).collect();
+    let strides = convolution.strides();
+    let terms: Vec<_> = terms.iter().map(|&(x, weight)| Term { input: Some(x), weight, strides }).collect();
     let sizes = Sizes { channels: convolution.channels, groups: convolution.groups };
     let write = |y: &mut [MaybeUninit<T>]| {
         if winograd::is_faster_sum(convolution) {
-            winograd::sum(&sizes, &winograd::Map::forward(convolution), &terms, y);
+            // SAFETY: every term has its input.
+            unsafe { winograd::sum(&sizes, &winograd::Map::forward(convolution), &terms, y) };
         } else {
             outer::sum(&sizes, &convolution.forward_grid(), &terms, y);
         }
@@ -75,15 +77,13 @@ pub fn input_cotangent<T: Real>(convolution: &Convolution, y_bar: &[T], weight: 
     if convolution.is_empty() {
         return vec![T::default(); convolution.input_length()];
     }
-    let [input, output] = convolution.group();
-    let taps = convolution.taps();
-    let strides = [output * input * taps, taps, input * taps];
     let [first, last] = convolution.channels;
     let sizes = Sizes { channels: [last, first], groups: convolution.groups };
-    let terms = [Term { input: y_bar, weight, strides }];
+    let terms = [Term { input: Some(y_bar.into()), weight, strides: convolution.transposed_strides() }];
     let write = |x_bar: &mut [MaybeUninit<T>]| {
         if winograd::is_faster_sum(convolution) {
-            return winograd::sum(&sizes, &winograd::Map::transposed(convolution), &terms, x_bar);
+            // SAFETY: the term has its input.
+            return unsafe { winograd::sum(&sizes, &winograd::Map::transposed(convolution), &terms, x_bar) };
         }
         let grids = convolution.transposed_grids();
         if grids.iter().any(|grid| grid.taps.is_empty()) {
@@ -98,12 +98,64 @@ pub fn input_cotangent<T: Real>(convolution: &Convolution, y_bar: &[T], weight: 
     unsafe { memory::written(convolution.input_length(), write) }
 }
 
+/// Whether [`sum_in_place`] and [`input_cotangent_in_place`] can work: input and output are of one shape, and every sample is read before any
+/// of it is written.
+pub fn works_in_place(convolution: &Convolution) -> bool {
+    let [input, output] = convolution.channels;
+    input == output && convolution.output() == convolution.size && winograd::is_faster_sum(convolution)
+}
+
+/// `x <- x * w + sum_i x_i * w_i`: the same bits as [`sum`] in the memory of its first input.
+///
+/// # Panics
+/// If the convolution does not work in place, or as [`sum`].
+pub fn sum_in_place<T: Real>(
+    convolution: &Convolution,
+    (x, weight): (&mut [T], &[T]),
+    others: &[(Source<'_, T>, &[T])],
+) {
+    let strides = convolution.strides();
+    for (other, weight) in others {
+        assert_lengths(convolution, other.len(), weight.len(), x.len());
+        other.assert_fits(convolution.samples, convolution.channels[0]);
+    }
+    let others = others.iter().map(|&(other, weight)| Term { input: Some(other), weight, strides });
+    let terms: Vec<_> = [Term { input: None, weight, strides }].into_iter().chain(others).collect();
+    in_place(convolution, winograd::Map::forward(convolution), &terms, x);
+}
+
+/// `y_bar <- y_bar *^T w`: the same bits as [`input_cotangent`] in the memory of its operand.
+///
+/// # Panics
+/// If the convolution does not work in place, or as [`input_cotangent`].
+pub fn input_cotangent_in_place<T: Real>(convolution: &Convolution, y_bar: &mut [T], weight: &[T]) {
+    let terms = [Term { input: None, weight, strides: convolution.transposed_strides() }];
+    in_place(convolution, winograd::Map::transposed(convolution), &terms, y_bar);
+}
+
+fn in_place<T: Real>(convolution: &Convolution, map: winograd::Map, terms: &[Term<'_, T>], target: &mut [T]) {
+    convolution.assert_has_meaning();
+    assert!(works_in_place(convolution), "{convolution:?} does not work in place");
+    for term in terms {
+        assert_lengths(convolution, target.len(), term.weight.len(), target.len());
+    }
+    if convolution.is_empty() {
+        return;
+    }
+    let sizes = Sizes { channels: convolution.channels, groups: convolution.groups };
+    // SAFETY: all of the target has been written; it is as large as the input that it stands for, since input and output are of one shape,
+    // and the tiles put numbers wherever they write.
+    unsafe { memory::overwritten(target, |target| winograd::sum(&sizes, &map, terms, target)) };
+}
+
 /// `w_bar = x *^T y_bar`, `[out, in / groups, kh, kw]`.
 ///
 /// # Panics
 /// If a slice's length is not that of its shape, or the shape is none of a convolution.
-pub fn weight_cotangent<T: Real>(convolution: &Convolution, x: &[T], y_bar: &[T]) -> Vec<T> {
+pub fn weight_cotangent<'a, T: Real>(convolution: &Convolution, x: impl Into<Source<'a, T>>, y_bar: &[T]) -> Vec<T> {
     convolution.assert_has_meaning();
+    let x = x.into();
+    x.assert_fits(convolution.samples, convolution.channels[0]);
     let weights = convolution.channels[1] * convolution.group()[0] * convolution.taps();
     assert_lengths(convolution, x.len(), weights, y_bar.len());
     if convolution.is_empty() {

@@ -13,6 +13,7 @@ use rayon::prelude::*;
 use super::pack::{Block, Planes, write_short};
 use super::product::{self, PanelRow};
 use super::shape::Grid;
+use super::source::Source;
 use crate::{Real, instructions};
 
 /// Rows of `x` laid out at a time, about: with [`PIXELS`] pixels they take 440 KB in `f32`.
@@ -23,11 +24,21 @@ const PIXELS: usize = 384;
 
 /// One summand: `input * weight`.
 pub(crate) struct Term<'a, T> {
-    /// `[samples, in, h, w]`.
-    pub input: &'a [T],
+    /// `[samples, in, h, w]`; none: the target's own memory, each sample of which is read before it is written.
+    pub input: Option<Source<'a, T>>,
     /// The weight of a tap lies at `group strides[0] + out strides[1] + in strides[2] + tap`.
     pub weight: &'a [T],
     pub strides: [usize; 3],
+}
+
+impl<'a, T: Real> Term<'a, T> {
+    /// The input of a term that is not the target.
+    ///
+    /// # Panics
+    /// If it is: only tiles can work in place.
+    fn elsewhere(&self) -> Source<'a, T> {
+        self.input.expect("a product of windows reads its input again after it has written")
+    }
 }
 
 /// The sizes that all summands share.
@@ -164,7 +175,7 @@ fn add_term<T: Real, S: Simd, const M: usize, const P: usize>(
         let depth = count * taps;
         buffers.packed.resize(block.panels * depth, [bytemuck::Zeroable::zeroed(); P]);
         let channels = job.group * input + first..job.group * input + first + count;
-        let planes = Planes { values: term.input, channels: job.sizes.channels[0], range: channels };
+        let planes = Planes { values: term.elsewhere(), channels: job.sizes.channels[0], range: channels };
         let packed = bytemuck::cast_slice_mut(buffers.packed.as_flattened_mut());
         block.pack(job.grid, &planes, &mut buffers.scratch, packed, depth);
         for (weights, sums) in weights.chunks_exact(input * taps).zip(sums.chunks_exact_mut(panels)) {

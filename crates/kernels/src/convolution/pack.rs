@@ -4,6 +4,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::shape::Grid;
+use super::source::Source;
 use crate::Real;
 
 /// A run of rows of one sample.
@@ -115,7 +116,8 @@ impl Block {
         let (plane, row_buffer) = plane.split_at_mut(self.plane);
         let mut padded_rows = plane.chunks_exact_mut(self.columns);
         for piece in &self.pieces {
-            let source = &input.values[(piece.sample * input.channels + channel) * height * width..][..height * width];
+            let place = piece.sample * input.channels + channel;
+            let (source, map) = (input.values.planes(place..place + 1, height * width), input.values.map_of(place));
             for (row, padded) in (piece.first..).zip(padded_rows.by_ref().take(piece.rows)) {
                 if row < 0 || row >= height as isize {
                     padded.fill(T::default());
@@ -123,7 +125,11 @@ impl Block {
                 }
                 let line = if self.step == 1 { &mut *padded } else { &mut *row_buffer };
                 line[..before].fill(T::default());
-                copy_short(&mut line[before..before + count], &source[row as usize * width + from..][..count]);
+                let pixels = &mut line[before..before + count];
+                copy_short(pixels, &source[row as usize * width + from..][..count]);
+                if let Some(map) = map {
+                    map.apply(pixels);
+                }
                 line[before + count..].fill(T::default());
                 if self.step > 1 {
                     separate(padded, row_buffer, self.step);
@@ -192,7 +198,7 @@ pub(crate) fn copy_short<T: Real>(to: &mut [T], from: &[T]) {
 #[derive(Clone)]
 pub(crate) struct Planes<'a, T> {
     /// `[samples, channels, h, w]`.
-    pub values: &'a [T],
+    pub values: Source<'a, T>,
     /// Channels of `values`.
     pub channels: usize,
     /// The channels meant.

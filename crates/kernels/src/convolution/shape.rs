@@ -71,6 +71,18 @@ impl Convolution {
         self.kernel[0] * self.kernel[1]
     }
 
+    /// Where a weight lies by group, output channel and input channel.
+    pub(crate) fn strides(&self) -> [usize; 3] {
+        let ([input, output], taps) = (self.group(), self.taps());
+        [output * input * taps, input * taps, taps]
+    }
+
+    /// The same for the input's cotangent, whose inputs are the outputs.
+    pub(crate) fn transposed_strides(&self) -> [usize; 3] {
+        let [of_group, of_output, of_input] = self.strides();
+        [of_group, of_input, of_output]
+    }
+
     /// How the forward map reads: output pixel `i` reads input `i stride + k - padding` for every `k` of the window.
     pub(crate) fn forward_grid(&self) -> Grid {
         let mut taps = Vec::new();

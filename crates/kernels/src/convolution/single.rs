@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::Convolution;
+use super::{Convolution, Source};
 use crate::{Real, instructions};
 
 /// Whether the planes of all taps together are fewer than the input's.
@@ -21,7 +21,7 @@ pub(super) fn is_faster(convolution: &Convolution) -> bool {
 }
 
 /// `x * weight`.
-pub(super) fn sum<T: Real>(convolution: &Convolution, x: &[T], weight: &[T]) -> Vec<T> {
+pub(super) fn sum<T: Real>(convolution: &Convolution, x: Source<'_, T>, weight: &[T]) -> Vec<T> {
     let taps = convolution.taps();
     let [input, _] = convolution.channels;
     let products = Convolution { channels: [input, taps], kernel: [1, 1], stride: 1, padding: 0, ..*convolution };

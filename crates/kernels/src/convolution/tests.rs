@@ -1,7 +1,11 @@
 use proptest::prelude::*;
 
-use super::{Convolution, input_cotangent, reference, sum, weight_cotangent};
+use super::{
+    ChannelMap, Convolution, Source, input_cotangent, input_cotangent_in_place, reference, sum, sum_in_place,
+    weight_cotangent, works_in_place,
+};
 use crate::Real;
+use crate::channels::{self, Channels, Rectifier};
 
 /// Ragged shapes: every branch of the layouts (rows of 16, 8, 4, 2 and odd), strides that do and do not divide, windows of
 /// one, even and large size, groups, fewer and more channels than a tile, more pixels than a block, empty phases; from 16 or 32
@@ -109,10 +113,10 @@ fn maps_match_the_reference<T: Real>(convolution: &Convolution, seed: u64, limit
     let forward = |x: &[T], w: &[T]| reference::forward(convolution, x, w);
     let [first, second] = [(&other, &w), (&x, &w_dot)].map(|(x, w)| reference_of(forward, x, w));
     let both: Vec<f64> = first.0.iter().zip(&second.0).map(|(a, b)| a + b).collect();
-    let y = sum(convolution, &[(&other, &w), (&x, &w_dot)]);
+    let y = sum(convolution, &[((&other).into(), &w), ((&x).into(), &w_dot)]);
     near("sum", &y, &(both, first.1.max(second.1)));
 
-    let y = sum(convolution, &[(&x, &w)]);
+    let y = sum(convolution, &[((&x).into(), &w)]);
     near("one term", &y, &reference_of(forward, &x, &w));
 
     let x_bar = input_cotangent(convolution, &y_bar, &w);
@@ -146,6 +150,15 @@ proptest! {
         maps_match_the_reference::<f64>(&convolution, seed, 1e-13);
     }
 
+    /// A normalisation that is applied on reading gives the bits of one that was written first, with a value a channel or a channel of a sample.
+    #[test]
+    fn a_map_on_reading_is_one_before_reading(
+        convolution in any_convolution(), seed in 0..1000_u64, is_rectified: bool, by_sample: bool,
+    ) {
+        mapped_on_reading::<f32>(&convolution, seed, (is_rectified, by_sample));
+        mapped_on_reading::<f64>(&convolution, seed, (is_rectified, by_sample));
+    }
+
     /// Slices that do not fit the sizes are refused by every map that takes them, and the sizes are named.
     #[test]
     fn a_slice_of_another_length_is_refused(convolution in any_convolution(), which in 0..3_usize, longer in any::<bool>()) {
@@ -158,17 +171,76 @@ proptest! {
         let maps: [&dyn Fn() -> Vec<f32>; 3] = [
             &|| input_cotangent(&convolution, &y, &w),
             &|| weight_cotangent(&convolution, &x, &y),
-            &|| sum(&convolution, &[(&x, &w)]),
+            &|| sum(&convolution, &[((&x).into(), &w)]),
         ];
         for (_, map) in maps.iter().enumerate().filter(|(left_out, _)| *left_out != which) {
-            let reason = reason_of(map);
+            let reason = reason_of(&mut || map());
             prop_assert!(reason.contains(&format!("{convolution:?}")), "{reason}");
         }
     }
 }
 
+fn mapped_on_reading<T: Real>(convolution: &Convolution, seed: u64, (is_rectified, by_sample): (bool, bool)) {
+    let Convolution { samples, channels: [input, output], size, .. } = *convolution;
+    let x = values::<T>(convolution.input_length(), seed);
+    let count = if by_sample { samples * input } else { input };
+    let [scale, shift] = [1, 2].map(|which| values::<T>(count, seed + which));
+    let map = ChannelMap { scale: &scale, shift: &shift, is_rectified };
+    let sizes = match by_sample {
+        true => Channels { samples: 1, channels: count, pixels: size[0] * size[1] },
+        false => Channels { samples, channels: input, pixels: size[0] * size[1] },
+    };
+    let rectifier = is_rectified.then_some(Rectifier { scale: &scale, shift: &shift });
+    let written = channels::affine(&sizes, &x, [&scale, &shift], rectifier);
+    let w = values::<T>(output * convolution.group()[0] * convolution.taps(), seed + 3);
+    let y_bar = values::<T>(convolution.output_length(), seed + 4);
+    let mapped = Source::mapped(&x, map);
+    assert!(sum(convolution, &[(mapped, &w)]) == sum(convolution, &[((&written).into(), &w)]));
+    let two = |first| sum(convolution, &[((&x).into(), &w), (first, &w)]);
+    assert!(two(mapped) == two((&written).into()));
+    assert!(weight_cotangent(convolution, mapped, &y_bar) == weight_cotangent(convolution, &written, &y_bar));
+}
+
+/// In the memory of the first input, with groups, other terms, and so many channels that they are taken in parts.
+#[test]
+fn in_place_gives_the_same_bits() {
+    let one = |channels, groups, size, samples| Convolution {
+        samples,
+        channels: [channels; 2],
+        size,
+        kernel: [3, 3],
+        stride: 1,
+        padding: 1,
+        groups,
+    };
+    for convolution in [one(40, 1, [9, 11], 3), one(70, 2, [8, 8], 5), one(290, 1, [4, 4], 2)] {
+        assert!(works_in_place(&convolution), "{convolution:?}");
+        let length = convolution.input_length();
+        let [x, other] = [1, 2].map(|seed| values::<f32>(length, seed));
+        let weights = convolution.channels[1] * convolution.group()[0] * 9;
+        let [w, w_dot] = [3, 4].map(|seed| values::<f32>(weights, seed));
+        let mut y = x.clone();
+        sum_in_place(&convolution, (&mut y, &w), &[((&other).into(), &w_dot)]);
+        assert!(y == sum(&convolution, &[((&x).into(), &w), ((&other).into(), &w_dot)]));
+        let mut x_bar = x.clone();
+        input_cotangent_in_place(&convolution, &mut x_bar, &w);
+        assert!(x_bar == input_cotangent(&convolution, &x, &w));
+    }
+    let refused = [
+        Convolution { stride: 2, ..one(40, 1, [9, 9], 1) },
+        Convolution { padding: 0, ..one(40, 1, [9, 9], 1) },
+        one(8, 1, [9, 9], 1),
+    ];
+    for convolution in refused {
+        assert!(!works_in_place(&convolution), "{convolution:?}");
+        let mut x = vec![0.0_f32; convolution.input_length()];
+        let reason = reason_of(&mut || sum_in_place(&convolution, (&mut x, &[0.0; 14400]), &[]));
+        assert!(reason.contains("does not work in place"), "{reason}");
+    }
+}
+
 /// Why an operation panics.
-fn reason_of(operation: &dyn Fn() -> Vec<f32>) -> String {
+fn reason_of<R: std::fmt::Debug>(operation: &mut dyn FnMut() -> R) -> String {
     let refused = std::panic::catch_unwind(std::panic::AssertUnwindSafe(operation));
     *refused.expect_err("it should have been refused").downcast::<String>().expect("a reason with the sizes")
 }
@@ -186,7 +258,7 @@ fn sizes_that_are_no_convolution_are_refused() {
         Convolution { channels: [2, 3], groups: 2, ..fine },
     ];
     for convolution in wrong {
-        let reason = reason_of(&|| sum(&convolution, &[(&[0.0; 18], &[0.0; 36])]));
+        let reason = reason_of(&mut || sum(&convolution, &[([0.0; 18].as_slice().into(), &[0.0; 36])]));
         assert!(reason.contains(&format!("{convolution:?}")), "{reason}");
     }
 }
@@ -213,7 +285,7 @@ fn results_do_not_depend_on_the_number_of_threads() {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool of threads");
             pool.install(|| {
                 let x_bar = input_cotangent(&convolution, &y_bar, &w);
-                (sum(&convolution, &[(&x, &w)]), x_bar, weight_cotangent(&convolution, &x, &y_bar))
+                (sum(&convolution, &[((&x).into(), &w)]), x_bar, weight_cotangent(&convolution, &x, &y_bar))
             })
         };
         assert!(on(1) == on(3));
@@ -245,7 +317,7 @@ fn tiles_lose_few_bits() {
         let (x, w) = (values::<f32>(convolution.input_length(), 7), values::<f32>(channels * channels * 9, 8));
         let y_bar = values::<f32>(convolution.output_length(), 9);
         let errors = [
-            (sum(&convolution, &[(&x, &w)]), reference::forward(&convolution, &x, &w), 9 * channels),
+            (sum(&convolution, &[((&x).into(), &w)]), reference::forward(&convolution, &x, &w), 9 * channels),
             (
                 input_cotangent(&convolution, &y_bar, &w),
                 reference::input_cotangent(&convolution, &y_bar, &w),

@@ -1,11 +1,13 @@
 //! A few planes turned round: pixel by pixel, one channel a lane.
 
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use pulp::{Simd, bytemuck};
 
 use super::transform::{Square, TILE};
 use crate::Real;
+use crate::convolution::source::Source;
 use crate::memory::{self, Aligned};
 
 /// A plane's pixels with a margin around; every pixel is a vector of channels.
@@ -68,22 +70,24 @@ impl<T: Real> Strip<T> {
         }
     }
 
-    /// Reads the planes that lie one after the other in `planes`, at most as many as there are lanes; zeros elsewhere.
+    /// Reads planes of a source that lie one after the other, at most as many as there are lanes; zeros elsewhere.
     #[inline(always)]
-    pub(super) fn read<S: Simd>(&mut self, planes: &[T], geometry: &Geometry) {
+    pub(super) fn read<S: Simd>(&mut self, source: Source<'_, T>, planes: Range<usize>, geometry: &Geometry) {
         match size_of::<T::Vector<S>>() / size_of::<T>() {
-            16 => self.read_lanes::<16>(planes, geometry),
-            8 => self.read_lanes::<8>(planes, geometry),
-            4 => self.read_lanes::<4>(planes, geometry),
-            2 => self.read_lanes::<2>(planes, geometry),
-            _ => self.read_lanes::<1>(planes, geometry),
+            16 => self.read_lanes::<16>(source, planes, geometry),
+            8 => self.read_lanes::<8>(source, planes, geometry),
+            4 => self.read_lanes::<4>(source, planes, geometry),
+            2 => self.read_lanes::<2>(source, planes, geometry),
+            _ => self.read_lanes::<1>(source, planes, geometry),
         }
     }
 
     #[inline(always)]
-    fn read_lanes<const LANES: usize>(&mut self, planes: &[T], geometry: &Geometry) {
+    fn read_lanes<const LANES: usize>(&mut self, source: Source<'_, T>, planes: Range<usize>, geometry: &Geometry) {
         let [height, width] = geometry.plane;
         let plane = height * width;
+        let maps = source.maps_of::<LANES>(planes.clone());
+        let planes = source.planes(planes, plane);
         if self.geometry != Some(*geometry) {
             self.columns = geometry.size[1];
             self.values.clear();
@@ -102,6 +106,9 @@ impl<T: Real> Strip<T> {
                 }
             }
             turn(&mut block);
+            if let Some(maps) = &maps {
+                maps.apply(&mut block);
+            }
             for pixel in block.iter().take(count) {
                 pixels[place] = *pixel;
                 (place, column) = (place + 1, column + 1);

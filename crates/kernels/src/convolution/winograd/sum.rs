@@ -11,6 +11,7 @@ use super::strip::Strip;
 use super::transform::{Outputs, POINTS, Pixels, SIDE, Square, Transform, Weights};
 use super::{Map, samples_at_once};
 use crate::convolution::outer::{Sizes, Term};
+use crate::convolution::source::Source;
 use crate::memory::{self, Aligned};
 use crate::{Real, instructions};
 
@@ -19,7 +20,10 @@ use crate::{Real, instructions};
 const WEIGHTS: usize = 10 << 20;
 
 /// Writes the sum of terms to all of `target`.
-pub(in crate::convolution) fn sum<T: Real>(
+///
+/// # Safety
+/// If a term has no input of its own, all of `target` must have been written, and be as large as that input.
+pub(in crate::convolution) unsafe fn sum<T: Real>(
     sizes: &Sizes,
     map: &Map,
     terms: &[Term<'_, T>],
@@ -249,7 +253,6 @@ impl<T: Real> Samples<'_, T> {
         let samples = self.samples();
         let Buffers { strip, pixels, .. } = &mut *self.buffers;
         let geometry = map.reads();
-        let plane = map.source[0] * map.source[1];
         let depth = self.part.len();
         let distance = tiles * depth + 1;
         pixels.resize(POINTS * distance * lanes, T::default());
@@ -258,9 +261,14 @@ impl<T: Real> Samples<'_, T> {
             let (term, channels) = self.job.channels(vector, lanes);
             let mut place = index;
             for sample in self.first..self.first + samples {
+                let (source, sample) = match term.input {
+                    Some(source) => (source, sample),
+                    // SAFETY: the caller of `sum` promises that a term without input finds its values in the target, and of these samples
+                    // nothing has been overwritten: that comes last.
+                    None => (Source::from(unsafe { self.target.assume_init_ref() }), sample - self.first),
+                };
                 let first = sample * sizes.channels[0] + group * self.job.input();
-                let planes = first + channels.start..first + channels.end;
-                strip.read::<S>(&term.input[planes.start * plane..planes.end * plane], &geometry);
+                strip.read::<S>(source, first + channels.start..first + channels.end, &geometry);
                 strip.each_tile::<S, SIDE>(
                     simd,
                     #[inline(always)]

@@ -11,6 +11,7 @@ use super::transform::{OutputCotangents, POINTS, Pixels, SIDE, Square, TILE, Tra
 use super::{Map, samples_at_once};
 use crate::account::{self, Role};
 use crate::convolution::shape::Convolution;
+use crate::convolution::source::Source;
 use crate::memory::{self, Aligned};
 use crate::{Real, instructions};
 
@@ -24,7 +25,11 @@ const TASKS: usize = 32;
 const LEAST_TILES: usize = 256;
 
 /// `w_bar` `[out, in / groups, 3, 3]`, from `x` and `y_bar`.
-pub(in crate::convolution) fn weight_cotangent<T: Real>(convolution: &Convolution, x: &[T], y_bar: &[T]) -> Vec<T> {
+pub(in crate::convolution) fn weight_cotangent<T: Real>(
+    convolution: &Convolution,
+    x: Source<'_, T>,
+    y_bar: &[T],
+) -> Vec<T> {
     let [input, output] = convolution.group();
     let map = Map::forward(convolution);
     let [rows, columns] = map.tiles();
@@ -75,7 +80,7 @@ impl<T: Real> Buffers<T> {
 struct Task<'a, T> {
     convolution: &'a Convolution,
     map: &'a Map,
-    x: &'a [T],
+    x: Source<'a, T>,
     y_bar: &'a [T],
     group: usize,
     outputs: Range<usize>,
@@ -131,10 +136,7 @@ impl<T: Real> Task<'_, T> {
             let mut place = vector / N * block.tiles * N + vector % N;
             let channels = self.group * input + first..self.group * input + input.min(first + lanes);
             for sample in samples.clone() {
-                strip.read::<S>(
-                    planes(self.x, geometry.plane, self.convolution.channels[0], sample, &channels),
-                    &geometry,
-                );
+                strip.read::<S>(self.x, planes(self.convolution.channels[0], sample, &channels), &geometry);
                 strip.each_tile::<S, SIDE>(
                     simd,
                     #[inline(always)]
@@ -164,8 +166,8 @@ impl<T: Real> Task<'_, T> {
             let mut place = vector / side_by_side * block.tiles * side_by_side + vector % side_by_side;
             let channels = self.group * output + first..self.group * output + self.outputs.end.min(first + lanes);
             for sample in samples.clone() {
-                let y_planes = planes(self.y_bar, geometry.plane, self.convolution.channels[1], sample, &channels);
-                strip.read::<S>(y_planes, &geometry);
+                let of_sample = planes(self.convolution.channels[1], sample, &channels);
+                strip.read::<S>(self.y_bar.into(), of_sample, &geometry);
                 strip.each_tile::<S, TILE>(
                     simd,
                     #[inline(always)]
@@ -232,10 +234,9 @@ impl<T: Real> Task<'_, T> {
     }
 }
 
-/// Some planes of a sample of `[samples, channels, h, w]`.
-fn planes<'a, T>(values: &'a [T], size: [usize; 2], channels: usize, sample: usize, range: &Range<usize>) -> &'a [T] {
-    let (plane, first) = (size[0] * size[1], sample * channels);
-    &values[(first + range.start) * plane..(first + range.end) * plane]
+/// The planes of some of a sample's `channels`.
+fn planes(channels: usize, sample: usize, range: &Range<usize>) -> Range<usize> {
+    sample * channels + range.start..sample * channels + range.end
 }
 
 /// Sizes of a block's products.

@@ -1,0 +1,62 @@
+//! What a convolution reads: a tensor, or a normalisation that is computed again on the way.
+
+use burn::tensor::Tensor;
+
+use super::channels::{Affine, channel_affine};
+
+/// An activation `[n, c, h, w]`: a tensor, or `scale x + shift` of a tensor, rectified or not, which takes no memory of its own.
+///
+/// A convolution's kernels map each pixel as they read it. Everything else, and every other device, asks for the
+/// [`tensor`](Source::tensor), which costs one pass over memory.
+#[derive(Debug, Clone)]
+pub struct Source {
+    x: Tensor<4>,
+    map: Option<Map>,
+}
+
+/// What each channel is mapped by.
+#[derive(Debug, Clone)]
+struct Map {
+    /// `[c]`, or `[n c]`: one value a channel, or a channel of each sample.
+    affine: Affine,
+    is_rectified: bool,
+}
+
+impl From<Tensor<4>> for Source {
+    fn from(x: Tensor<4>) -> Self {
+        Self { x, map: None }
+    }
+}
+
+impl Source {
+    /// `scale x + shift` with one value a channel, or a channel of each sample; 0 where that is not positive, if it is rectified.
+    pub fn normalised(x: Tensor<4>, affine: Affine, is_rectified: bool) -> Self {
+        Self { x, map: Some(Map { affine, is_rectified }) }
+    }
+
+    /// Its shape.
+    pub fn dims(&self) -> [usize; 4] {
+        self.x.dims()
+    }
+
+    /// The activation itself.
+    pub fn tensor(&self) -> Tensor<4> {
+        let Some(Map { affine, is_rectified }) = &self.map else { return self.x.clone() };
+        let shape @ [samples, channels, height, width] = self.dims();
+        let values = affine.scale.dims()[0];
+        let rows = if values == channels { shape } else { [1, samples * channels, height * width, 1] };
+        channel_affine(&self.x.clone().reshape(rows), affine, is_rectified.then_some(affine)).reshape(shape)
+    }
+
+    /// The tensor that is in memory.
+    pub(super) fn held(&self) -> &Tensor<4> {
+        &self.x
+    }
+
+    /// Scale and shift, and whether a rectifier follows.
+    pub(super) fn map(&self) -> (Option<&Tensor<1>>, Option<&Tensor<1>>, bool) {
+        let affine = self.map.as_ref().map(|map| &map.affine);
+        let is_rectified = self.map.as_ref().is_some_and(|map| map.is_rectified);
+        (affine.map(|affine| &affine.scale), affine.map(|affine| &affine.shift), is_rectified)
+    }
+}
