@@ -11,7 +11,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The allocator: `#[global_allocator] static ALLOCATOR: Heap = Heap;`.
+/// The allocator, unless a feature names another.
 ///
 /// Smaller arrays are the system allocator's; so are all of them where the system has no addresses to reserve.
 pub struct Heap;

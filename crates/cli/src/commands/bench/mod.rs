@@ -129,6 +129,9 @@ struct Report {
     instructions: &'static str,
     threads: usize,
     device: String,
+    /// The allocator of this build, unless it is the program's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allocator: Option<&'static str>,
     /// Operations a second of fused multiply-adds in registers, measured in this run; none on a GPU.
     peak_operations_per_second: Option<f64>,
     methods: Vec<Measurement>,
@@ -238,7 +241,8 @@ pub fn run(arguments: Arguments) -> Result<Exit> {
     bar.finish_and_clear();
     let threads = rayon::current_num_threads();
     let instructions = instructions::name();
-    let report = Report { instructions, threads, device, peak_operations_per_second: peak, methods };
+    let allocator = machine::ALLOCATOR;
+    let report = Report { instructions, threads, device, allocator, peak_operations_per_second: peak, methods };
     if let Some(path) = &arguments.html {
         let about = format!("{}, batch {}, {threads} threads.", task.config.model.name, task.config.batch);
         files::write_atomically(path, memory::page(report.accounts(), &about).as_bytes())?;
@@ -301,7 +305,10 @@ fn print(report: &Report) -> Result<()> {
     }
     let peak = report.peak_operations_per_second.map_or("-".into(), |peak| format!("{:.0} GFLOP/s", peak * 1e-9));
     let Report { instructions, threads, device, .. } = report;
-    output::line(format_args!("\n{device}, {instructions}, {threads} threads; fused multiply-add peak {peak}"))
+    let allocator = report.allocator.map(|name| format!("allocator {name}, ")).unwrap_or_default();
+    output::line(format_args!(
+        "\n{device}, {instructions}, {allocator}{threads} threads; fused multiply-add peak {peak}"
+    ))
 }
 
 /// Measures a method in this process, and prints what was measured.
