@@ -51,6 +51,8 @@ groups! {
     Building "Network": |place| place.starts_with("model.") && place != "model.name",
     /// How the gradient is estimated.
     Estimator "Gradient estimate": |place| place.starts_with("estimator."),
+    /// Where checkpointed backprop has its checkpoints.
+    Checkpoints "Checkpoints": |place| place == "estimator.checkpoint-spacing",
     /// How parameters are moved.
     Training "Training": |place| {
         ["budget.", "optimizer.", "schedule."].iter().any(|table| place.starts_with(table))

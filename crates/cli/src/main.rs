@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 #[global_allocator]
-static ALLOCATOR: machine::Accounted<machine::heap::Heap> = machine::Accounted(machine::heap::Heap);
+static ALLOCATOR: machine::Chosen = machine::CHOSEN;
 
 /// Train neural networks with forward gradients.
 ///

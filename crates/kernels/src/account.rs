@@ -28,6 +28,8 @@ pub enum Role {
     Weights,
     /// Moving averages.
     Averages,
+    /// What an optimiser carries from step to step, and what it works in.
+    Optimizer,
     /// Directions of weights or outputs.
     Guesses,
     /// The estimate of the gradient.
@@ -46,11 +48,12 @@ pub enum Role {
 
 impl Role {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Other,
         Self::Batch,
         Self::Weights,
         Self::Averages,
+        Self::Optimizer,
         Self::Guesses,
         Self::Update,
         Self::Scratch,
@@ -67,6 +70,7 @@ impl Role {
             Self::Batch => "mini-batch",
             Self::Weights => "weights",
             Self::Averages => "averages",
+            Self::Optimizer => "optimiser",
             Self::Guesses => "guesses",
             Self::Update => "update",
             Self::Scratch => "kernels' scratch",

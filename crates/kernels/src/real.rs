@@ -4,9 +4,11 @@ use std::ops::{Add, Mul, Sub};
 
 use pulp::{Simd, bytemuck::Pod};
 
+use crate::convolution::Compiled;
+
 /// A real number a kernel computes with: `f32` in training, `f64` in the derivative tests.
 pub trait Real:
-    Pod + PartialOrd + Default + Send + Sync + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self>
+    Pod + PartialOrd + Default + Send + Sync + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Compiled
 {
     /// A register of an instruction set.
     type Vector<S: Simd>: Pod + Send + Sync;

@@ -8,9 +8,12 @@ use foregrad::files;
 ///
 /// A training step allocates and frees the same large arrays again and again; by default each of them is mapped afresh, and
 /// the system clears every page on first touch. Kept memory is used again at once, and the peak is the same. Only glibc has
-/// the switch; elsewhere nothing happens.
+/// the switch; elsewhere nothing happens. A build with another allocator leaves glibc as it is, for whoever compares.
 #[allow(unsafe_code, reason = "the switch is a function of the C library")]
 pub fn keep_freed() {
+    if super::ALLOCATOR.is_some() {
+        return;
+    }
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     for (parameter, value) in [(libc::M_MMAP_THRESHOLD, libc::c_int::MAX), (libc::M_TRIM_THRESHOLD, libc::c_int::MAX)] {
         // SAFETY: `mallopt` takes two integers and touches no memory of ours; it refuses values it does not know.

@@ -48,6 +48,8 @@ settings! {
         correct_scale: CorrectionScale = CorrectionScale::Fitted => flag("correct-scale", "NAME"),
         /// How scalars are measured.
         mode: Mode = Mode::Forward => flag("mode", "NAME"),
+        /// Blocks from one checkpoint to the next: fewer inputs are kept, and as many blocks at once are computed again.
+        checkpoint_spacing: usize = 1 => flag("checkpoint-spacing", "S"),
         /// How far a weight is moved to either side by finite differences, root mean square; off, the default: 1e-4, and 1e-6 in f64.
         finite_difference_step: Option<f64> = None => flag("finite-difference-step", "EPS"),
         /// Tangents that go through a block in one call (0: all).
@@ -124,12 +126,7 @@ impl EstimatorConfig {
         self.validate_differences(losses)?;
         self.validate_mix(losses)?;
         self.validate_measuring()?;
-        let is_backprop = self.guess.support().is_target && self.target.is_global(losses);
-        if self.mode == Mode::Checkpointed && !is_backprop {
-            let reason = "checkpoints are for plain backprop: the exact guess with the global target";
-            let nearest = "`estimator.mode = checkpointed` `estimator.guess = exact` `estimator.target = global`, or `estimator.mode = oracle`";
-            return Err(Error::meaningless(reason, nearest));
-        }
+        self.validate_checkpoints(losses)?;
         if self.batch_norm_tangent == StatisticsTangent::Detached && self.space == Space::Weight {
             let reason = "in weight space a scalar is a derivative along all samples at once, which detached statistics make wrong";
             return Err(Error::meaningless(

@@ -1,6 +1,10 @@
 //! Oracle mode: the same step with every target by reverse mode, so that its scalars are exact.
 //!
-//! Source: Fournier et al. (2023), equations 4 and 5, as the paper's own code computes them.
+//! With checkpoints the blocks are cut into segments of `s`. Of a segment only its input is kept, and all of it is computed again when the
+//! cotangent comes back to its end: its values are alive together, one after the other gone. The last segment keeps its values, for its way
+//! back begins at once.
+//!
+//! Source: Fournier et al. (2023), equations 4 and 5, as the paper's own code computes them; checkpoints: Chen et al. (2016).
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -13,17 +17,19 @@ use super::guess::Directions;
 use super::merged::{Merged, finish_mixture, finish_network};
 use super::mix::{self, MixedSlot};
 use super::prepared::Prepared;
-use super::stage::Window;
-use super::{Granularity, Mode, Space, StepOutput};
-use crate::Result;
+use super::stage::{Stage, Window};
+use super::{EstimatorConfig, Granularity, Mode, Space, StepOutput};
 use crate::layers::{AnySaved, Wanted};
 use crate::vector::ParamVector;
+use crate::{Error, Result};
 
 /// A step by reverse mode.
 pub struct Oracle<'a> {
     engine: Engine<'a>,
     output: StepOutput,
     window: Window<'a>,
+    /// What the blocks of the segment on its way back saved when they were computed again, the first block's first.
+    again: Vec<Vec<AnySaved>>,
     /// Blocks whose scalars are combined at the end (network granularity, mixing).
     kept: BTreeMap<usize, Kept>,
     /// The network's single slot: its inner products, one a direction.
@@ -49,6 +55,7 @@ impl<'a> Oracle<'a> {
             engine,
             output,
             window: Window::default(),
+            again: Vec::new(),
             kept: BTreeMap::new(),
             network: Vec::new(),
             mixed: BTreeMap::new(),
@@ -57,10 +64,7 @@ impl<'a> Oracle<'a> {
         for block in 0..oracle.engine.plan.depth {
             oracle.engine.input.check_stop()?;
             let (mut stage, y) = oracle.engine.stage(&mut oracle.output, block, x, true)?;
-            // The last block's way back begins at once.
-            if oracle.is_checkpointed() && block + 1 < oracle.engine.plan.depth {
-                stage.saved = Rc::default();
-            }
+            oracle.keep_checkpoint(&mut stage, block);
             oracle.window.push(stage);
             x = y;
         }
@@ -101,18 +105,35 @@ impl<'a> Oracle<'a> {
         Ok(())
     }
 
-    /// What a block's forward map saved; with checkpoints, computed again from its input.
-    fn saved(&self, block: usize) -> Rc<Vec<AnySaved>> {
-        let stage = self.window.stage(block);
-        if self.is_checkpointed() && block + 1 < self.engine.plan.depth {
-            let x = stage.x.clone().expect("a block's input is there until its cotangent");
-            return self.engine.view.blocks[block].forward(x, self.engine.pass(block)).1.into();
+    /// With checkpoints: drops all of a block that is computed again, but for the input of its segment.
+    fn keep_checkpoint(&self, stage: &mut Stage<'a>, block: usize) {
+        if let Some(first) = self.checkpoint(block) {
+            stage.saved = Rc::default();
+            stage.x = stage.x.take().filter(|_| first == block);
         }
-        stage.saved.clone()
     }
 
-    fn is_checkpointed(&self) -> bool {
-        self.engine.config.mode == Mode::Checkpointed
+    /// The first block of a block's segment, whose input is its checkpoint; none of a block that is not computed again.
+    fn checkpoint(&self, block: usize) -> Option<usize> {
+        let EstimatorConfig { mode, checkpoint_spacing, .. } = *self.engine.config;
+        let first = block / checkpoint_spacing * checkpoint_spacing;
+        let is_last = self.engine.plan.depth - first <= checkpoint_spacing;
+        (mode == Mode::Checkpointed && !is_last).then_some(first)
+    }
+
+    /// What a block's forward map saved; with checkpoints, computed again with its segment when the way back comes to it.
+    fn saved(&mut self, block: usize) -> Rc<Vec<AnySaved>> {
+        let Some(first) = self.checkpoint(block) else { return self.window.stage(block).saved.clone() };
+        if self.again.is_empty() {
+            let input = self.window.stage(first).x.clone();
+            let mut x = input.expect("a segment's input is there until its first block's cotangent");
+            for again in first..=block {
+                let (y, saved) = self.engine.view.blocks[again].forward(x, self.engine.pass(again));
+                self.again.push(saved);
+                x = y;
+            }
+        }
+        self.again.pop().expect("a segment has as many values as blocks").into()
     }
 
     /// Whether no block's saved values are needed once this loss's gradient has passed it: no other loss comes, no guess is
@@ -221,5 +242,26 @@ impl<'a> Oracle<'a> {
             .map(|(block, slots)| (*block, slots.iter().map(|(signs, _)| signs.clone()).collect()))
             .collect();
         finish_mixture(&self.engine, &mut self.output, &self.window, &self.kept, &slots, &derivatives);
+    }
+}
+
+impl EstimatorConfig {
+    /// Refuses checkpoints where nothing is computed again.
+    pub(super) fn validate_checkpoints(&self, losses: usize) -> Result<()> {
+        if self.checkpoint_spacing == 0 {
+            return Err(Error::out_of_range("estimator.checkpoint-spacing", 0, "at least 1 block"));
+        }
+        if self.mode != Mode::Checkpointed {
+            let nearest =
+                "`estimator.mode = checkpointed` `estimator.guess = exact`, or `estimator.checkpoint-spacing = 1`";
+            let refused = Error::meaningless("only checkpointed backprop has a distance between checkpoints", nearest);
+            return if self.checkpoint_spacing == 1 { Ok(()) } else { Err(refused) };
+        }
+        if !(self.guess.support().is_target && self.target.is_global(losses)) {
+            let reason = "checkpoints are for plain backprop: the exact guess with the global target";
+            let nearest = "`estimator.mode = checkpointed` `estimator.guess = exact` `estimator.target = global`, or `estimator.mode = oracle`";
+            return Err(Error::meaningless(reason, nearest));
+        }
+        Ok(())
     }
 }

@@ -8,6 +8,7 @@
 //! Each costs `2 samples h' w' out (in / groups) kh kw` operations, and reads and writes its tensors once; with a few dozen
 //! channels the multipliers are the limit, below that memory is. Results do not depend on the number of threads.
 
+mod compiled;
 mod inner;
 mod outer;
 mod pack;
@@ -20,6 +21,7 @@ mod source;
 mod tests;
 mod winograd;
 
+pub(crate) use compiled::Compiled;
 pub use shape::Convolution;
 pub use source::{ChannelMap, Source};
 
@@ -58,9 +60,9 @@ pub fn sum<T: Real>(convolution: &Convolution, terms: &[(Source<'_, T>, &[T])]) 
     let write = |y: &mut [MaybeUninit<T>]| {
         if winograd::is_faster_sum(convolution) {
             // SAFETY: every term has its input.
-            unsafe { winograd::sum(&sizes, &winograd::Map::forward(convolution), &terms, y) };
+            unsafe { T::sum_of_tiles(&sizes, &winograd::Map::forward(convolution), &terms, y) };
         } else {
-            outer::sum(&sizes, &convolution.forward_grid(), &terms, y);
+            T::sum_of_windows(&sizes, &convolution.forward_grid(), &terms, y);
         }
     };
     // SAFETY: the tiles, or the grid, of the forward map cover every pixel of every sample and output channel.
@@ -83,14 +85,14 @@ pub fn input_cotangent<T: Real>(convolution: &Convolution, y_bar: &[T], weight: 
     let write = |x_bar: &mut [MaybeUninit<T>]| {
         if winograd::is_faster_sum(convolution) {
             // SAFETY: the term has its input.
-            return unsafe { winograd::sum(&sizes, &winograd::Map::transposed(convolution), &terms, x_bar) };
+            return unsafe { T::sum_of_tiles(&sizes, &winograd::Map::transposed(convolution), &terms, x_bar) };
         }
         let grids = convolution.transposed_grids();
         if grids.iter().any(|grid| grid.taps.is_empty()) {
             x_bar.par_chunks_mut(FILL).for_each(|part| part.fill(MaybeUninit::new(T::default())));
         }
         for grid in grids.iter().filter(|grid| grid.pixels() > 0 && !grid.taps.is_empty()) {
-            outer::sum(&sizes, grid, &terms, x_bar);
+            T::sum_of_windows(&sizes, grid, &terms, x_bar);
         }
     };
     // SAFETY: every input pixel belongs to a tile, or to the grid of its phase of the stride; where a phase's pixels are
@@ -145,7 +147,7 @@ fn in_place<T: Real>(convolution: &Convolution, map: winograd::Map, terms: &[Ter
     let sizes = Sizes { channels: convolution.channels, groups: convolution.groups };
     // SAFETY: all of the target has been written; it is as large as the input that it stands for, since input and output are of one shape,
     // and the tiles put numbers wherever they write.
-    unsafe { memory::overwritten(target, |target| winograd::sum(&sizes, &map, terms, target)) };
+    unsafe { memory::overwritten(target, |target| T::sum_of_tiles(&sizes, &map, terms, target)) };
 }
 
 /// `w_bar = x *^T y_bar`, `[out, in / groups, kh, kw]`.
@@ -162,9 +164,9 @@ pub fn weight_cotangent<'a, T: Real>(convolution: &Convolution, x: impl Into<Sou
         return vec![T::default(); weights];
     }
     if winograd::is_faster_weight(convolution) {
-        return winograd::weight_cotangent(convolution, x, y_bar);
+        return T::weight_cotangent_of_tiles(convolution, x, y_bar);
     }
-    inner::weight_cotangent(convolution, x, y_bar)
+    T::weight_cotangent_of_windows(convolution, x, y_bar)
 }
 
 fn assert_lengths(convolution: &Convolution, x: usize, weight: usize, y: usize) {

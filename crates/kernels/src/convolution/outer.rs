@@ -23,7 +23,7 @@ const DEPTH: usize = 288;
 const PIXELS: usize = 384;
 
 /// One summand: `input * weight`.
-pub(crate) struct Term<'a, T> {
+pub struct Term<'a, T> {
     /// `[samples, in, h, w]`; none: the target's own memory, each sample of which is read before it is written.
     pub input: Option<Source<'a, T>>,
     /// The weight of a tap lies at `group strides[0] + out strides[1] + in strides[2] + tap`.
@@ -42,7 +42,7 @@ impl<'a, T: Real> Term<'a, T> {
 }
 
 /// The sizes that all summands share.
-pub(crate) struct Sizes {
+pub struct Sizes {
     /// Channels of the source and of the target, all groups together.
     pub channels: [usize; 2],
     pub groups: usize,

@@ -149,7 +149,7 @@ fn offset(plus: usize, minus: usize) -> isize {
 
 /// One position of the window: where it reads, and which weight it is.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Tap {
+pub struct Tap {
     /// Rows and columns from the pixel `step i` of the source.
     pub offset: [isize; 2],
     /// `kernel row * kw + kernel column`.
@@ -159,7 +159,7 @@ pub(crate) struct Tap {
 /// A pattern of reading: pixel `i` of a grid reads source pixels `step i + offset`, zero outside the source, and stands for
 /// pixel `first + spacing i` of the target.
 #[derive(Debug, Clone)]
-pub(crate) struct Grid {
+pub struct Grid {
     /// Height and width of a source plane.
     pub source: [usize; 2],
     /// Height and width of the grid.

@@ -82,6 +82,7 @@ pub fn probe(
     let exact_config = EstimatorConfig {
         guess: exact_guess,
         mode: reverse,
+        checkpoint_spacing: config.checkpoint_spacing,
         target: config.target,
         space: config.space,
         train_heads: config.train_heads,

@@ -6,14 +6,16 @@ use anyhow::{Context, Result};
 use burn::tensor::Tensor;
 use foregrad::account::{self, Role};
 use foregrad::baseline;
-use foregrad::estimate::{self, EstimatorConfig, EstimatorState, Method, StepInput};
+use foregrad::estimate::{self, EstimatorConfig, EstimatorState, StepInput};
 use foregrad::losses::Labels;
 use foregrad::models::Network;
+use foregrad::optim::{Optimizer, OptimizerConfig};
 use foregrad::rng::{Placement, Stream};
 use foregrad::vector::ParamVector;
 use foregrad_lab::data::{Augmentation, BatchOptions, Batches, Dataset, Order};
 
-use super::{CLASSES, FORWARD, LOADING, MeasureTask};
+use super::row::LOADING;
+use super::{CLASSES, MeasureTask};
 
 /// What a method works on.
 pub(super) struct Case {
@@ -22,8 +24,13 @@ pub(super) struct Case {
     labels: Labels,
     /// What one step leaves to the next.
     state: EstimatorState,
+    /// What moves the network's weights after each step.
+    optimizer: Option<Optimizer>,
     what: What,
 }
+
+/// So low that the weights stay near their first values, however many steps there are.
+const RATE: f64 = 1e-5;
 
 /// What is done again and again.
 enum What {
@@ -37,19 +44,21 @@ enum What {
 
 impl Case {
     pub fn new(task: &MeasureTask, placement: &Placement) -> Result<Self> {
-        let MeasureTask { method, config, image, .. } = task;
+        let MeasureTask { row, config, image, .. } = task;
         let network = config.model.init(*image, CLASSES, config.seed, placement)?;
         account::give_network(&network);
         let ([channels, height, width], samples) = (*image, config.batch);
         let images = Stream::new(config.seed, "bench").normal_tensor([samples, channels, height, width], placement);
         account::give(&images, Role::Batch);
         let labels = Labels::classes((0..samples).map(|sample| sample % CLASSES).collect(), CLASSES);
-        let what = match method.as_str() {
-            FORWARD => What::Forward,
-            LOADING => What::Loading(random_set(*image, samples).into()),
-            name => What::Step(Box::new(Method::named(name)?.config())),
+        let what = match row.estimator(config) {
+            Some(estimator) => What::Step(Box::new(estimator)),
+            None if row.method == LOADING => What::Loading(random_set(*image, samples).into()),
+            None => What::Forward,
         };
-        Ok(Self { network, images, labels, state: EstimatorState::default(), what })
+        let kind = |kind| Optimizer::new(&OptimizerConfig { kind, ..Default::default() });
+        let (optimizer, state) = (task.optimizer.map(kind), EstimatorState::default());
+        Ok(Self { network, images, labels, state, optimizer, what })
     }
 
     /// Steps after which they come round again.
@@ -58,7 +67,7 @@ impl Case {
     }
 
     pub fn once(&mut self, step: u64) -> Result<()> {
-        let Self { network, images, labels, state, what } = self;
+        let Self { network, images, labels, state, optimizer, what } = self;
         match what {
             What::Forward => drop(baseline::forward(network, images.clone(), labels)),
             What::Loading(set) => {
@@ -67,17 +76,32 @@ impl Case {
                 drop(Batches::new(set.clone(), options)?.next().context("the loader gave no batch")??);
             }
             What::Step(config) => {
-                let momentum = ParamVector::default();
+                let momentum = optimizer.as_ref().map(|optimizer| optimizer.buffer().clone()).unwrap_or_default();
                 let input = StepInput { momentum: Some(&momentum), ..StepInput::new(images.clone(), labels, 0, step) };
                 let output = match account::is_open() {
                     true => account::step(config, network, &input, state),
                     false => estimate::step(config, network, &input, state),
                 }?;
                 *state = output.state;
+                drop(momentum);
+                if let Some(optimizer) = optimizer {
+                    update(optimizer, network, &output.update);
+                }
             }
         }
         Ok(())
     }
+}
+
+/// Moves a network's weights.
+fn update(optimizer: &mut Optimizer, network: &mut Network, gradient: &ParamVector) {
+    account::within(Role::Optimizer, || {
+        let updated = optimizer.step(RATE, &network.parameters(), gradient);
+        account::give_vector(&optimizer.tensors(), Role::Optimizer);
+        network.assign(&updated);
+    });
+    network.follow();
+    account::give_network(network);
 }
 
 /// A data set of random pixels.

@@ -36,7 +36,7 @@ const LEAST: f64 = 0.001;
 /// The layers of the chart, the lowest first: no more than there are colours.
 const LAYERS: [(&str, &[Role]); 7] = [
     ("program, mini-batch, others", &[Role::Other, Role::Batch]),
-    ("weights, averages", &[Role::Weights, Role::Averages]),
+    ("weights, averages, optimiser", &[Role::Weights, Role::Averages, Role::Optimizer]),
     ("guesses, update", &[Role::Guesses, Role::Update]),
     ("heads, kernels' scratch", &[Role::Head, Role::Scratch]),
     ("values", &[Role::Values]),
@@ -104,8 +104,8 @@ impl Account {
 }
 
 /// The page of some methods' accounts.
-pub fn page<'a>(accounts: impl Iterator<Item = (&'a str, &'a Account)>, about: &str) -> String {
-    let stacks: Vec<_> = accounts.map(|(method, account)| account.stack(method)).collect();
+pub fn page<'a>(accounts: impl Iterator<Item = (String, &'a Account)>, about: &str) -> String {
+    let stacks: Vec<_> = accounts.map(|(method, account)| account.stack(&method)).collect();
     report::stacks("Memory of a step", about, &stacks)
 }
 
@@ -189,7 +189,7 @@ mod tests {
         let stack = account().stack("backprop");
         let expected = [
             ("program, mini-batch, others", vec![7.0; 5]),
-            ("weights, averages", vec![40.0; 5]),
+            ("weights, averages, optimiser", vec![40.0; 5]),
             ("guesses, update", vec![0.0, 0.0, 0.0, 5.0, 5.0]),
             ("heads, kernels' scratch", vec![0.0; 5]),
             ("values", vec![20.0, 50.0, 30.0, 30.0, 0.0]),

@@ -15,7 +15,7 @@ mod holes;
 
 use holes::{CHUNK, Hole, NOTHING, RESERVED, State};
 
-/// The allocator: `#[global_allocator] static ALLOCATOR: Heap = Heap;`.
+/// The allocator, unless a feature names another.
 ///
 /// Smaller arrays are the system allocator's; so are all of them where the system has no addresses to reserve.
 pub struct Heap;

@@ -55,7 +55,7 @@ fn is_faster(convolution: &Convolution, least: usize) -> bool {
 }
 
 /// The map of a 3x3 convolution of stride 1: a window that starts at `i - padding`, perhaps with the weights turned round.
-pub(super) struct Map {
+pub struct Map {
     /// Height and width of a source plane and of a target plane.
     source: [usize; 2],
     target: [usize; 2],
