@@ -148,14 +148,18 @@ pub fn affine<T: Real>(sizes: &Channels, x: &[T], [a, d]: [&[T]; 2], rectifier: 
     sizes.assert_one_each("d", d);
     rectifier.inspect(|rectifier| rectifier.assert_fits(sizes));
     let write = |y: &mut [MaybeUninit<T>]| {
-        sizes.for_planes(y, |channel, place, y| {
-            let (a, d) = (a[channel], d[channel]);
-            let pixels = y.iter_mut().zip(&x[place]);
-            match rectifier.map(|rectifier| rectifier.of_channel(channel)) {
-                None => pixels.for_each(|(y, &x)| _ = y.write(a * x + d)),
-                Some(pass) => pixels.for_each(|(y, &x)| _ = y.write(pass(a * x + d, x))),
-            }
-        });
+        sizes.for_planes(
+            y,
+            #[inline(always)]
+            |channel, place, y| {
+                let (a, d) = (a[channel], d[channel]);
+                let pixels = y.iter_mut().zip(&x[place]);
+                match rectifier.map(|rectifier| rectifier.of_channel(channel)) {
+                    None => pixels.for_each(|(y, &x)| _ = y.write(a * x + d)),
+                    Some(pass) => pixels.for_each(|(y, &x)| _ = y.write(pass(a * x + d, x))),
+                }
+            },
+        );
     };
     // SAFETY: the planes are all of `y`, and as long as those of `x`.
     unsafe { memory::written(x.len(), write) }
@@ -170,13 +174,17 @@ pub fn affine_in_place<T: Real>(sizes: &Channels, x: &mut [T], [a, d]: [&[T]; 2]
     sizes.assert_one_each("a", a);
     sizes.assert_one_each("d", d);
     rectifier.inspect(|rectifier| rectifier.assert_fits(sizes));
-    sizes.for_planes(x, |channel, _, x| {
-        let (a, d) = (a[channel], d[channel]);
-        match rectifier.map(|rectifier| rectifier.of_channel(channel)) {
-            None => x.iter_mut().for_each(|x| *x = a * *x + d),
-            Some(pass) => x.iter_mut().for_each(|x| *x = pass(a * *x + d, *x)),
-        }
-    });
+    sizes.for_planes(
+        x,
+        #[inline(always)]
+        |channel, _, x| {
+            let (a, d) = (a[channel], d[channel]);
+            match rectifier.map(|rectifier| rectifier.of_channel(channel)) {
+                None => x.iter_mut().for_each(|x| *x = a * *x + d),
+                Some(pass) => x.iter_mut().for_each(|x| *x = pass(a * *x + d, *x)),
+            }
+        },
+    );
 }
 
 /// `v <- a v + b x + d`, with one `a`, `b` and `d` a channel, where [`Side`] tells on which side the rectifier stands.
@@ -196,31 +204,44 @@ pub fn combine<T: Real>(
     sizes.assert_one_each("b", b);
     sizes.assert_one_each("d", d);
     rectifier.inspect(|(_, rectifier)| rectifier.assert_fits(sizes));
-    sizes.for_planes(v, |channel, place, v| {
-        let (a, b, d) = (a[channel], b[channel], d[channel]);
-        let sum = |v: T, x: T| a * v + (b * x + d);
-        let pixels = v.iter_mut().zip(&x[place]);
-        match rectifier.map(|(side, rectifier)| (side, rectifier.of_channel(channel))) {
-            None => pixels.for_each(|(v, &x)| *v = sum(*v, x)),
-            Some((Side::Operand, pass)) => pixels.for_each(|(v, &x)| *v = sum(pass(*v, x), x)),
-            Some((Side::Result, pass)) => pixels.for_each(|(v, &x)| *v = pass(sum(*v, x), x)),
-        }
-    });
+    sizes.for_planes(
+        v,
+        #[inline(always)]
+        |channel, place, v| {
+            let (a, b, d) = (a[channel], b[channel], d[channel]);
+            let sum = |v: T, x: T| a * v + (b * x + d);
+            let pixels = v.iter_mut().zip(&x[place]);
+            match rectifier.map(|(side, rectifier)| (side, rectifier.of_channel(channel))) {
+                None => pixels.for_each(|(v, &x)| *v = sum(*v, x)),
+                Some((Side::Operand, pass)) => pixels.for_each(|(v, &x)| *v = sum(pass(*v, x), x)),
+                Some((Side::Result, pass)) => pixels.for_each(|(v, &x)| *v = pass(sum(*v, x), x)),
+            }
+        },
+    );
 }
 
-/// `y <- y + a s`: the one plane that each sample has in `s`, scaled by channel; `s` is `[samples, pixels]`.
+/// `y <- y + a s` for `k` directions: `y` is `[k, samples, channels, pixels]`, `a` `[k, channels]`, `s` `[samples, k, pixels]`.
 ///
 /// # Panics
 /// If an operand does not have the given sizes.
 pub fn add_outer<T: Real>(sizes: &Channels, y: &mut [T], a: &[T], s: &[T]) {
-    sizes.assert_holds("y", y);
-    sizes.assert_one_each("a", a);
-    assert_eq!(s.len(), sizes.samples * sizes.pixels, "one plane a sample does not fit {sizes:?}");
-    sizes.for_planes(y, |channel, place, y| {
-        let sample = place.start / (sizes.channels * sizes.pixels);
-        let (a, s) = (a[channel], &s[sample * sizes.pixels..][..sizes.pixels]);
-        y.iter_mut().zip(s).for_each(|(y, &s)| *y = *y + a * s);
-    });
+    let Channels { samples, channels, pixels } = *sizes;
+    let directions = a.len() / channels.max(1);
+    let stacked = Channels { samples: directions * samples, ..*sizes };
+    stacked.assert_holds("y", y);
+    assert_eq!(a.len(), directions * channels, "a does not have a value for each channel and direction of {sizes:?}");
+    assert_eq!(s.len(), samples * directions * pixels, "one plane a sample and direction does not fit {sizes:?}");
+    stacked.for_planes(
+        y,
+        #[inline(always)]
+        |channel, place, y| {
+            let plane = place.start / (channels * pixels);
+            let (direction, sample) = (plane / samples, plane % samples);
+            let s = &s[(sample * directions + direction) * pixels..][..pixels];
+            let a = a[direction * channels + channel];
+            y.iter_mut().zip(s).for_each(|(y, &s)| *y = *y + a * s);
+        },
+    );
 }
 
 #[cfg(test)]

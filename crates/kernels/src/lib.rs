@@ -10,6 +10,7 @@ pub mod gate;
 pub mod instructions;
 mod memory;
 pub mod operations;
+mod parallel;
 pub mod pool;
 pub mod projection;
 pub mod random;

@@ -30,6 +30,15 @@ impl Bins {
         self.rows.len() * self.columns.len()
     }
 
+    /// Whether each bin is two by two pixels, one beside the other, and all pixels are in one.
+    fn halves(&self) -> bool {
+        let in_pairs = |ranges: &[Range<usize>], size: usize| {
+            let pairs = (0..ranges.len()).map(|index| 2 * index..2 * index + 2);
+            2 * ranges.len() == size && pairs.eq(ranges.iter().cloned())
+        };
+        in_pairs(&self.rows, self.size[0]) && in_pairs(&self.columns, self.size[1])
+    }
+
     /// The number of planes of `from` values each.
     fn planes(&self, length: usize, from: usize) -> usize {
         let [height, width] = self.size;
@@ -79,26 +88,59 @@ impl Bins {
 /// # Panics
 /// If `x` is no number of whole planes, or a bin is empty or passes the edge.
 pub fn average<T: Real>(bins: &Bins, x: &[T]) -> Vec<T> {
-    let (pixels, width) = (bins.pixels(), bins.size[1]);
+    let (pixels, width, halves) = (bins.pixels(), bins.size[1], bins.halves());
     let planes = bins.planes(x.len(), pixels);
     let write = |y: &mut [MaybeUninit<T>]| {
-        bins.for_planes(y, bins.count(), |plane, y, sums: &mut [T]| {
-            let x = &x[plane * pixels..][..pixels];
-            for (rows, y) in bins.rows.iter().zip(y.chunks_exact_mut(bins.columns.len())) {
-                // The rows of a bin are added pixel by pixel first: whole vectors.
-                sums.fill(T::default());
-                for x in x[rows.start * width..rows.end * width].chunks_exact(width) {
-                    sums.iter_mut().zip(x).for_each(|(sum, &x)| *sum = *sum + x);
+        bins.for_planes(
+            y,
+            bins.count(),
+            #[inline(always)]
+            |plane, y, sums: &mut [T]| {
+                let x = &x[plane * pixels..][..pixels];
+                if halves {
+                    return average_pairs(x, y, width);
                 }
-                for (columns, y) in bins.columns.iter().zip(y) {
-                    let sum = sums[columns.clone()].iter().fold(T::default(), |sum, &x| sum + x);
-                    y.write(sum * Bins::share(rows, columns));
+                for (rows, y) in bins.rows.iter().zip(y.chunks_exact_mut(bins.columns.len())) {
+                    // The rows of a bin are added pixel by pixel first: whole vectors.
+                    sums.fill(T::default());
+                    for x in x[rows.start * width..rows.end * width].chunks_exact(width) {
+                        sums.iter_mut().zip(x).for_each(|(sum, &x)| *sum = *sum + x);
+                    }
+                    for (columns, y) in bins.columns.iter().zip(y) {
+                        let sum = sums[columns.clone()].iter().fold(T::default(), |sum, &x| sum + x);
+                        y.write(sum * Bins::share(rows, columns));
+                    }
                 }
-            }
-        });
+            },
+        );
     };
     // SAFETY: every plane's bins are all of its chunk of `y`: one row of bins a chunk, one column an element.
     unsafe { memory::written(planes * bins.count(), write) }
+}
+
+/// [`average`] of a plane in squares of four pixels.
+#[inline(always)]
+fn average_pairs<T: Real>(x: &[T], y: &mut [MaybeUninit<T>], width: usize) {
+    let quarter = T::of_f64(0.25);
+    for (rows, y) in x.chunks_exact(2 * width).zip(y.chunks_exact_mut(width / 2)) {
+        let (first, second) = rows.split_at(width);
+        for ((y, first), second) in y.iter_mut().zip(first.as_chunks::<2>().0).zip(second.as_chunks::<2>().0) {
+            y.write(((first[0] + second[0]) + (first[1] + second[1])) * quarter);
+        }
+    }
+}
+
+/// [`spread`] to a plane in squares of four pixels.
+#[inline(always)]
+fn spread_pairs<T: Real>(x_bar: &mut [T], y_bar: &[T], width: usize) {
+    let quarter = T::of_f64(0.25);
+    for (rows, y_bar) in x_bar.chunks_exact_mut(2 * width).zip(y_bar.chunks_exact(width / 2)) {
+        let (first, second) = rows.split_at_mut(width);
+        for (pair, &y_bar) in first.as_chunks_mut::<2>().0.iter_mut().zip(y_bar) {
+            *pair = [y_bar * quarter; 2];
+        }
+        second.copy_from_slice(first);
+    }
 }
 
 /// The transpose of [`average`]: every bin's value, divided by its pixels, goes to each of them.
@@ -106,22 +148,30 @@ pub fn average<T: Real>(bins: &Bins, x: &[T]) -> Vec<T> {
 /// # Panics
 /// If `y_bar` is no number of whole planes of bins, or a bin is empty or passes the edge.
 pub fn spread<T: Real>(bins: &Bins, y_bar: &[T]) -> Vec<T> {
-    let (pixels, width) = (bins.pixels(), bins.size[1]);
+    let (pixels, width, halves) = (bins.pixels(), bins.size[1], bins.halves());
     let planes = bins.planes(y_bar.len(), bins.count());
     let mut x_bar = vec![T::default(); planes * pixels];
-    bins.for_planes(&mut x_bar, pixels, |plane, x_bar, row: &mut [T]| {
-        let y_bar = &y_bar[plane * bins.count()..][..bins.count()];
-        for (rows, y_bar) in bins.rows.iter().zip(y_bar.chunks_exact(bins.columns.len())) {
-            row.fill(T::default());
-            for (columns, &y_bar) in bins.columns.iter().zip(y_bar) {
-                let value = y_bar * Bins::share(rows, columns);
-                row[columns.clone()].iter_mut().for_each(|pixel| *pixel = *pixel + value);
+    bins.for_planes(
+        &mut x_bar,
+        pixels,
+        #[inline(always)]
+        |plane, x_bar, row: &mut [T]| {
+            let y_bar = &y_bar[plane * bins.count()..][..bins.count()];
+            if halves {
+                return spread_pairs(x_bar, y_bar, width);
             }
-            for x_bar in x_bar[rows.start * width..rows.end * width].chunks_exact_mut(width) {
-                x_bar.iter_mut().zip(&*row).for_each(|(x_bar, &value)| *x_bar = *x_bar + value);
+            for (rows, y_bar) in bins.rows.iter().zip(y_bar.chunks_exact(bins.columns.len())) {
+                row.fill(T::default());
+                for (columns, &y_bar) in bins.columns.iter().zip(y_bar) {
+                    let value = y_bar * Bins::share(rows, columns);
+                    row[columns.clone()].iter_mut().for_each(|pixel| *pixel = *pixel + value);
+                }
+                for x_bar in x_bar[rows.start * width..rows.end * width].chunks_exact_mut(width) {
+                    x_bar.iter_mut().zip(&*row).for_each(|(x_bar, &value)| *x_bar = *x_bar + value);
+                }
             }
-        }
-    });
+        },
+    );
     x_bar
 }
 
@@ -138,7 +188,14 @@ mod tests {
 
     fn bins() -> impl Strategy<Value = Bins> {
         let axes = |[height, width]: [usize; 2]| (Just([height, width]), ranges(height), ranges(width));
-        [1..40_usize, 1..40_usize].prop_flat_map(axes).prop_map(|(size, rows, columns)| Bins { size, rows, columns })
+        let any = [1..40_usize, 1..40_usize].prop_flat_map(axes);
+        let pairs = |count: usize| (0..count).map(|index| 2 * index..2 * index + 2).collect();
+        let squares = [1..20_usize, 1..20_usize].prop_map(move |[rows, columns]| Bins {
+            size: [2 * rows, 2 * columns],
+            rows: pairs(rows),
+            columns: pairs(columns),
+        });
+        prop_oneof![3 => any.prop_map(|(size, rows, columns)| Bins { size, rows, columns }), 1 => squares]
     }
 
     fn values(count: usize, step: f64) -> Vec<f64> {

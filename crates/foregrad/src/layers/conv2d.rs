@@ -126,7 +126,28 @@ impl Conv2d {
         }
     }
 
-    /// One direction's `x_dot * w + x * w_dot`. With `w_dot = a b^T` the second part is `a (x * b)`: one output channel.
+    /// `x_dot * w + x * w_dot` of all directions, if each `w_dot` is of rank one: with `w_dot = a b^T` the second part is `a (x * b)`, so that
+    /// all directions together take one convolution of as many output channels.
+    fn tangent_along_factors(&self, x: &Source, x_dot: Option<Tensor<4>>, [a, b]: [Tensor<2>; 2]) -> Tensor<4> {
+        let [output, input, height, width] = self.weight.val().dims();
+        let s = ops::conv2d_of(x, &b.reshape([-1, input as i32, height as i32, width as i32]), self.shape);
+        let [samples, directions, rows, columns] = s.dims();
+        let y_dot = match x_dot {
+            Some(x_dot) => self.through_input(x_dot),
+            None => Placement::of(&s).zeros([directions * samples, output, rows, columns]),
+        };
+        ops::add_outer(y_dot, &a, &s)
+    }
+
+    /// The factors of all directions of the weight, `[k, out]` and `[k, in kh kw]`, if each has them.
+    fn factors(&self, theta_dot: &[ParamVector]) -> Option<[Tensor<2>; 2]> {
+        let factors: Option<Vec<_>> = theta_dot.iter().map(|theta_dot| theta_dot.entry("weight")?.factors()).collect();
+        let factors = factors.filter(|factors| self.shape.groups == 1 && !factors.is_empty())?;
+        let (a, b): (Vec<_>, Vec<_>) = factors.into_iter().map(|[a, b]| (a, b)).unzip();
+        Some([a, b].map(|side| Tensor::stack(side, 0)))
+    }
+
+    /// One direction's `x_dot * w + x * w_dot`.
     fn tangent_along(&self, x: &Source, x_dot: Option<Tensor<4>>, theta_dot: &ParamVector) -> Tensor<4> {
         let weight = self.weight.val();
         let Some(w_dot) = theta_dot.entry("weight") else {
@@ -135,15 +156,6 @@ impl Conv2d {
                 |x_dot| self.through_input(x_dot),
             );
         };
-        if let Some([a, b]) = w_dot.factors().filter(|_| self.shape.groups == 1) {
-            let [_, input, height, width] = weight.dims();
-            let s = ops::conv2d_of(x, &b.reshape([1, input, height, width]), self.shape);
-            let y_dot = x_dot.map(|x_dot| self.through_input(x_dot));
-            return match y_dot {
-                Some(y_dot) => ops::add_outer(y_dot, &a, &s),
-                None => s * a.reshape([1, -1, 1, 1]),
-            };
-        }
         match x_dot {
             Some(x_dot) => ops::conv2d_tangent((x_dot, &weight), (x, &w_dot.tensor()), self.shape),
             None => ops::conv2d_of(x, &w_dot.tensor(), self.shape),
@@ -259,7 +271,9 @@ impl Layer for Conv2d {
 
     fn tangent(&self, saved: &Saved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
         let moves = theta_dot.iter().any(|theta_dot| theta_dot.entry("weight").is_some());
-        let y_dot = if moves {
+        let y_dot = if let Some(factors) = self.factors(theta_dot) {
+            Some(self.tangent_along_factors(&saved.x, x_dot, factors))
+        } else if moves {
             let count = theta_dot.len();
             let inputs =
                 x_dot.map_or(vec![None; count], |x_dot| stacked::split(x_dot, count).into_iter().map(Some).collect());

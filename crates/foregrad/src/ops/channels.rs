@@ -152,13 +152,17 @@ fn passed(v: Tensor<4>, x: &Tensor<4>, rectifier: Option<&Affine>) -> Tensor<4> 
     }
 }
 
-/// `y + a s`, with `a` `[c]` and `s` `[n, 1, h, w]`.
-pub fn add_outer(y: Tensor<4>, a: &Tensor<1>, s: &Tensor<4>) -> Tensor<4> {
+/// `y + a s` for `k` directions: `y` is `[k n, c, h, w]`, `a` `[k, c]` and `s` `[n, k, h, w]`.
+pub fn add_outer(y: Tensor<4>, a: &Tensor<2>, s: &Tensor<4>) -> Tensor<4> {
+    let shape @ [_, channels, height, width] = y.dims();
+    let [samples, directions, ..] = s.dims();
     if cpu::is_local(&y) {
-        let sizes = sizes(&y);
+        let sizes = Channels { samples, channels, pixels: height * width };
         return change_on_cpu!(|y, a, s| kernels::add_outer(&sizes, y, a, s));
     }
-    y + a.clone().reshape([1, -1, 1, 1]) * s.clone()
+    let s = s.clone().swap_dims(0, 1).reshape([directions, samples, 1, height * width]);
+    let sum = by_direction(y, samples) + a.clone().reshape([directions, 1, channels, 1]) * s;
+    sum.reshape(shape)
 }
 
 fn sizes(x: &Tensor<4>) -> Channels {

@@ -106,17 +106,20 @@ proptest! {
 }
 
 #[test]
-fn every_channel_adds_its_share_of_the_one_plane() {
+fn every_channel_adds_its_share_of_the_direction_s_plane() {
     for sizes in SIZES {
-        let y = values(sizes.samples * sizes.channels * sizes.pixels, 0.7);
-        let (a, s) = (values(sizes.channels, 0.4), values(sizes.samples * sizes.pixels, 1.3));
-        let mut sum = y.clone();
-        add_outer(&sizes, &mut sum, &a, &s);
-        for sample in 0..sizes.samples {
-            for (channel, a) in a.iter().enumerate() {
-                for (pixel, place) in sizes.plane(sample, channel).enumerate() {
-                    assert!((sum[place] - y[place] - a * s[sample * sizes.pixels + pixel]).abs() < 1e-14);
-                }
+        for directions in [1, 3] {
+            let Channels { samples, channels, pixels } = sizes;
+            let y = values(directions * samples * channels * pixels, 0.7);
+            let (a, s) = (values(directions * channels, 0.4), values(samples * directions * pixels, 1.3));
+            let mut sum = y.clone();
+            add_outer(&sizes, &mut sum, &a, &s);
+            for (place, (sum, y)) in sum.iter().zip(&y).enumerate() {
+                let (pixel, channel) = (place % pixels, place / pixels % channels);
+                let (sample, direction) =
+                    (place / (pixels * channels) % samples, place / (pixels * channels * samples));
+                let share = a[direction * channels + channel] * s[(sample * directions + direction) * pixels + pixel];
+                assert!((sum - y - share).abs() < 1e-14);
             }
         }
     }

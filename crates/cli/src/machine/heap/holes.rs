@@ -74,9 +74,10 @@ impl State {
         (self.holes[0], self.count) = (reserved, 1);
     }
 
-    /// As many bytes of the lowest hole that has them.
+    /// As many bytes of the smallest hole that has them, the lowest of several.
     pub(super) fn take(&mut self, length: usize) -> Option<usize> {
-        let place = self.holes[..self.count].iter().position(|hole| hole.length >= length)?;
+        let fitting = self.holes[..self.count].iter().enumerate().filter(|(_, hole)| hole.length >= length);
+        let (place, _) = fitting.min_by_key(|(_, hole)| hole.length)?;
         let hole = &mut self.holes[place];
         let start = hole.start;
         (hole.start, hole.length) = (start + length, hole.length - length);
@@ -168,12 +169,15 @@ mod tests {
     }
 
     #[test]
-    fn arrays_go_to_the_lowest_hole_that_fits() {
+    fn arrays_go_to_the_smallest_hole_that_fits() {
         let mut state = state();
         assert_eq!([10, 20, 30].map(|length| state.take(length)), [Some(1000), Some(1010), Some(1030)]);
         state.give(Hole { start: 1000, length: 10 });
         assert_eq!([20, 10, 21, 20].map(|length| state.take(length)), [Some(1060), Some(1000), None, Some(1080)]);
         assert_eq!((state.take(1), holes(&state)), (None, vec![]));
+        state.give(Hole { start: 1010, length: 20 });
+        state.give(Hole { start: 1060, length: 15 });
+        assert_eq!([15, 20].map(|length| state.take(length)), [Some(1060), Some(1010)]);
     }
 
     #[test]

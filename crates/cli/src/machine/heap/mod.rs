@@ -3,7 +3,7 @@
 //! A training step allocates and frees the same large arrays again and again. Handing each back to the system costs a page
 //! fault for every page at the next use; a general heap puts small, long-lived things between them, and the holes that are
 //! left make up a third of the peak on a ResNet. Here arrays from an eighth of a mebibyte on have a stretch of addresses to themselves:
-//! each goes to the lowest hole that it fits, and neighbouring holes become one. What was used once is used again; only where holes would
+//! each goes to the smallest hole that it fits, and neighbouring holes become one. What was used once is used again; only where holes would
 //! make the process larger than its arrays have ever been together, memory behind holes goes back to the system.
 
 #![allow(unsafe_code, reason = "an allocator hands out addresses")]

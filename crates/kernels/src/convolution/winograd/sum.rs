@@ -13,7 +13,7 @@ use super::{Map, samples_at_once};
 use crate::convolution::outer::{Sizes, Term};
 use crate::convolution::source::Source;
 use crate::memory::{self, Aligned};
-use crate::{Real, instructions};
+use crate::{Real, instructions, parallel};
 
 /// Bytes of transformed weights at a time, about, if all of them take more than all products: they stay in the last-level
 /// cache.
@@ -67,10 +67,12 @@ impl<T: Real> WithSimd for Sum<'_, T> {
                 let part = part.clone();
                 instructions::dispatch(Samples { job, weights, part, is_first, is_last, first, buffers, target });
             };
-            let targets = target.par_chunks_mut(at_once * sample).enumerate();
             match parts {
-                1 => targets.for_each_init(Buffers::new, on_samples),
-                _ => targets.zip(&mut kept).for_each(|(target, buffers)| on_samples(buffers, target)),
+                1 => parallel::for_each_with(target.chunks_mut(at_once * sample), Buffers::new, on_samples),
+                _ => {
+                    let targets = target.par_chunks_mut(at_once * sample).enumerate();
+                    targets.zip(&mut kept).for_each(|(target, buffers)| on_samples(buffers, target));
+                }
             }
         }
     }
