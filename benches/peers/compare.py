@@ -48,15 +48,23 @@ def measured(command):
     return json.loads(result.stdout.splitlines()[-1])
 
 
+def options(arguments):
+    """What both sides are told: the peers have the same names for it."""
+    options = ["--batch", arguments.batch, "--steps", arguments.steps]
+    if arguments.threads:
+        options += ["--threads", arguments.threads]
+    if arguments.model != "resnet18-8b":
+        options += ["--model", arguments.model, "--width", arguments.width]
+    return map(str, options)
+
+
 def foregrad(arguments, method):
-    options = ["--batch", str(arguments.batch), "--steps", str(arguments.steps)]
-    report = measured([arguments.binary, "bench", "--json", "--methods", method, *options])
+    report = measured([arguments.binary, "bench", "--json", "--methods", method, *options(arguments)])
     return report["methods"][0]
 
 
 def peer(arguments, name, method):
-    options = ["--batch", str(arguments.batch), "--steps", str(arguments.steps)]
-    return measured([sys.executable, HERE / f"{name}_step.py", "--method", method, *options])
+    return measured([sys.executable, HERE / f"{name}_step.py", "--method", method, *options(arguments)])
 
 
 def compare(arguments, own, name, method):
@@ -77,6 +85,9 @@ def compare(arguments, own, name, method):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binary", default="target/release/foregrad")
+    parser.add_argument("--model", choices=["resnet18-8b", "small-net"], default="resnet18-8b")
+    parser.add_argument("--width", type=float, default=1.0, help="of small-net, which only PyTorch has, and without heads")
+    parser.add_argument("--threads", type=int, help="all processors if left out; JAX takes no other number")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=2)
@@ -87,12 +98,13 @@ def main():
         print("| step | against | s | its s | time | MiB | its MiB | memory |\n|---|---|---|---|---|---|---|---|", flush=True)
     rows = []
     for own, name, method in PAIRS:
-        if arguments.only not in f"{own} {name} {method}":
+        has_no_peer = arguments.model == "small-net" and (name == "jax" or own.startswith("local"))
+        if has_no_peer or arguments.only not in f"{own} {name} {method}":
             continue
         row = compare(arguments, own, name, method)
         rows.append(row)
         (a, b), (c, d) = row["seconds"], row["peak_mib"]
-        cells = [own, f"{name} {method}", f"{a:.2f}", f"{b:.2f}", f"**{row['time_ratio']:.2f}**"]
+        cells = [own, f"{name} {method}", f"{a:.3g}", f"{b:.3g}", f"**{row['time_ratio']:.2f}**"]
         cells += [f"{c:.0f}", f"{d:.0f}", f"**{row['memory_ratio']:.2f}**"]
         if not arguments.json:
             print("| " + " | ".join(cells) + " |", flush=True)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Time and peak memory of one training step of ResNet-18 (CIFAR stem) in PyTorch; one JSON object on standard output.
+"""Time and peak memory of one training step of ResNet-18 (CIFAR stem), or of small-net, in PyTorch; one JSON object on standard output.
 
 The step does what `foregrad bench` does under the same name, in the way that is fastest in PyTorch: one forward pass
 (`two-passes`: two, as is usual where targets and guesses are computed apart), gradients asked for exactly where they are
@@ -17,6 +17,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 WIDTHS, CLASSES, HEAD_CHANNELS = [64, 64, 128, 128, 256, 256, 512, 512], 10, 32
+SMALL_WIDTHS = [64, 64, 128, 128, 256, 256]
 
 
 def convolution(inputs, outputs, kernel, stride):
@@ -53,13 +54,28 @@ class Head(nn.Sequential):
 
 
 class Network(nn.Module):
-    def __init__(self):
+    """Blocks and a classifier on the mean of each channel."""
+
+    def __init__(self, blocks, heads, features):
         super().__init__()
+        self.blocks, self.heads = nn.ModuleList(blocks), nn.ModuleList(heads)
+        self.classifier = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(features, CLASSES))
+
+    @classmethod
+    def resnet(cls):
         inputs = [64, *WIDTHS[:-1]]
         strides = [1, 1, 2, 1, 2, 1, 2, 1]
-        self.blocks = nn.ModuleList(Block(i, o, s, n == 0) for n, (i, o, s) in enumerate(zip(inputs, WIDTHS, strides)))
-        self.heads = nn.ModuleList(Head(width) for width in WIDTHS[:-1])
-        self.classifier = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, CLASSES))
+        blocks = [Block(i, o, s, n == 0) for n, (i, o, s) in enumerate(zip(inputs, WIDTHS, strides))]
+        return cls(blocks, [Head(width) for width in WIDTHS[:-1]], WIDTHS[-1])
+
+    @classmethod
+    def small(cls, width):
+        """Convolution, norm and rectifier in each block, a pool before every other one; without heads."""
+        widths = [round(width * channels) for channels in SMALL_WIDTHS]
+        pools = [nn.AvgPool2d(2) if block % 2 else nn.Identity() for block in range(len(widths))]
+        inputs = [3, *widths[:-1]]
+        layers = [(p, *convolution(i, o, 3, 1), nn.ReLU(inplace=True)) for p, i, o in zip(pools, inputs, widths)]
+        return cls([nn.Sequential(*block) for block in layers], [], widths[-1])
 
     def loss(self, images, labels):
         for block in self.blocks:
@@ -178,6 +194,8 @@ METHODS = {
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--method", choices=METHODS, required=True)
+    parser.add_argument("--model", choices=["resnet18-8b", "small-net"], default="resnet18-8b")
+    parser.add_argument("--width", type=float, default=1.0, help="of small-net; those of its methods that need no heads")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--threads", type=int, default=0)
@@ -185,7 +203,8 @@ def main():
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
-    network = Network().to(memory_format=torch.channels_last)
+    network = Network.resnet() if arguments.model == "resnet18-8b" else Network.small(arguments.width)
+    network = network.to(memory_format=torch.channels_last)
     images = torch.randn(arguments.batch, 3, 32, 32).to(memory_format=torch.channels_last)
     labels = torch.arange(arguments.batch) % CLASSES
     seconds = []

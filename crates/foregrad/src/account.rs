@@ -110,6 +110,10 @@ impl Layer for Named<&Block<'_>> {
         within(Role::Cotangents.of(self.block), || self.maps.cotangent(saved, y_bar, wanted))
     }
 
+    fn cotangent_once(&self, saved: Self::Saved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent {
+        within(Role::Cotangents.of(self.block), || self.maps.cotangent_once(saved, y_bar, wanted))
+    }
+
     fn parameters(&self) -> ParamVector {
         Layer::parameters(self.maps)
     }
@@ -150,6 +154,10 @@ impl<M: Deref<Target: LossHead> + Debug + Send + Sync> LossHead for Named<M> {
 
     fn cotangent(&self, saved: &AnySaved, wanted: Wanted) -> Cotangent {
         within(Role::Head.of(self.block), || self.maps.cotangent(saved, wanted))
+    }
+
+    fn cotangent_once(&self, saved: AnySaved, wanted: Wanted) -> Cotangent {
+        within(Role::Head.of(self.block), || self.maps.cotangent_once(saved, wanted))
     }
 
     fn at_outputs(&self, saved: &AnySaved, y_dot: Option<Tensor<4>>) -> Option<AtOutputs> {

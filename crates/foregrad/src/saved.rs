@@ -17,6 +17,16 @@ impl AnySaved {
         Self(Box::new(saved))
     }
 
+    /// The values themselves; `owner` is whose maps they are for.
+    ///
+    /// # Panics
+    /// As [`Self::as_saved_by`].
+    pub fn into_saved_by<S: Any>(self, owner: &dyn Debug) -> S {
+        self.as_saved_by::<S>(owner);
+        let values: Box<dyn Any> = self.0;
+        *values.downcast().expect("they are of this type")
+    }
+
     /// The values as what they are, to be changed; `owner` is whose maps they are for.
     ///
     /// # Panics

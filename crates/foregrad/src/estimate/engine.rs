@@ -213,19 +213,21 @@ impl<'a> Engine<'a> {
         output.evaluations[block].get_or_insert(evaluation);
         output.statistics.extend(prefixed(head.statistics(&saved)));
         let aims_bar = aims && target_bar;
-        if trains || guesses || aims_bar {
-            let wanted = Wanted { input: guesses || aims_bar, parameters: trains };
-            let part = head.cotangent(&saved, wanted);
-            output.add(prefixed(part.theta_bar));
-            if guesses {
-                stage.gradients.own.clone_from(&part.x_bar);
-            }
-            if aims_bar {
-                stage.loss_bar = part.x_bar;
-            }
+        let wanted = Wanted { input: guesses || aims_bar, parameters: trains };
+        let is_wanted = wanted.input || wanted.parameters;
+        let part = if aims && self.measures_at(block, target_bar) {
+            let (_, saved) = stage.loss.insert((LossRef::Own(head), saved));
+            is_wanted.then(|| head.cotangent(saved, wanted))
+        } else {
+            is_wanted.then(|| head.cotangent_once(saved, wanted))
+        };
+        let part = part.unwrap_or_default();
+        output.add(prefixed(part.theta_bar));
+        if guesses {
+            stage.gradients.own.clone_from(&part.x_bar);
         }
-        if aims && self.measures_at(block, target_bar) {
-            stage.loss = Some((LossRef::Own(head), saved));
+        if aims_bar {
+            stage.loss_bar = part.x_bar;
         }
     }
 

@@ -88,11 +88,13 @@ impl<'a> Oracle<'a> {
             let is_aimed = aimed.contains(&block);
             let weight = self.engine.config.space == Space::Weight || self.is_exact();
             let wanted = Wanted { input: block > first, parameters: is_aimed && weight };
-            let saved = self.saved(block);
             // A cotangent that nobody else holds is changed in place on its way.
             let kept = (is_aimed && self.engine.config.space == Space::Activity).then(|| y_bar.clone());
-            let part = self.engine.view.blocks[block].cotangent(&saved, y_bar, wanted);
-            drop(saved);
+            let maps = self.engine.view.blocks[block];
+            let part = match self.saved_again(block) {
+                Some(saved) => maps.cotangent_once(saved, y_bar, wanted),
+                None => maps.cotangent(&self.window.stage(block).saved, y_bar, wanted),
+            };
             if is_aimed {
                 self.measure(block, Target { theta_bar: part.theta_bar, y_bar: kept });
             }
@@ -121,9 +123,9 @@ impl<'a> Oracle<'a> {
         (mode == Mode::Checkpointed && !is_last).then_some(first)
     }
 
-    /// What a block's forward map saved; with checkpoints, computed again with its segment when the way back comes to it.
-    fn saved(&mut self, block: usize) -> Rc<Vec<AnySaved>> {
-        let Some(first) = self.checkpoint(block) else { return self.window.stage(block).saved.clone() };
+    /// What a block's forward map saves, computed again with its segment when the way back comes to it; none where it has been kept.
+    fn saved_again(&mut self, block: usize) -> Option<Vec<AnySaved>> {
+        let first = self.checkpoint(block)?;
         if self.again.is_empty() {
             let input = self.window.stage(first).x.clone();
             let mut x = input.expect("a segment's input is there until its first block's cotangent");
@@ -133,7 +135,7 @@ impl<'a> Oracle<'a> {
                 x = y;
             }
         }
-        self.again.pop().expect("a segment has as many values as blocks").into()
+        self.again.pop()
     }
 
     /// Whether no block's saved values are needed once this loss's gradient has passed it: no other loss comes, no guess is

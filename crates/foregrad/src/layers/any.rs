@@ -5,7 +5,7 @@ use std::fmt::{self, Debug};
 
 use burn::tensor::Tensor;
 
-use super::{Cotangent, Dual, Layer, Pass, Source, Wanted};
+use super::{Activation, Cotangent, Dual, Layer, Pass, Wanted};
 use crate::Result;
 use crate::saved::AnySaved;
 use crate::vector::ParamVector;
@@ -19,8 +19,9 @@ trait Erased: Debug + Send + Sync {
     fn tangent(&self, saved: &AnySaved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>>;
     fn dual(&self, x: Tensor<4>, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], pass: Pass) -> Dual;
     fn cotangent(&self, saved: &AnySaved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent;
-    fn output_again(&self, saved: &AnySaved) -> Option<Source>;
-    fn kept_inputs<'s>(&self, saved: &'s mut AnySaved) -> Vec<&'s mut Source>;
+    fn cotangent_once(&self, saved: AnySaved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent;
+    fn output_again(&self, saved: &AnySaved) -> Option<Activation>;
+    fn kept_inputs<'s>(&self, saved: &'s mut AnySaved) -> Vec<&'s mut Activation>;
     fn parameters(&self) -> ParamVector;
     fn matrices(&self) -> Vec<(String, usize)>;
     fn averages(&self) -> ParamVector;
@@ -52,11 +53,15 @@ impl<L: Layer + Clone + 'static> Erased for L {
         Layer::cotangent(self, saved.as_saved_by(self), y_bar, wanted)
     }
 
-    fn output_again(&self, saved: &AnySaved) -> Option<Source> {
+    fn cotangent_once(&self, saved: AnySaved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent {
+        Layer::cotangent_once(self, saved.into_saved_by(self), y_bar, wanted)
+    }
+
+    fn output_again(&self, saved: &AnySaved) -> Option<Activation> {
         Layer::output_again(self, saved.as_saved_by(self))
     }
 
-    fn kept_inputs<'s>(&self, saved: &'s mut AnySaved) -> Vec<&'s mut Source> {
+    fn kept_inputs<'s>(&self, saved: &'s mut AnySaved) -> Vec<&'s mut Activation> {
         Layer::kept_inputs(self, saved.as_saved_by_mut(self))
     }
 
@@ -158,13 +163,18 @@ impl AnyLayer {
         self.0.cotangent(saved, y_bar, wanted)
     }
 
+    /// As [`Layer::cotangent_once`].
+    pub fn cotangent_once(&self, saved: AnySaved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent {
+        self.0.cotangent_once(saved, y_bar, wanted)
+    }
+
     /// As [`Layer::output_again`].
-    pub fn output_again(&self, saved: &AnySaved) -> Option<Source> {
+    pub fn output_again(&self, saved: &AnySaved) -> Option<Activation> {
         self.0.output_again(saved)
     }
 
     /// As [`Layer::kept_inputs`].
-    pub fn kept_inputs<'s>(&self, saved: &'s mut AnySaved) -> Vec<&'s mut Source> {
+    pub fn kept_inputs<'s>(&self, saved: &'s mut AnySaved) -> Vec<&'s mut Activation> {
         self.0.kept_inputs(saved)
     }
 

@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 
 use super::normalised::Normalised;
 use super::{
-    Cotangent, Dual, Layer, LayerKind, Making, Pass, Phase, Planned, Scope, Source, Wanted, assign_leaf, leaf_parameters,
+    Cotangent, Dual, Layer, LayerKind, Making, Pass, Phase, Planned, Scope, Activation, Wanted, assign_leaf, leaf_parameters,
     norm::BIAS,
     plan::{check_channels, finite},
     stacked,
@@ -173,7 +173,7 @@ impl Layer for BatchNorm {
         self.transposed(saved, y_bar, wanted, saved.statistics.is_none())
     }
 
-    fn output_again(&self, saved: &Saved) -> Option<Source> {
+    fn output_again(&self, saved: &Saved) -> Option<Activation> {
         Some(saved.normalised.output_again(saved.normalised.shape()))
     }
 

@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{
-    Cotangent, Dual, Layer, LayerKind, Outputs, Pass, Planned, Scope, Source, Wanted, assign_leaf, kind, leaf_parameters,
+    Cotangent, Dual, Layer, LayerKind, Outputs, Pass, Planned, Scope, Activation, Wanted, assign_leaf, kind, leaf_parameters,
     plan::{at_least_one, check_channels, windows},
     product, stacked,
 };
@@ -128,7 +128,7 @@ impl Conv2d {
 
     /// `x_dot * w + x * w_dot` of all directions, if each `w_dot` is of rank one: with `w_dot = a b^T` the second part is `a (x * b)`, so that
     /// all directions together take one convolution of as many output channels.
-    fn tangent_along_factors(&self, x: &Source, x_dot: Option<Tensor<4>>, [a, b]: [Tensor<2>; 2]) -> Tensor<4> {
+    fn tangent_along_factors(&self, x: &Activation, x_dot: Option<Tensor<4>>, [a, b]: [Tensor<2>; 2]) -> Tensor<4> {
         let [output, input, height, width] = self.weight.val().dims();
         let s = ops::conv2d_of(x, &b.reshape([-1, input as i32, height as i32, width as i32]), self.shape);
         let [samples, directions, rows, columns] = s.dims();
@@ -148,7 +148,7 @@ impl Conv2d {
     }
 
     /// One direction's `x_dot * w + x * w_dot`.
-    fn tangent_along(&self, x: &Source, x_dot: Option<Tensor<4>>, theta_dot: &ParamVector) -> Tensor<4> {
+    fn tangent_along(&self, x: &Activation, x_dot: Option<Tensor<4>>, theta_dot: &ParamVector) -> Tensor<4> {
         let weight = self.weight.val();
         let Some(w_dot) = theta_dot.entry("weight") else {
             return x_dot.map_or_else(
@@ -166,7 +166,7 @@ impl Conv2d {
 /// The input, for the weight's tangent and cotangent.
 #[derive(Debug)]
 pub struct Saved {
-    x: Source,
+    x: Activation,
 }
 
 settings! {
@@ -309,7 +309,7 @@ impl Layer for Conv2d {
         Cotangent { x_bar, theta_bar }
     }
 
-    fn kept_inputs<'s>(&self, saved: &'s mut Saved) -> Vec<&'s mut Source> {
+    fn kept_inputs<'s>(&self, saved: &'s mut Saved) -> Vec<&'s mut Activation> {
         vec![&mut saved.x]
     }
 
@@ -331,7 +331,7 @@ impl Layer for Conv2d {
 }
 
 /// Height and width of the output.
-fn output_size(x: &Source, weight: &Tensor<4>, shape: ConvShape) -> [usize; 2] {
+fn output_size(x: &Activation, weight: &Tensor<4>, shape: ConvShape) -> [usize; 2] {
     let (x, w) = (x.dims(), weight.dims());
     [2, 3].map(|axis| (x[axis] + 2 * shape.padding - w[axis]) / shape.stride + 1)
 }

@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 
 use super::normalised::Normalised;
 use super::{
-    Cotangent, Dual, Layer, LayerKind, Making, Pass, Planned, Scope, Source, Wanted, assign_leaf, leaf_parameters,
+    Cotangent, Dual, Layer, LayerKind, Making, Pass, Planned, Scope, Activation, Wanted, assign_leaf, leaf_parameters,
     norm::BIAS,
     plan::{check_channels, check_groups, finite},
     stacked,
@@ -203,7 +203,7 @@ impl Layer for GroupNorm {
         Cotangent { x_bar, theta_bar }
     }
 
-    fn output_again(&self, saved: &Saved) -> Option<Source> {
+    fn output_again(&self, saved: &Saved) -> Option<Activation> {
         let Shape { samples, channels, size: [height, width] } = saved.shape;
         Some(saved.normalised.output_again([samples, channels, height, width]))
     }

@@ -25,7 +25,7 @@ mod sequential;
 mod spec;
 pub mod stacked;
 
-pub use crate::ops::Source;
+pub use crate::ops::Activation;
 pub use crate::saved::AnySaved;
 pub use any::AnyLayer;
 pub use conv2d::{Conv2dConfig, Groups};
@@ -162,14 +162,19 @@ pub trait Layer: Debug + Send + Sync {
     /// `x_bar = J_x^T y_bar` and `theta_bar = J_theta^T y_bar`, as far as wanted.
     fn cotangent(&self, saved: &Self::Saved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent;
 
+    /// [`cotangent`](Layer::cotangent), where nobody will read what was saved any more: each part of it can go as soon as it has served.
+    fn cotangent_once(&self, saved: Self::Saved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent {
+        self.cotangent(&saved, y_bar, wanted)
+    }
+
     /// The output again, where that costs a pass over memory at most and nothing is held for it that was not saved anyway: so that no
     /// layer behind has to keep it.
-    fn output_again(&self, _saved: &Self::Saved) -> Option<Source> {
+    fn output_again(&self, _saved: &Self::Saved) -> Option<Activation> {
         None
     }
 
     /// The places in which `forward` has kept its input as it is, for a chain to put what makes the input again.
-    fn kept_inputs<'s>(&self, _saved: &'s mut Self::Saved) -> Vec<&'s mut Source> {
+    fn kept_inputs<'s>(&self, _saved: &'s mut Self::Saved) -> Vec<&'s mut Activation> {
         Vec::new()
     }
 

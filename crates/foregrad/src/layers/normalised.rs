@@ -7,7 +7,7 @@
 use burn::tensor::Tensor;
 
 use super::stacked;
-use crate::ops::{self, Affine, Side, Source};
+use crate::ops::{self, Activation, Affine, Side};
 
 /// The input, and what it is normalised with.
 #[derive(Debug)]
@@ -48,8 +48,8 @@ impl Normalised {
     }
 
     /// The output, computed whenever it is read; of the given shape, `[n, c, h, w]`.
-    pub fn output_again(&self, shape: [usize; 4]) -> Source {
-        Source::normalised(self.x.clone().reshape(shape), self.output.clone(), self.is_rectified)
+    pub fn output_again(&self, shape: [usize; 4]) -> Activation {
+        Activation::normalised(self.x.clone().reshape(shape), self.output.clone(), self.is_rectified)
     }
 
     /// Shape of the input.

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use super::{
-    AnySaved, Cotangent, Dual, Layer, Making, Pass, Planned, Sequential, Source, Wanted, kind::kind_without_settings,
+    AnySaved, Cotangent, Dual, Layer, Making, Pass, Planned, Sequential, Activation, Wanted, kind::kind_without_settings,
     size_text, stacked,
 };
 use crate::ops;
@@ -38,6 +38,25 @@ impl Residual {
             assert!(shortcut.iter().all(|(other, _)| other != name), "body and shortcut both have a layer `{name}`");
         }
         Self { body, shortcut, is_rectified: false }
+    }
+
+    /// The cotangents of both chains, given each chain's own.
+    fn back(
+        &self,
+        y_bar: Tensor<4>,
+        wanted: Wanted,
+        body: impl FnOnce(Tensor<4>) -> Cotangent,
+        shortcut: impl FnOnce(Tensor<4>) -> Cotangent,
+    ) -> Cotangent {
+        // Where nobody wants the shortcut's cotangents, the body's take the memory of `y_bar`.
+        let is_shortcut_wanted = wanted.input || !self.shortcut.parameters().is_empty();
+        let for_shortcut = is_shortcut_wanted.then(|| y_bar.clone());
+        let body = body(y_bar);
+        let Some(y_bar) = for_shortcut else { return body };
+        let shortcut = shortcut(y_bar);
+        let mut theta_bar = body.theta_bar;
+        theta_bar.extend(shortcut.theta_bar);
+        Cotangent { x_bar: stacked::add(body.x_bar, shortcut.x_bar), theta_bar }
     }
 
     fn sum(&self, body: Tensor<4>, shortcut: Tensor<4>) -> Tensor<4> {
@@ -103,18 +122,19 @@ impl Layer for Residual {
 
     fn cotangent(&self, saved: &Saved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent {
         let y_bar = gated(y_bar, saved.rectified.as_ref());
-        // Where nobody wants the shortcut's cotangents, the body's take the memory of `y_bar`.
-        let is_shortcut_wanted = wanted.input || !self.shortcut.parameters().is_empty();
-        let for_shortcut = is_shortcut_wanted.then(|| y_bar.clone());
-        let body = self.body.cotangent(&saved.body, y_bar, wanted);
-        let Some(y_bar) = for_shortcut else { return body };
-        let shortcut = self.shortcut.cotangent(&saved.shortcut, y_bar, wanted);
-        let mut theta_bar = body.theta_bar;
-        theta_bar.extend(shortcut.theta_bar);
-        Cotangent { x_bar: stacked::add(body.x_bar, shortcut.x_bar), theta_bar }
+        let body = |y_bar| self.body.cotangent(&saved.body, y_bar, wanted);
+        self.back(y_bar, wanted, body, |y_bar| self.shortcut.cotangent(&saved.shortcut, y_bar, wanted))
     }
 
-    fn kept_inputs<'s>(&self, saved: &'s mut Saved) -> Vec<&'s mut Source> {
+    fn cotangent_once(&self, saved: Saved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent {
+        let Saved { body, shortcut, rectified } = saved;
+        let y_bar = gated(y_bar, rectified.as_ref());
+        drop(rectified);
+        let through_body = |y_bar| self.body.cotangent_once(body, y_bar, wanted);
+        self.back(y_bar, wanted, through_body, |y_bar| self.shortcut.cotangent_once(shortcut, y_bar, wanted))
+    }
+
+    fn kept_inputs<'s>(&self, saved: &'s mut Saved) -> Vec<&'s mut Activation> {
         let mut all = self.body.kept_inputs(&mut saved.body);
         all.extend(self.shortcut.kept_inputs(&mut saved.shortcut));
         all

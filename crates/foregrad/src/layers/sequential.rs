@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use super::{AnyLayer, AnySaved, Cotangent, Dual, Layer, Pass, Source, Wanted};
+use super::{Activation, AnyLayer, AnySaved, Cotangent, Dual, Layer, Pass, Wanted};
 use crate::vector::ParamVector;
 use crate::{Error, Result};
 
@@ -82,6 +82,29 @@ impl Sequential {
         self.layers.iter_mut()
     }
 
+    /// Cotangents through the layers, the last one first, by the `cotangent` of the layer in a place.
+    fn back(
+        &self,
+        mut y_bar: Tensor<4>,
+        wanted: Wanted,
+        mut cotangent: impl FnMut(usize, Tensor<4>, Wanted) -> Cotangent,
+    ) -> Cotangent {
+        let mut theta_bar = ParamVector::default();
+        // Below the first layer with parameters nobody wants a cotangent, unless the chain's input is wanted.
+        let learns = |layer: &AnyLayer| !layer.parameters().is_empty();
+        let first = if wanted.input { 0 } else { self.layers.iter().position(learns).unwrap_or(self.layers.len()) };
+        for (place, name) in self.names.iter().enumerate().skip(first).rev() {
+            let input = wanted.input || place > first;
+            let part = cotangent(place, y_bar, Wanted { input, ..wanted });
+            theta_bar.extend(part.theta_bar.prefixed(name));
+            match part.x_bar {
+                Some(x_bar) => y_bar = x_bar,
+                None => return Cotangent { x_bar: None, theta_bar },
+            }
+        }
+        Cotangent { x_bar: wanted.input.then_some(y_bar), theta_bar }
+    }
+
     fn gather(&self, part: impl Fn(&AnyLayer) -> ParamVector) -> ParamVector {
         let mut all = ParamVector::default();
         for (name, layer) in self.iter() {
@@ -130,30 +153,24 @@ impl Layer for Sequential {
         dual
     }
 
-    fn cotangent(&self, saved: &Vec<AnySaved>, mut y_bar: Tensor<4>, wanted: Wanted) -> Cotangent {
-        let mut theta_bar = ParamVector::default();
-        // Below the first layer with parameters nobody wants a cotangent, unless the chain's input is wanted.
-        let learns = |layer: &AnyLayer| !layer.parameters().is_empty();
-        let first = if wanted.input { 0 } else { self.layers.iter().position(learns).unwrap_or(self.layers.len()) };
-        for (position, ((name, layer), saved)) in self.iter().zip(saved).enumerate().skip(first).rev() {
-            let input = wanted.input || position > first;
-            let part = layer.cotangent(saved, y_bar, Wanted { input, ..wanted });
-            theta_bar.extend(part.theta_bar.prefixed(name));
-            match part.x_bar {
-                Some(x_bar) => y_bar = x_bar,
-                None => return Cotangent { x_bar: None, theta_bar },
-            }
-        }
-        Cotangent { x_bar: wanted.input.then_some(y_bar), theta_bar }
+    fn cotangent(&self, saved: &Vec<AnySaved>, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent {
+        self.back(y_bar, wanted, |place, y_bar, wanted| self.layers[place].cotangent(&saved[place], y_bar, wanted))
+    }
+
+    fn cotangent_once(&self, mut saved: Vec<AnySaved>, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent {
+        self.back(y_bar, wanted, |place, y_bar, wanted| {
+            let own = saved.pop().expect("every layer has saved something");
+            self.layers[place].cotangent_once(own, y_bar, wanted)
+        })
     }
 
     /// Of the last layer that has saved something: of a chain that is still on its way too.
-    fn output_again(&self, saved: &Vec<AnySaved>) -> Option<Source> {
+    fn output_again(&self, saved: &Vec<AnySaved>) -> Option<Activation> {
         let last = saved.len().checked_sub(1)?;
         self.layers[last].output_again(&saved[last])
     }
 
-    fn kept_inputs<'s>(&self, saved: &'s mut Vec<AnySaved>) -> Vec<&'s mut Source> {
+    fn kept_inputs<'s>(&self, saved: &'s mut Vec<AnySaved>) -> Vec<&'s mut Activation> {
         match (self.layers.first(), saved.first_mut()) {
             (Some(layer), Some(saved)) => layer.kept_inputs(saved),
             _ => Vec::new(),
@@ -212,8 +229,8 @@ fn scoped(theta_dot: &[ParamVector], name: &str) -> Vec<ParamVector> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layers::{BatchNorm, Phase, Relu, Residual};
-    use crate::ops::host;
+    use crate::layers::{BatchNorm, Conv2dConfig, GroupNorm, Phase, Relu, Residual};
+    use crate::ops::{address, host};
     use crate::rng::{Placement, Stream};
     use burn::tensor::{DType, Device};
 
@@ -261,6 +278,45 @@ mod tests {
             let expected =
                 links.rev().fold(x("y_bar"), |y_bar, (link, saved)| link.cotangent(saved, y_bar, Wanted::BOTH).input());
             assert_eq!(host(x_bar), host(expected));
+        }
+    }
+
+    /// A convolution behind a norm keeps no map of its own, in a chain and in a residual sum, and its maps are those of one that does.
+    #[test]
+    fn what_is_cheap_is_computed_again() {
+        let placement = Placement { device: Device::flex(), dtype: DType::F64 };
+        let draw = |name: &str| Stream::new(0, name).normal_tensor::<4>([4, 3, 5, 7], &placement);
+        let conv = |name: &str| Conv2dConfig::new([3, 3], 3).padding(1).init(Stream::new(0, name), &placement);
+        for norm in [AnyLayer::from(BatchNorm::new(3, 0.1, &placement)), GroupNorm::new(3, 3, 0.1, &placement).into()] {
+            let body = Sequential::new().with("conv", conv("b")).with("norm", norm.clone());
+            let layers =
+                [norm.clone(), Relu.into(), conv("a").into(), norm, Residual::new(body, Sequential::new()).into()];
+            let chain = layers.clone().into_iter().fold(Sequential::new(), Sequential::then);
+            let unfused = Unfused(layers.map(|layer| Sequential::new().then(layer)).to_vec());
+            let (y, mut saved) = chain.forward(draw("x"), Phase::Train.into());
+            let (expected, all) = unfused.forward(draw("x"));
+            assert_eq!(host(y), host(expected));
+            let mut inputs = 0;
+            for (layer, saved) in chain.layers.iter().zip(&mut saved) {
+                for input in layer.kept_inputs(saved) {
+                    let [first, second] = [input.tensor(), input.tensor()];
+                    assert_ne!(address(&first), address(&second), "each time it is computed");
+                    inputs += 1;
+                }
+            }
+            assert_eq!(inputs, 2, "that of the convolution, and that of the one in the residual sum");
+            let expected = unfused
+                .0
+                .iter()
+                .zip(&all)
+                .rev()
+                .fold(draw("y_bar"), |y_bar, (link, saved)| link.cotangent(saved, y_bar, Wanted::INPUT).input());
+            let both = chain.cotangent(&saved, draw("y_bar"), Wanted::BOTH);
+            assert_eq!(host(both.x_bar.clone().expect("it was wanted")), host(expected));
+            let once = chain.cotangent_once(saved, draw("y_bar"), Wanted::BOTH);
+            assert_eq!(host(once.x_bar.expect("it was wanted")), host(both.x_bar.expect("it was wanted")));
+            let difference = once.theta_bar.clone().axpy(-1.0, &both.theta_bar).norm();
+            assert!(difference == 0.0 && once.theta_bar.norm() > 0.0);
         }
     }
 }

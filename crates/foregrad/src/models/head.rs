@@ -37,6 +37,12 @@ impl Branch {
         let last = self.net.iter().next_back().and_then(|(_, layer)| layer.downcast_ref::<Linear>());
         last.is_some_and(|linear| ops::host(linear.weight()).iter().all(|weight| *weight == 0.0))
     }
+
+    /// Adds the branch's cotangents to those of all.
+    fn add_cotangent(&self, all: &mut Cotangent, part: Cotangent) {
+        all.x_bar = stacked::add(all.x_bar.take(), part.x_bar);
+        all.theta_bar.extend(part.theta_bar.prefixed(&self.name));
+    }
 }
 
 /// An auxiliary net with its loss: the weighted sum of one or more branches.
@@ -96,6 +102,11 @@ pub trait LossHead: std::fmt::Debug + Send + Sync {
 
     /// The gradient of the loss with respect to `y` and to the head's parameters, as far as wanted.
     fn cotangent(&self, saved: &AnySaved, wanted: Wanted) -> Cotangent;
+
+    /// [`cotangent`](LossHead::cotangent), where nobody will read what was saved any more.
+    fn cotangent_once(&self, saved: AnySaved, wanted: Wanted) -> Cotangent {
+        self.cotangent(&saved, wanted)
+    }
 
     /// What is known between the net and the loss on its outputs, with the outputs' tangent along one tangent at the block's output;
     /// `None` of a head that is no single net with a loss behind it.
@@ -263,9 +274,17 @@ impl LossHead for Head {
         let mut all = Cotangent::default();
         for (branch, (net, loss)) in self.branches.iter().zip(branches) {
             let z_bar = branch.loss.cotangent(loss).mul_scalar(branch.weight);
-            let part = branch.net.cotangent(net, z_bar, wanted);
-            all.x_bar = stacked::add(all.x_bar, part.x_bar);
-            all.theta_bar.extend(part.theta_bar.prefixed(&branch.name));
+            branch.add_cotangent(&mut all, branch.net.cotangent(net, z_bar, wanted));
+        }
+        all
+    }
+
+    fn cotangent_once(&self, saved: AnySaved, wanted: Wanted) -> Cotangent {
+        let Saved { branches, .. } = saved.into_saved_by(self);
+        let mut all = Cotangent::default();
+        for (branch, (net, loss)) in self.branches.iter().zip(branches) {
+            let z_bar = branch.loss.cotangent(&loss).mul_scalar(branch.weight);
+            branch.add_cotangent(&mut all, branch.net.cotangent_once(net, z_bar, wanted));
         }
         all
     }

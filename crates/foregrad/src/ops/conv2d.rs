@@ -4,7 +4,7 @@ use burn::tensor::{Tensor, module, ops::ConvOptions, ops::ConvTransposeOptions};
 use foregrad_kernels::convolution::{self as kernels, ChannelMap, Convolution};
 use foregrad_kernels::{Real, operations};
 
-use super::Source;
+use super::Activation;
 use super::cpu::{self, change_on_cpu, on_cpu};
 
 /// The geometry of a two-dimensional convolution.
@@ -51,12 +51,12 @@ pub fn conv2d(x: Tensor<4>, weight: &Tensor<4>, shape: ConvShape) -> Tensor<4> {
 }
 
 /// `y = x * w` of an `x` that others need, or that is mapped on reading.
-pub fn conv2d_of(x: &Source, weight: &Tensor<4>, shape: ConvShape) -> Tensor<4> {
+pub fn conv2d_of(x: &Activation, weight: &Tensor<4>, shape: ConvShape) -> Tensor<4> {
     operations::add(shape.with_sizes(x.dims(), weight.dims()).operations());
     fused_conv2d(x, weight, shape).unwrap_or_else(|| module::conv2d(x.tensor(), weight.clone(), None, shape.options()))
 }
 
-fn fused_conv2d(x: &Source, weight: &Tensor<4>, shape: ConvShape) -> Option<Tensor<4>> {
+fn fused_conv2d(x: &Activation, weight: &Tensor<4>, shape: ConvShape) -> Option<Tensor<4>> {
     let convolution = shape.with_sizes(x.dims(), weight.dims());
     let size = output_shape(&convolution);
     let (scale, shift, is_rectified) = x.map();
@@ -69,7 +69,7 @@ fn fused_conv2d(x: &Source, weight: &Tensor<4>, shape: ConvShape) -> Option<Tens
 /// `y_dot = x_dot * w + x * w_dot`, in one pass over `y_dot`; in the memory of `x_dot`, where that can be.
 pub fn conv2d_tangent(
     (x_dot, weight): (Tensor<4>, &Tensor<4>),
-    (x, w_dot): (&Source, &Tensor<4>),
+    (x, w_dot): (&Activation, &Tensor<4>),
     shape: ConvShape,
 ) -> Tensor<4> {
     let convolution = shape.with_sizes(x.dims(), weight.dims());
@@ -94,7 +94,7 @@ pub fn conv2d_tangent(
 
 fn fused_tangent(
     (x_dot, weight): (&Tensor<4>, &Tensor<4>),
-    (x, w_dot): (&Source, &Tensor<4>),
+    (x, w_dot): (&Activation, &Tensor<4>),
     shape: ConvShape,
 ) -> Option<Tensor<4>> {
     let convolution = shape.with_sizes(x.dims(), weight.dims());
@@ -138,13 +138,18 @@ fn fused_input_cotangent(y_bar: &Tensor<4>, weight: &Tensor<4>, convolution: &Co
 }
 
 /// `w_bar`, the transpose of `w -> x * w`; `weight` gives the shape only.
-pub fn conv2d_weight_cotangent(x: &Source, y_bar: &Tensor<4>, weight: &Tensor<4>, shape: ConvShape) -> Tensor<4> {
+pub fn conv2d_weight_cotangent(x: &Activation, y_bar: &Tensor<4>, weight: &Tensor<4>, shape: ConvShape) -> Tensor<4> {
     operations::add(shape.with_sizes(x.dims(), weight.dims()).operations());
     fused_weight_cotangent(x, y_bar, weight.dims(), shape)
         .unwrap_or_else(|| module::conv2d_weight_backward(x.tensor(), weight.clone(), y_bar.clone(), shape.options()))
 }
 
-fn fused_weight_cotangent(x: &Source, y_bar: &Tensor<4>, weight: [usize; 4], shape: ConvShape) -> Option<Tensor<4>> {
+fn fused_weight_cotangent(
+    x: &Activation,
+    y_bar: &Tensor<4>,
+    weight: [usize; 4],
+    shape: ConvShape,
+) -> Option<Tensor<4>> {
     let convolution = shape.with_sizes(x.dims(), weight);
     let (scale, shift, is_rectified) = x.map();
     let x = x.held();
@@ -168,5 +173,58 @@ fn source<'a, T: Real>(
     match (scale, shift) {
         (Some(scale), Some(shift)) => kernels::Source::mapped(x, ChannelMap { scale, shift, is_rectified }),
         _ => x.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{DType, Device};
+
+    use super::*;
+    use crate::ops::{Affine, address, channel_affine, host};
+    use crate::rng::{Placement, Stream};
+
+    const SHAPE: ConvShape = ConvShape { stride: 1, padding: 1, groups: 1 };
+
+    fn draw<const D: usize>(name: &str, size: [usize; D]) -> Tensor<D> {
+        let placement = Placement { device: Device::flex(), dtype: DType::F32 };
+        Stream::new(0, name).normal_tensor(size, &placement)
+    }
+
+    #[test]
+    fn a_result_takes_the_memory_of_an_operand_that_nobody_else_needs() {
+        let (size, w) = ([3, 32, 8, 8], draw("w", [32, 32, 3, 3]));
+        let is_in_place = foregrad_kernels::instructions::path() != foregrad_kernels::instructions::Path::Composed;
+        let maps: [&dyn Fn(Tensor<4>) -> Tensor<4>; 3] =
+            [&|x| conv2d(x, &w, SHAPE), &|y_bar| conv2d_input_cotangent(y_bar, &w, SHAPE, [8, 8]), &|x_dot| {
+                conv2d_tangent((x_dot, &w), (&draw("x", size).into(), &draw("w_dot", w.dims())), SHAPE)
+            }];
+        for map in maps {
+            let (x, before) = (draw("operand", size), host(draw("operand", size)));
+            let shared = map(x.clone());
+            assert!(address(&shared) != address(&x) && host(x.clone()) == before, "others still need it");
+            let place = address(&x);
+            let alone = map(x);
+            assert_eq!(address(&alone) == place, is_in_place);
+            assert_eq!(host(alone), host(shared));
+        }
+    }
+
+    #[test]
+    fn a_normalisation_on_reading_is_one_before_reading() {
+        let (x, w) = (draw("x", [3, 5, 6, 7]), draw("w", [4, 5, 3, 3]));
+        let y_bar = draw("y_bar", [3, 4, 6, 7]);
+        for values in [5, 15] {
+            let affine = Affine { scale: draw("scale", [values]), shift: draw("shift", [values]) };
+            let rows = if values == 5 { [3, 5, 6, 7] } else { [1, 15, 42, 1] };
+            let written = channel_affine(&x.clone().reshape(rows), &affine, Some(&affine)).reshape([3, 5, 6, 7]);
+            let read = Activation::normalised(x.clone(), affine, true);
+            assert_eq!(host(read.tensor()), host(written.clone()));
+            let plain = Activation::from(written);
+            let [a, b] = [&read, &plain].map(|x| host(conv2d_of(x, &w, SHAPE)));
+            assert_eq!(a, b);
+            let [a, b] = [&read, &plain].map(|x| host(conv2d_weight_cotangent(x, &y_bar, &w, SHAPE)));
+            assert_eq!(a, b);
+        }
     }
 }

@@ -7,6 +7,7 @@
 //! # Panics
 //! All of them panic on tensors whose shapes do not go together.
 
+mod activation;
 mod channels;
 mod conv2d;
 mod cpu;
@@ -15,8 +16,8 @@ mod parts;
 mod pool;
 mod projection;
 mod relu;
-mod source;
 
+pub use activation::Activation;
 pub use channels::{
     Affine, Side, add_outer, channel_affine, channel_affine_in_place, channel_combination, channel_moments,
     channel_sums,
@@ -29,4 +30,3 @@ pub use pool::{Bins, average_pool, average_pool_cotangent};
 
 pub use projection::{dot, host, largest_magnitude, row_dots, scale_rows};
 pub use relu::{add_rectified, relu, relu_gate};
-pub use source::Source;

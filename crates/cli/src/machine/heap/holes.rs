@@ -14,7 +14,7 @@ pub(super) const CHUNK: usize = 1 << 21;
 /// Memory behind holes that is kept whatever the arrays take, in bytes, and as a part of the most that they have taken: giving it back and
 /// asking for it again every step would cost more than it is worth.
 const SPARE: usize = 1 << 22;
-const SPARE_PART: usize = 32;
+const SPARE_PART: usize = 64;
 
 /// Free addresses.
 #[derive(Clone, Copy)]

@@ -7,9 +7,9 @@ use super::channels::{Affine, channel_affine};
 /// An activation `[n, c, h, w]`: a tensor, or `scale x + shift` of a tensor, rectified or not, which takes no memory of its own.
 ///
 /// A convolution's kernels map each pixel as they read it. Everything else, and every other device, asks for the
-/// [`tensor`](Source::tensor), which costs one pass over memory.
+/// [`tensor`](Activation::tensor), which costs one pass over memory.
 #[derive(Debug, Clone)]
-pub struct Source {
+pub struct Activation {
     x: Tensor<4>,
     map: Option<Map>,
 }
@@ -22,13 +22,13 @@ struct Map {
     is_rectified: bool,
 }
 
-impl From<Tensor<4>> for Source {
+impl From<Tensor<4>> for Activation {
     fn from(x: Tensor<4>) -> Self {
         Self { x, map: None }
     }
 }
 
-impl Source {
+impl Activation {
     /// `scale x + shift` with one value a channel, or a channel of each sample; 0 where that is not positive, if it is rectified.
     pub fn normalised(x: Tensor<4>, affine: Affine, is_rectified: bool) -> Self {
         Self { x, map: Some(Map { affine, is_rectified }) }
