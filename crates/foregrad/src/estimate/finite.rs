@@ -62,7 +62,8 @@ impl<'a> Differences<'a> {
         own.look()?;
         let b = (0..directions).map(|direction| own.derivative(direction)).collect::<Result<Vec<f64>>>()?;
         own.note_sides();
-        finish_network(&own.engine, &mut own.output, &own.kept, &b);
+        let kept = std::mem::take(&mut own.kept);
+        finish_network(&own.engine, &mut own.output, kept, &b);
         Ok(own.output)
     }
 

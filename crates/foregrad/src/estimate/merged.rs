@@ -134,29 +134,29 @@ impl Merged {
         engine: &Engine<'a>,
         output: &mut StepOutput,
         window: &Window<'a>,
-        kept: &BTreeMap<usize, Kept>,
+        kept: BTreeMap<usize, Kept>,
         derivatives: Vec<Vec<f64>>,
     ) {
         if engine.config.mix.is_some() {
-            return finish_mixture(engine, output, window, kept, &self.slots, &derivatives);
+            return finish_mixture(engine, output, window, &kept, &self.slots, &derivatives);
         }
         let b = totals(&derivatives);
         finish_network(engine, output, kept, &b);
     }
 }
 
-/// The update of the network's single slot from one scalar a direction.
-pub fn finish_network(engine: &Engine, output: &mut StepOutput, kept: &BTreeMap<usize, Kept>, b: &[f64]) {
-    let gram = whole_gram(kept);
+/// The update of the network's single slot from one scalar a direction. A block's guesses are gone once its update is there.
+pub fn finish_network(engine: &Engine, output: &mut StepOutput, kept: BTreeMap<usize, Kept>, b: &[f64]) {
+    let gram = whole_gram(&kept);
     let dimension = kept.values().map(Kept::dimension).sum();
-    let coefficients = engine.coefficients(&engine.whole_residual(kept, b), gram.as_ref(), dimension);
+    let coefficients = engine.coefficients(&engine.whole_residual(&kept, b), gram.as_ref(), dimension);
     let norm = |direction: usize| gram.as_ref().map_or(1.0, |gram| gram.square_norm(direction).sqrt());
     let scalar = |(direction, b): (usize, &f64)| vec![if norm(direction) == 0.0 { 0.0 } else { b / norm(direction) }];
     output.zero_guesses += (0..b.len()).filter(|direction| norm(*direction) == 0.0).count();
     output.record("network", b.iter().enumerate().map(scalar).collect());
-    engine.learn_of_network(output, kept, (b, &coefficients));
-    for kept in kept.values() {
-        engine.add_weight(output, kept, 0, &coefficients);
+    engine.learn_of_network(output, &kept, (b, &coefficients));
+    for kept in kept.into_values() {
+        engine.add_weight(output, &kept, 0, &coefficients);
     }
 }
 

@@ -230,7 +230,8 @@ impl<'a> Oracle<'a> {
             return self.end_mixture();
         }
         if Merged::new(self.engine.config).is_some() && self.engine.measured {
-            finish_network(&self.engine, &mut self.output, &self.kept, &self.network);
+            let kept = std::mem::take(&mut self.kept);
+            finish_network(&self.engine, &mut self.output, kept, &self.network);
         }
     }
 

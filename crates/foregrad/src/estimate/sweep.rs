@@ -252,7 +252,8 @@ impl<'a> Sweep<'a> {
             let kept = self.engine.keep(prepared, None);
             self.kept.insert(self.engine.plan.depth, kept);
         }
-        merged.finish(&self.engine, &mut self.output, &self.window, &self.kept, derivatives);
+        let kept = std::mem::take(&mut self.kept);
+        merged.finish(&self.engine, &mut self.output, &self.window, kept, derivatives);
     }
 }
 

@@ -81,18 +81,17 @@ pub fn channel_affine(x: &Tensor<4>, map: &Affine, rectifier: Option<&Affine>) -
 
 /// As [`channel_affine`], in the memory of `x` where nobody else holds it.
 pub fn channel_affine_in_place(x: Tensor<4>, map: &Affine, rectifier: Option<&Affine>) -> Tensor<4> {
-    match cpu::alone(x) {
-        Ok(x) => {
-            let sizes = sizes(&x);
-            let Affine { scale: a, shift: d } = map;
-            let (scale, shift) = (rectifier.map(|map| &map.scale), rectifier.map(|map| &map.shift));
-            change_on_cpu!(|x, a, d; scale, shift| {
-                let rectifier = scale.zip(shift).map(|(scale, shift)| Rectifier { scale, shift });
-                kernels::affine_in_place(&sizes, x, [a, d], rectifier)
-            })
-        }
-        Err(x) => channel_affine(&x, map, rectifier),
+    let (x, is_free) = cpu::alone(x);
+    if !is_free {
+        return channel_affine(&x, map, rectifier);
     }
+    let sizes = sizes(&x);
+    let Affine { scale: a, shift: d } = map;
+    let (scale, shift) = (rectifier.map(|map| &map.scale), rectifier.map(|map| &map.shift));
+    change_on_cpu!(|x, a, d; scale, shift| {
+        let rectifier = scale.zip(shift).map(|(scale, shift)| Rectifier { scale, shift });
+        kernels::affine_in_place(&sizes, x, [a, d], rectifier)
+    })
 }
 
 fn fused_affine(x: &Tensor<4>, map: &Affine, rectifier: Option<&Affine>) -> Option<Tensor<4>> {

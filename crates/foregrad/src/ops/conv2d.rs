@@ -41,13 +41,12 @@ fn output_shape(convolution: &Convolution) -> [usize; 4] {
 /// `y = x * w`: `x` is `[n, in, h, w]`, `weight` `[out, in / groups, kh, kw]`, `y` `[n, out, h', w']`; in the memory of `x`, where that can be.
 pub fn conv2d(x: Tensor<4>, weight: &Tensor<4>, shape: ConvShape) -> Tensor<4> {
     let convolution = shape.with_sizes(x.dims(), weight.dims());
-    match taken(x, &convolution) {
-        Ok(x) => {
-            operations::add(convolution.operations());
-            change_on_cpu!(|x, weight| kernels::sum_in_place(&convolution, (x, weight), &[]))
-        }
-        Err(x) => conv2d_of(&x.into(), weight, shape),
+    let (x, is_free) = taken(x, &convolution);
+    if !is_free {
+        return conv2d_of(&x.into(), weight, shape);
     }
+    operations::add(convolution.operations());
+    change_on_cpu!(|x, weight| kernels::sum_in_place(&convolution, (x, weight), &[]))
 }
 
 /// `y = x * w` of an `x` that others need, or that is mapped on reading.
@@ -74,17 +73,15 @@ pub fn conv2d_tangent(
 ) -> Tensor<4> {
     let convolution = shape.with_sizes(x.dims(), weight.dims());
     operations::add(2 * convolution.operations());
-    let x_dot = match taken(x_dot, &convolution) {
-        Ok(x_dot) => {
-            let (scale, shift, is_rectified) = x.map();
-            let x = x.held();
-            return change_on_cpu!(|x_dot, weight, x, w_dot; scale, shift| {
-                let others = [(source(x, scale, shift, is_rectified), w_dot)];
-                kernels::sum_in_place(&convolution, (x_dot, weight), &others)
-            });
-        }
-        Err(x_dot) => x_dot,
-    };
+    let (x_dot, is_free) = taken(x_dot, &convolution);
+    if is_free {
+        let (scale, shift, is_rectified) = x.map();
+        let x = x.held();
+        return change_on_cpu!(|x_dot, weight, x, w_dot; scale, shift| {
+            let others = [(source(x, scale, shift, is_rectified), w_dot)];
+            kernels::sum_in_place(&convolution, (x_dot, weight), &others)
+        });
+    }
     fused_tangent((&x_dot, weight), (x, w_dot), shape).unwrap_or_else(|| {
         let [through_input, through_weight] =
             [(x_dot, weight), (x.tensor(), w_dot)].map(|(x, w)| module::conv2d(x, w.clone(), None, shape.options()));
@@ -112,12 +109,10 @@ pub fn conv2d_input_cotangent(y_bar: Tensor<4>, weight: &Tensor<4>, shape: ConvS
     let input = [y_bar.dims()[0], weight.dims()[1] * shape.groups, size[0], size[1]];
     let convolution = shape.with_sizes(input, weight.dims());
     operations::add(convolution.operations());
-    let y_bar = match taken(y_bar, &convolution) {
-        Ok(y_bar) => {
-            return change_on_cpu!(|y_bar, weight| kernels::input_cotangent_in_place(&convolution, y_bar, weight));
-        }
-        Err(y_bar) => y_bar,
-    };
+    let (y_bar, is_free) = taken(y_bar, &convolution);
+    if is_free {
+        return change_on_cpu!(|y_bar, weight| kernels::input_cotangent_in_place(&convolution, y_bar, weight));
+    }
     fused_input_cotangent(&y_bar, weight, &convolution).unwrap_or_else(|| {
         let [_, _, rows, columns] = y_bar.dims();
         let [_, _, kernel_height, kernel_width] = weight.dims();
@@ -159,9 +154,9 @@ fn fused_weight_cotangent(
     })
 }
 
-/// `Ok` of an operand whose memory a convolution's result can take.
-fn taken(operand: Tensor<4>, convolution: &Convolution) -> Result<Tensor<4>, Tensor<4>> {
-    if kernels::works_in_place(convolution) { cpu::alone(operand) } else { Err(operand) }
+/// An operand, and whether a convolution's result can take its memory.
+fn taken(operand: Tensor<4>, convolution: &Convolution) -> (Tensor<4>, bool) {
+    if kernels::works_in_place(convolution) { cpu::alone(operand) } else { (operand, false) }
 }
 
 fn source<'a, T: Real>(

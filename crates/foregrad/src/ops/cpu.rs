@@ -31,15 +31,14 @@ pub(super) fn tensor<T: Element, const D: usize>(values: Vec<T>, shape: [usize; 
     Tensor::from_primitive::<Flex>(FlexTensor::from_data(TensorData::new(values, shape)))
 }
 
-/// `Ok` of a tensor whose memory kernels can change, since nobody else holds any of it.
-pub(super) fn alone<const D: usize>(tensor: Tensor<D>) -> Result<Tensor<D>, Tensor<D>> {
+/// A tensor, and whether kernels can change its memory, since nobody else holds any of it.
+pub(super) fn alone<const D: usize>(tensor: Tensor<D>) -> (Tensor<D>, bool) {
     if !is_local(&tensor) {
-        return Err(tensor);
+        return (tensor, false);
     }
     let tensor = contiguous(tensor).expect("the tensor is local");
     let is_alone = is_whole(&tensor) && tensor.is_unique();
-    let tensor = Tensor::from_primitive::<Flex>(tensor);
-    if is_alone { Ok(tensor) } else { Err(tensor) }
+    (Tensor::from_primitive::<Flex>(tensor), is_alone)
 }
 
 /// Whether a tensor's elements are all that is in its memory.
