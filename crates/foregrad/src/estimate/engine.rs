@@ -14,7 +14,7 @@ use super::stage::{LossRef, Stage, Window};
 use super::view::View;
 use super::{Collect, EstimatorConfig, EstimatorState, Mode, Space, StepInput, StepOutput};
 use crate::account;
-use crate::layers::{AnySaved, Dual, Pass, Wanted};
+use crate::layers::{AnySaved, Cotangent, Dual, Pass, Wanted};
 use crate::models::{Evaluation, LossHead};
 use crate::rng::{Placement, Stream};
 use crate::vector::ParamVector;
@@ -214,14 +214,10 @@ impl<'a> Engine<'a> {
         output.statistics.extend(prefixed(head.statistics(&saved)));
         let aims_bar = aims && target_bar;
         let wanted = Wanted { input: guesses || aims_bar, parameters: trains };
-        let is_wanted = wanted.input || wanted.parameters;
-        let part = if aims && self.measures_at(block, target_bar) {
-            let (_, saved) = stage.loss.insert((LossRef::Own(head), saved));
-            is_wanted.then(|| head.cotangent(saved, wanted))
-        } else {
-            is_wanted.then(|| head.cotangent_once(saved, wanted))
-        };
-        let part = part.unwrap_or_default();
+        let (part, saved) = head_cotangent(head, saved, wanted, aims && self.measures_at(block, target_bar));
+        if let Some(saved) = saved {
+            stage.loss = Some((LossRef::Own(head), saved));
+        }
         output.add(prefixed(part.theta_bar));
         if guesses {
             stage.gradients.own.clone_from(&part.x_bar);
@@ -253,11 +249,14 @@ impl<'a> Engine<'a> {
                 Error::meaningless(reason, "`estimator.guess = local`, or a head that can")
             })?;
             let (evaluation, saved) = self.evaluated(&*head, y, block);
-            let y_bar = head.cotangent(&saved, Wanted::INPUT).input();
-            if place == 0 && is_target {
+            let is_target = place == 0 && is_target;
+            let keeps = is_target && self.measures_at(block, target_bar);
+            let (part, saved) = head_cotangent(&*head, saved, Wanted::INPUT, keeps);
+            let y_bar = part.input();
+            if is_target {
                 output.evaluations[block].get_or_insert(evaluation);
                 stage.loss_bar = target_bar.then(|| y_bar.clone());
-                stage.loss = self.measures_at(block, target_bar).then_some((LossRef::Drawn(head), saved));
+                stage.loss = saved.map(|saved| (LossRef::Drawn(head), saved));
             }
             stage.gradients.drawn.push(y_bar);
         }
@@ -376,6 +375,17 @@ impl<'a> Engine<'a> {
     /// Where the step's tensors are.
     pub fn placement(&self) -> Placement {
         Placement::of(&self.input.images)
+    }
+}
+
+/// A head's cotangents as far as wanted, and what it has saved, if tangents will be measured by it; else that goes on the way.
+fn head_cotangent(head: &dyn LossHead, saved: AnySaved, wanted: Wanted, keeps: bool) -> (Cotangent, Option<AnySaved>) {
+    if !(wanted.input || wanted.parameters) {
+        return (Cotangent::default(), keeps.then_some(saved));
+    }
+    match keeps {
+        true => (head.cotangent(&saved, wanted), Some(saved)),
+        false => (head.cotangent_once(saved, wanted), None),
     }
 }
 

@@ -254,11 +254,13 @@ impl EstimatorConfig {
         if self.checkpoint_spacing == 0 {
             return Err(Error::out_of_range("estimator.checkpoint-spacing", 0, "at least 1 block"));
         }
+        if self.mode != Mode::Checkpointed && self.checkpoint_spacing == 1 {
+            return Ok(());
+        }
         if self.mode != Mode::Checkpointed {
             let nearest =
                 "`estimator.mode = checkpointed` `estimator.guess = exact`, or `estimator.checkpoint-spacing = 1`";
-            let refused = Error::meaningless("only checkpointed backprop has a distance between checkpoints", nearest);
-            return if self.checkpoint_spacing == 1 { Ok(()) } else { Err(refused) };
+            return Err(Error::meaningless("only checkpointed backprop has a distance between checkpoints", nearest));
         }
         if !(self.guess.support().is_target && self.target.is_global(losses)) {
             let reason = "checkpoints are for plain backprop: the exact guess with the global target";

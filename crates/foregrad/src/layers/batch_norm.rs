@@ -5,7 +5,8 @@ use burn::tensor::Tensor;
 
 use super::normalised::Normalised;
 use super::{
-    Cotangent, Dual, Layer, LayerKind, Making, Pass, Phase, Planned, Scope, Activation, Wanted, assign_leaf, leaf_parameters,
+    Activation, Cotangent, Dual, Layer, LayerKind, Making, Pass, Phase, Planned, Scope, Wanted, assign_leaf,
+    leaf_parameters,
     norm::BIAS,
     plan::{check_channels, finite},
     stacked,
@@ -157,6 +158,7 @@ impl Layer for BatchNorm {
         let statistics = self.statistics(&saved);
         Dual { y: saved.normalised.into_output(), y_dot, statistics }
     }
+
     fn tangent(&self, saved: &Saved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
         let channel_dots = stacked::channel_tangents(theta_dot);
         let Some(x_dot) = x_dot else { return channel_dots.map(|dots| saved.normalised.along_parameters(dots)) };

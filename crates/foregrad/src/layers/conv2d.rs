@@ -5,14 +5,15 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{
-    Cotangent, Dual, Layer, LayerKind, Outputs, Pass, Planned, Scope, Activation, Wanted, assign_leaf, kind, leaf_parameters,
+    Activation, Cotangent, Dual, Layer, LayerKind, Outputs, Pass, Planned, Scope, Wanted, assign_leaf, kind,
+    leaf_parameters,
     plan::{at_least_one, check_channels, windows},
     product, stacked,
 };
 use crate::ops::{self, ConvShape};
 use crate::rng::{Placement, Stream};
-use crate::vector::ParamVector;
 use crate::settings::Wrong;
+use crate::vector::ParamVector;
 use crate::{Error, Result, settings};
 
 /// Two-dimensional convolution, `weight` `[out, in / groups, kh, kw]`, `bias` `[out]`.
@@ -266,7 +267,11 @@ impl Layer for Conv2d {
     fn dual(&self, x: Tensor<4>, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], _pass: Pass) -> Dual {
         // The tangent first: then nobody else needs the input, and the output can take its memory.
         let y_dot = self.tangent(&Saved { x: x.clone().into() }, x_dot, theta_dot);
-        Dual { y: self.shifted(ops::conv2d(x, &self.weight.val(), self.shape)), y_dot, statistics: ParamVector::default() }
+        Dual {
+            y: self.shifted(ops::conv2d(x, &self.weight.val(), self.shape)),
+            y_dot,
+            statistics: ParamVector::default(),
+        }
     }
 
     fn tangent(&self, saved: &Saved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
@@ -296,8 +301,7 @@ impl Layer for Conv2d {
         let mut theta_bar = ParamVector::default();
         if wanted.parameters {
             let weight = self.weight.val();
-            theta_bar
-                .insert("weight", ops::conv2d_weight_cotangent(&saved.x, &y_bar, &weight, self.shape));
+            theta_bar.insert("weight", ops::conv2d_weight_cotangent(&saved.x, &y_bar, &weight, self.shape));
             if self.bias.is_some() {
                 let channels = y_bar.dims()[1];
                 theta_bar.insert("bias", y_bar.clone().sum_dim(0).sum_dim(2).sum_dim(3).reshape([channels]));

@@ -36,9 +36,8 @@ impl FeaturePool {
     /// Height and width of the windows.
     fn windows(&self, [channels, height, width]: [usize; 3]) -> [usize; 2] {
         let [mut rows, mut columns] = [1, 1];
-        let is_too_much = |rows: usize, columns: usize| {
-            channels * height.div_ceil(rows) * width.div_ceil(columns) > self.features
-        };
+        let is_too_much =
+            |rows: usize, columns: usize| channels * height.div_ceil(rows) * width.div_ceil(columns) > self.features;
         while is_too_much(rows, columns) && (rows < height || columns < width) {
             if rows < height {
                 rows *= 2;
@@ -55,7 +54,8 @@ impl FeaturePool {
         let [_, channels, height, width] = x.dims();
         let [tall, wide] = self.windows([channels, height, width]);
         let bins = Bins { size: [height, width], rows: along(height, tall), columns: along(width, wide) };
-        let share = |rows: &Range<usize>, columns: &Range<usize>| (rows.len() * columns.len()) as f64 / (tall * wide) as f64;
+        let share =
+            |rows: &Range<usize>, columns: &Range<usize>| (rows.len() * columns.len()) as f64 / (tall * wide) as f64;
         let shares: Vec<f64> =
             bins.rows.iter().flat_map(|rows| bins.columns.iter().map(move |columns| share(rows, columns))).collect();
         let is_partial = shares.iter().any(|share| *share < 1.0);

@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 
 use super::normalised::Normalised;
 use super::{
-    Cotangent, Dual, Layer, LayerKind, Making, Pass, Planned, Scope, Activation, Wanted, assign_leaf, leaf_parameters,
+    Activation, Cotangent, Dual, Layer, LayerKind, Making, Pass, Planned, Scope, Wanted, assign_leaf, leaf_parameters,
     norm::BIAS,
     plan::{check_channels, check_groups, finite},
     stacked,
@@ -169,6 +169,7 @@ impl Layer for GroupNorm {
         let y_dot = self.tangent(&saved, x_dot, theta_dot);
         Dual { y: saved.shape.unplaned(saved.normalised.into_output()), y_dot, statistics: ParamVector::default() }
     }
+
     fn tangent(&self, saved: &Saved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
         let Saved { normalised, shape } = saved;
         let channel_dots = stacked::channel_tangents(theta_dot).map(|dots| dots.map(|rows| shape.for_samples(rows)));

@@ -3,8 +3,8 @@
 use burn::tensor::Tensor;
 
 use super::{
-    AnySaved, Cotangent, Dual, Layer, Making, Pass, Planned, Sequential, Activation, Wanted, kind::kind_without_settings,
-    size_text, stacked,
+    Activation, AnySaved, Cotangent, Dual, Layer, Making, Pass, Planned, Sequential, Wanted,
+    kind::kind_without_settings, size_text, stacked,
 };
 use crate::ops;
 use crate::vector::ParamVector;
