@@ -17,6 +17,12 @@ pub(crate) fn aligned<T: Copy + Default>(length: usize) -> Aligned<T> {
     values
 }
 
+/// The first elements of an array, which is made longer if it has to be: whoever needs more and less in turn clears nothing twice.
+pub(crate) fn first<T: Real>(values: &mut Aligned<T>, length: usize) -> &mut [T] {
+    values.resize(values.len().max(length), T::default());
+    &mut values[..length]
+}
+
 /// Lets `write` put new elements in place of the old.
 ///
 /// # Safety

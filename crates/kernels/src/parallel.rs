@@ -1,44 +1,100 @@
 //! Work on the parts of an array, with memory that each thread uses again.
 
+use std::any::Any;
+use std::cell::RefCell;
 use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-/// Calls `work` for each of `parts` with its number, on all threads. A thread makes its own memory once, by `own`, whatever the number of parts:
-/// large buffers that were made for each part would be cleared each time.
-pub(crate) fn for_each_with<P: Send, B>(
+use crate::account::{self, Role};
+
+/// Bytes up to which a thread keeps its memory of a kind for the next call: small arrays cost as much to make and clear as to use.
+const KEPT: usize = 3 << 19;
+
+/// A thread's memory for one kind of work. Whoever gets it finds there whatever the work before left.
+pub(crate) trait Own: Any + Default {
+    /// What it holds.
+    fn bytes(&self) -> usize;
+}
+
+thread_local! {
+    /// At most one of a kind.
+    static OWN: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Calls `work` with this thread's memory of a kind; work inside of work gets other memory.
+pub(crate) fn with_own<B: Own, R>(work: impl FnOnce(&mut B) -> R) -> R {
+    account::within(Role::Scratch, || {
+        let kept = OWN.with_borrow_mut(|kept| {
+            let place = kept.iter().position(|own| own.is::<B>())?;
+            kept.swap_remove(place).downcast::<B>().ok()
+        });
+        let mut own = kept.unwrap_or_default();
+        let result = work(&mut own);
+        if own.bytes() <= KEPT {
+            OWN.with_borrow_mut(|kept| {
+                kept.retain(|other| !other.is::<B>());
+                kept.push(own);
+            });
+        }
+        result
+    })
+}
+
+/// Calls `work` for each of `parts` with its number, on all threads. A thread takes its memory once, whatever the number of parts: large
+/// buffers that were made for each part would be cleared each time.
+pub(crate) fn for_each_with<P: Send, B: Own>(
     parts: impl Iterator<Item = P> + Send,
-    own: impl Fn() -> B + Sync,
     work: impl Fn(&mut B, (usize, P)) + Sync,
 ) {
     let parts = Mutex::new(parts.enumerate());
     let next = || parts.lock().unwrap_or_else(PoisonError::into_inner).next();
     (0..rayon::current_num_threads()).into_par_iter().with_max_len(1).for_each(|_| {
         let Some(first) = next() else { return };
-        let mut buffers = own();
-        work(&mut buffers, first);
-        while let Some(part) = next() {
-            work(&mut buffers, part);
-        }
+        with_own(|own: &mut B| {
+            work(own, first);
+            while let Some(part) = next() {
+                work(own, part);
+            }
+        });
     });
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     use super::*;
 
+    /// How often this thread's memory was used.
+    #[derive(Default)]
+    struct Uses(usize);
+
+    impl Own for Uses {
+        fn bytes(&self) -> usize {
+            self.0 << 20
+        }
+    }
+
     #[test]
-    fn every_part_is_worked_on_once_and_no_thread_makes_its_memory_twice() {
+    fn every_part_is_worked_on_once() {
         let mut values = [0_usize; 100];
-        let made = AtomicUsize::new(0);
-        let own = || made.fetch_add(1, Ordering::Relaxed);
-        for_each_with(values.chunks_mut(3), own, |_, (index, part)| {
-            part.iter_mut().for_each(|value| *value += index + 1)
-        });
+        let add = |own: &mut Uses, (index, part): (usize, &mut [usize])| {
+            own.0 += 1;
+            part.iter_mut().for_each(|value| *value += index + 1);
+        };
+        for_each_with(values.chunks_mut(3), add);
         assert!(values.iter().enumerate().all(|(place, value)| *value == place / 3 + 1));
-        assert!((1..=rayon::current_num_threads()).contains(&made.load(Ordering::Relaxed)));
-        for_each_with(std::iter::empty::<()>(), own, |_, _| unreachable!("there is no part"));
+        for_each_with(std::iter::empty::<()>(), |_: &mut Uses, _| unreachable!("there is no part"));
+    }
+
+    #[test]
+    fn little_memory_is_kept_for_the_next_call() {
+        let mut use_once = || {
+            with_own(|own: &mut Uses| {
+                with_own(|inner: &mut Uses| assert_eq!(inner.0, 0, "another than the one in use"));
+                own.0 += 1;
+                own.0
+            })
+        };
+        assert_eq!([use_once(), use_once(), use_once(), use_once()], [1, 2, 1, 2], "much is not kept");
     }
 }

@@ -55,6 +55,7 @@ use burn::tensor::Tensor;
 
 use crate::losses::Labels;
 use crate::models::{Evaluation, Network};
+use crate::ops;
 use crate::vector::ParamVector;
 use crate::{Error, Result};
 use engine::Engine;
@@ -183,7 +184,7 @@ pub fn step(
     input: &StepInput<'_>,
     state: &EstimatorState,
 ) -> Result<StepOutput> {
-    step_on(config, &View::new(network), input, state)
+    ops::on_a_worker(&input.images, || step_on(config, &View::new(network), input, state))
 }
 
 /// [`step`] on anything with the maps of a network.

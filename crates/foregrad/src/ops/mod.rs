@@ -23,7 +23,7 @@ pub use channels::{
     channel_sums,
 };
 pub use conv2d::{ConvShape, conv2d, conv2d_input_cotangent, conv2d_of, conv2d_tangent, conv2d_weight_cotangent};
-pub(crate) use cpu::address;
+pub(crate) use cpu::{address, on_a_worker};
 pub use matmul::{grouped_matmul, matmul};
 pub use parts::Parts;
 pub use pool::{Bins, average_pool, average_pool_cotangent};

@@ -19,6 +19,7 @@ mod single;
 mod source;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod winograd;
 
 pub(crate) use compiled::Compiled;
@@ -56,7 +57,7 @@ pub fn sum<T: Real>(convolution: &Convolution, terms: &[(Source<'_, T>, &[T])]) 
     }
     let strides = convolution.strides();
     let terms: Vec<_> = terms.iter().map(|&(x, weight)| Term { input: Some(x), weight, strides }).collect();
-    let sizes = Sizes { channels: convolution.channels, groups: convolution.groups };
+    let sizes = Sizes::of(convolution);
     let write = |y: &mut [MaybeUninit<T>]| {
         if winograd::is_faster_sum(convolution) {
             // SAFETY: every term has its input.
@@ -104,7 +105,8 @@ pub fn input_cotangent<T: Real>(convolution: &Convolution, y_bar: &[T], weight: 
 /// of it is written.
 pub fn works_in_place(convolution: &Convolution) -> bool {
     let [input, output] = convolution.channels;
-    input == output && convolution.output() == convolution.size && winograd::is_faster_sum(convolution)
+    let same = input == output && convolution.output() == convolution.size;
+    same && winograd::is_faster_sum(convolution) && winograd::reads_first(convolution)
 }
 
 /// `x <- x * w + sum_i x_i * w_i`: the same bits as [`sum`] in the memory of its first input.
@@ -144,7 +146,7 @@ fn in_place<T: Real>(convolution: &Convolution, map: winograd::Map, terms: &[Ter
     if convolution.is_empty() {
         return;
     }
-    let sizes = Sizes { channels: convolution.channels, groups: convolution.groups };
+    let sizes = Sizes::of(convolution);
     // SAFETY: all of the target has been written; it is as large as the input that it stands for, since input and output are of one shape,
     // and the tiles put numbers wherever they write.
     unsafe { memory::overwritten(target, |target| T::sum_of_tiles(&sizes, &map, terms, target)) };

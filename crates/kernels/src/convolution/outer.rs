@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use super::pack::{Block, Planes, write_short};
 use super::product::{self, PanelRow};
-use super::shape::Grid;
+use super::shape::{Convolution, Grid};
 use super::source::Source;
 use crate::{Real, instructions};
 
@@ -46,6 +46,13 @@ pub struct Sizes {
     /// Channels of the source and of the target, all groups together.
     pub channels: [usize; 2],
     pub groups: usize,
+}
+
+impl Sizes {
+    /// Those of the forward map.
+    pub(super) fn of(convolution: &Convolution) -> Self {
+        Self { channels: convolution.channels, groups: convolution.groups }
+    }
 }
 
 /// Writes `sum of terms` to the pixels of `target` that `grid` stands for.

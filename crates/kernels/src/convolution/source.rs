@@ -71,9 +71,9 @@ impl<'a, T: Real> Source<'a, T> {
         Some(PlaneMap { scale: scale[plane % scale.len()], shift: shift[plane % shift.len()], is_rectified })
     }
 
-    /// What the elements of planes side by side are mapped by, one plane a lane; 0 beyond the last.
+    /// What the elements of some planes are mapped by, one plane a lane; 0 beyond the last.
     #[inline(always)]
-    pub(super) fn maps_of<const LANES: usize>(self, planes: std::ops::Range<usize>) -> Option<LaneMap<T, LANES>> {
+    pub(super) fn maps_of<const LANES: usize>(self, planes: impl Iterator<Item = usize>) -> Option<LaneMap<T, LANES>> {
         self.map?;
         let mut lanes = LaneMap { scale: [T::default(); LANES], shift: [T::default(); LANES], is_rectified: false };
         for ((plane, scale), shift) in planes.zip(&mut lanes.scale).zip(&mut lanes.shift) {

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::Real;
 use crate::channels::{self, Channels, Rectifier};
+use crate::instructions::{Path, path};
 
 /// Ragged shapes: every branch of the layouts (rows of 16, 8, 4, 2 and odd), strides that do and do not divide, windows of
 /// one, even and large size, groups, fewer and more channels than a tile, more pixels than a block, empty phases; from 16 or 32
@@ -61,6 +62,13 @@ fn shapes() -> Vec<Convolution> {
         shape(2, [21, 1], [6, 5], [5, 4], (3, 2, 1)),
         shape(1, [10, 1], [2, 3], [3, 3], (1, 3, 1)),
         shape(1, [2, 1], [2, 1], [1, 2], (3, 2, 1)),
+        // Samples that fill registers: one a lane, in one band of rows and in several.
+        shape(16, [8, 8], [9, 11], [3, 3], (1, 1, 1)),
+        shape(16, [6, 20], [8, 8], [3, 3], (1, 0, 1)),
+        shape(50, [9, 7], [5, 7], [3, 3], (1, 2, 1)),
+        shape(16, [24, 16], [4, 4], [3, 3], (1, 1, 2)),
+        shape(16, [8, 6], [33, 30], [3, 3], (1, 1, 1)),
+        shape(32, [17, 33], [8, 8], [3, 3], (1, 1, 1)),
     ]
 }
 
@@ -201,6 +209,16 @@ fn mapped_on_reading<T: Real>(convolution: &Convolution, seed: u64, (is_rectifie
     assert!(weight_cotangent(convolution, mapped, &y_bar) == weight_cotangent(convolution, &written, &y_bar));
 }
 
+#[test]
+fn a_map_on_reading_is_one_before_reading_with_a_sample_a_lane() {
+    let convolution =
+        Convolution { samples: 50, channels: [9, 12], size: [9, 10], kernel: [3, 3], stride: 1, padding: 1, groups: 1 };
+    for kind in [(false, false), (true, false), (true, true)] {
+        mapped_on_reading::<f32>(&convolution, 5, kind);
+        mapped_on_reading::<f64>(&convolution, 5, kind);
+    }
+}
+
 /// In the memory of the first input, with groups, other terms, and so many channels that they are taken in parts.
 #[test]
 fn in_place_gives_the_same_bits() {
@@ -213,7 +231,11 @@ fn in_place_gives_the_same_bits() {
         padding: 1,
         groups,
     };
-    for convolution in [one(40, 1, [9, 11], 3), one(70, 2, [8, 8], 5), one(290, 1, [4, 4], 2)] {
+    let by_channel = [one(40, 1, [9, 11], 3), one(70, 2, [8, 8], 5), one(290, 1, [4, 4], 2)];
+    let by_sample = [one(8, 1, [9, 11], 16), one(24, 2, [8, 8], 50), one(33, 1, [8, 9], 32)];
+    // A register of one lane holds no samples side by side.
+    let has_lanes = path() != Path::Portable;
+    for convolution in by_channel.into_iter().chain(by_sample.into_iter().filter(|_| has_lanes)) {
         assert!(works_in_place(&convolution), "{convolution:?}");
         let length = convolution.input_length();
         let [x, other] = [1, 2].map(|seed| values::<f32>(length, seed));
@@ -230,6 +252,7 @@ fn in_place_gives_the_same_bits() {
         Convolution { stride: 2, ..one(40, 1, [9, 9], 1) },
         Convolution { padding: 0, ..one(40, 1, [9, 9], 1) },
         one(8, 1, [9, 9], 1),
+        one(16, 1, [40, 40], 16),
     ];
     for convolution in refused {
         assert!(!works_in_place(&convolution), "{convolution:?}");
@@ -275,9 +298,9 @@ fn maps_match_the_reference_in_f32() {
 
 #[test]
 fn results_do_not_depend_on_the_number_of_threads() {
-    for channels in [[10, 12], [33, 40], [280, 272]] {
+    for (samples, channels) in [(13, [10, 12]), (64, [10, 12]), (13, [33, 40]), (13, [280, 272])] {
         let convolution =
-            Convolution { samples: 13, channels, size: [8, 8], kernel: [3, 3], stride: 1, padding: 1, groups: 1 };
+            Convolution { samples, channels, size: [8, 8], kernel: [3, 3], stride: 1, padding: 1, groups: 1 };
         let x = values::<f32>(convolution.input_length(), 1);
         let w = values::<f32>(channels[0] * channels[1] * 9, 2);
         let y_bar = values::<f32>(convolution.output_length(), 3);

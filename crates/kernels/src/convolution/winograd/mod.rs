@@ -13,6 +13,7 @@
 //!
 //! Source: Lavin & Gray, *Fast algorithms for convolutional neural networks* (2016), F(4x4, 3x3).
 
+mod by_sample;
 mod product;
 mod strip;
 mod sum;
@@ -22,6 +23,7 @@ mod weight;
 pub(super) use sum::sum;
 pub(super) use weight::weight_cotangent;
 
+use super::outer::Sizes;
 use super::shape::Convolution;
 use strip::Geometry;
 use transform::{POINTS, TILE};
@@ -37,21 +39,34 @@ const CHANNELS_OF_WEIGHT: usize = 16;
 
 /// Whether tiles are the faster way to a sum.
 pub(super) fn is_faster_sum(convolution: &Convolution) -> bool {
-    is_faster(convolution, CHANNELS_OF_SUM)
+    saves(convolution) && (has_channels(convolution, CHANNELS_OF_SUM) || is_by_sample(convolution))
+}
+
+/// Whether a sum by tiles has read a sample before it writes any of it.
+pub(super) fn reads_first(convolution: &Convolution) -> bool {
+    !is_by_sample(convolution) || by_sample::reads_first(&Sizes::of(convolution), &Map::forward(convolution))
+}
+
+/// Whether the tiles of the forward map hold one sample a lane.
+fn is_by_sample(convolution: &Convolution) -> bool {
+    by_sample::is_faster(&Sizes::of(convolution), &Map::forward(convolution), convolution.samples)
 }
 
 /// Whether tiles are the faster way to the weight's cotangent.
 pub(super) fn is_faster_weight(convolution: &Convolution) -> bool {
-    is_faster(convolution, CHANNELS_OF_WEIGHT)
+    saves(convolution) && has_channels(convolution, CHANNELS_OF_WEIGHT)
 }
 
-/// Enough channels, and at most half of the products even where tiles reach over the border.
-fn is_faster(convolution: &Convolution, least: usize) -> bool {
+/// A convolution that tiles can compute, with at most half of its products even where they reach over the border.
+fn saves(convolution: &Convolution) -> bool {
     let fits = convolution.kernel == [3, 3] && convolution.stride == 1 && convolution.padding <= 2;
     let [height, width] = convolution.output();
     let tiles = height.div_ceil(TILE) * width.div_ceil(TILE);
-    let saves = 2 * tiles * POINTS <= height * width * convolution.taps();
-    fits && saves && convolution.group().into_iter().all(|channels| channels >= least)
+    fits && 2 * tiles * POINTS <= height * width * convolution.taps()
+}
+
+fn has_channels(convolution: &Convolution, least: usize) -> bool {
+    convolution.group().into_iter().all(|channels| channels >= least)
 }
 
 /// The map of a 3x3 convolution of stride 1: a window that starts at `i - padding`, perhaps with the weights turned round.
@@ -75,6 +90,11 @@ impl Map {
     pub(super) fn transposed(convolution: &Convolution) -> Self {
         let padding = 2 - convolution.padding;
         Self { source: convolution.output(), target: convolution.size, padding, turned: true }
+    }
+
+    /// Where a weight stands in the window.
+    fn place(&self, tap: usize) -> usize {
+        if self.turned { 8 - tap } else { tap }
     }
 
     /// Rows and columns of tiles of a target plane.

@@ -5,9 +5,10 @@ use std::ops::Range;
 
 use pulp::{Simd, bytemuck};
 
-use super::transform::{Square, TILE};
+use super::transform::TILE;
 use crate::Real;
 use crate::convolution::source::Source;
+use crate::convolution::turn::turn;
 use crate::memory::{self, Aligned};
 
 /// A plane's pixels with a margin around; every pixel is a vector of channels.
@@ -35,27 +36,30 @@ impl<T: Real> Strip<T> {
         Self { values: memory::aligned(0), columns: 0, geometry: None }
     }
 
-    /// Calls `tile` with every `SIDE`x`SIDE` pixels, four on from one to the next, row by row.
+    /// Elements held.
+    pub(super) fn length(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Calls `tile` with the first of every `SIDE`x`SIDE` pixels and what follows, and the steps between rows and columns: four on from one
+    /// square to the next, row by row.
     #[inline(always)]
-    pub(super) fn each_tile<S: Simd, const SIDE: usize>(&self, simd: S, mut tile: impl FnMut(&Square<T, S, SIDE>)) {
+    pub(super) fn each_tile<S: Simd, const SIDE: usize>(&self, mut tile: impl FnMut((&[T::Vector<S>], [usize; 2]))) {
         let pixels: &[T::Vector<S>] = bytemuck::cast_slice(&self.values);
         for rows in pixels.windows(SIDE * self.columns).step_by(TILE * self.columns) {
             for column in (0..=self.columns - SIDE).step_by(TILE) {
-                let mut pixels = [[T::splat(simd, T::default()); SIDE]; SIDE];
-                for (to, row) in pixels.iter_mut().zip(rows.chunks_exact(self.columns)) {
-                    to.copy_from_slice(&row[column..column + SIDE]);
-                }
-                tile(&pixels);
+                tile((&rows[column..], [self.columns, 1]));
             }
         }
     }
 
-    /// Makes the strip of as many rows and columns of tiles, row by row.
+    /// Makes the strip of as many rows and columns of tiles, row by row: `tile` gets the place of its first pixel and what follows, and the
+    /// steps between rows and columns.
     #[inline(always)]
     pub(super) fn fill_tiles<S: Simd>(
         &mut self,
         [rows, columns]: [usize; 2],
-        mut tile: impl FnMut() -> Square<T, S, TILE>,
+        mut tile: impl FnMut((&mut [T::Vector<S>], [usize; 2])),
     ) {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         (self.columns, self.geometry) = (columns * TILE, None);
@@ -63,9 +67,7 @@ impl<T: Real> Strip<T> {
         let pixels: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(&mut self.values);
         for rows in pixels.chunks_exact_mut(TILE * self.columns) {
             for column in (0..self.columns).step_by(TILE) {
-                for (row, pixels) in rows.chunks_exact_mut(self.columns).zip(tile()) {
-                    row[column..column + TILE].copy_from_slice(&pixels);
-                }
+                tile((&mut rows[column..], [self.columns, 1]));
             }
         }
     }
@@ -152,40 +154,6 @@ impl<T: Real> Strip<T> {
                     Some(to) => to.write_copy_of_slice(row),
                     None => plane[from..].write_copy_of_slice(&row[..count]),
                 };
-            }
-        }
-    }
-}
-
-/// Rows to columns: putting the second half of the rows between the first, `log2(N)` times, which the compiler makes
-/// shuffles of.
-#[inline(always)]
-fn turn<T: Real, const N: usize>(rows: &mut [[T; N]; N]) {
-    let mut left = N;
-    while left > 1 {
-        let mut merged = [[T::default(); N]; N];
-        let (first, second) = rows.as_flattened().split_at(N * N / 2);
-        let (pairs, _) = merged.as_flattened_mut().as_chunks_mut::<2>();
-        for ((pair, &first), &second) in pairs.iter_mut().zip(first).zip(second) {
-            *pair = [first, second];
-        }
-        *rows = merged;
-        left /= 2;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_become_columns() {
-        let mut block = [[0.0f64; 8]; 8];
-        block.as_flattened_mut().iter_mut().enumerate().for_each(|(index, value)| *value = index as f64);
-        turn(&mut block);
-        for (row, values) in block.iter().enumerate() {
-            for (column, &value) in values.iter().enumerate() {
-                assert!(value == (column * 8 + row) as f64);
             }
         }
     }

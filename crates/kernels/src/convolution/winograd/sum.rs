@@ -8,12 +8,13 @@ use rayon::prelude::*;
 
 use super::product::{self, ROWS};
 use super::strip::Strip;
-use super::transform::{Outputs, POINTS, Pixels, SIDE, Square, Transform, Weights};
-use super::{Map, samples_at_once};
+use super::transform::{Outputs, POINTS, Pixels, SIDE, Square, Transform, Weights, apart};
+use super::{Map, by_sample, samples_at_once};
 use crate::convolution::outer::{Sizes, Term};
 use crate::convolution::source::Source;
 use crate::memory::{self, Aligned};
-use crate::{Real, instructions, parallel};
+use crate::parallel::{self, Own};
+use crate::{Real, instructions};
 
 /// Bytes of transformed weights at a time, about, if all of them take more than all products: they stay in the last-level
 /// cache.
@@ -29,6 +30,11 @@ pub(in crate::convolution) unsafe fn sum<T: Real>(
     terms: &[Term<'_, T>],
     target: &mut [MaybeUninit<T>],
 ) {
+    let samples = target.len() / (sizes.channels[1] * map.target[0] * map.target[1]);
+    if by_sample::is_faster(sizes, map, samples) {
+        // SAFETY: the caller's promise.
+        return unsafe { by_sample::sum(sizes, map, terms, target) };
+    }
     for group in 0..sizes.groups {
         instructions::dispatch(Sum { job: Job { sizes, map, terms, group }, target });
     }
@@ -55,7 +61,7 @@ impl<T: Real> WithSimd for Sum<'_, T> {
         let parts = if is_cut { (job.weights_length(vectors * lanes) * size_of::<T>()).div_ceil(WEIGHTS) } else { 1 };
         let mut kept: Vec<Buffers<T>> = Vec::new();
         if parts > 1 {
-            kept.resize_with(samples.div_ceil(at_once), Buffers::new);
+            kept.resize_with(samples.div_ceil(at_once), Buffers::default);
         }
         let mut weights = memory::aligned(0);
         for from in (0..vectors).step_by(vectors.div_ceil(parts)) {
@@ -68,7 +74,7 @@ impl<T: Real> WithSimd for Sum<'_, T> {
                 instructions::dispatch(Samples { job, weights, part, is_first, is_last, first, buffers, target });
             };
             match parts {
-                1 => parallel::for_each_with(target.chunks_mut(at_once * sample), Buffers::new, on_samples),
+                1 => parallel::for_each_with(target.chunks_mut(at_once * sample), on_samples),
                 _ => {
                     let targets = target.par_chunks_mut(at_once * sample).enumerate();
                     targets.zip(&mut kept).for_each(|(target, buffers)| on_samples(buffers, target));
@@ -151,11 +157,9 @@ impl<T: Real> WithSimd for PanelOfWeights<'_, T> {
                 for (column, first) in outputs.clone().step_by(lanes).enumerate() {
                     let outputs = first..outputs.end.min(first + lanes);
                     let window = read_windows(simd, job, term, channels.start + lane..channels.end, outputs);
-                    let points = Weights::square::<T, S>(simd, &window);
                     let place = (index * lanes + lane) * columns + column;
-                    for (panel, &value) in panel.chunks_exact_mut(distance).zip(points.as_flattened()) {
-                        panel[place] = value;
-                    }
+                    let from = (window.as_flattened(), [3, 1]);
+                    Weights::apply::<T, S>(simd, from, (&mut panel[place..], apart(distance)));
                 }
             }
         }
@@ -180,8 +184,7 @@ fn read_windows<T: Real, S: Simd>(
     for (lane, out) in outputs.enumerate() {
         let start = job.group * term.strides[0] + out * term.strides[1] + channels.start * term.strides[2];
         for (tap, &weight) in term.weight[start..][..9].iter().enumerate() {
-            let place = if job.map.turned { 8 - tap } else { tap };
-            taps[place * lanes + lane] = weight;
+            taps[job.map.place(tap) * lanes + lane] = weight;
         }
     }
     window
@@ -196,9 +199,15 @@ struct Buffers<T> {
     products: Aligned<T>,
 }
 
-impl<T: Real> Buffers<T> {
-    fn new() -> Self {
+impl<T: Real> Default for Buffers<T> {
+    fn default() -> Self {
         Self { strip: Strip::new(), pixels: memory::aligned(0), products: memory::aligned(0) }
+    }
+}
+
+impl<T: Real> Own for Buffers<T> {
+    fn bytes(&self) -> usize {
+        (self.strip.length() + self.pixels.len() + self.products.len()) * size_of::<T>()
     }
 }
 
@@ -272,13 +281,9 @@ impl<T: Real> Samples<'_, T> {
                 let first = sample * sizes.channels[0] + group * self.job.input();
                 strip.read::<S>(source, first + channels.start..first + channels.end, &geometry);
                 strip.each_tile::<S, SIDE>(
-                    simd,
                     #[inline(always)]
                     |tile| {
-                        let points = Pixels::square::<T, S>(simd, tile);
-                        for (to, &value) in pixels.chunks_exact_mut(distance).zip(points.as_flattened()) {
-                            to[place] = value;
-                        }
+                        Pixels::apply::<T, S>(simd, tile, (&mut pixels[place..], apart(distance)));
                         place += depth;
                     },
                 );
@@ -328,14 +333,9 @@ impl<T: Real> Samples<'_, T> {
                 strip.fill_tiles::<S>(
                     map.tiles(),
                     #[inline(always)]
-                    || {
-                        let mut points: Square<T, S, SIDE> = [[T::splat(simd, T::default()); SIDE]; SIDE];
-                        let of_points = products.chunks_exact(distance);
-                        for (value, products) in points.as_flattened_mut().iter_mut().zip(of_points) {
-                            *value = products[place];
-                        }
+                    |tile| {
+                        Outputs::apply::<T, S>(simd, (&products[place..], apart(distance)), tile);
                         place += N;
-                        Outputs::square::<T, S>(simd, &points)
                     },
                 );
                 let planes = group * output + channel..group * output + output.min(channel + lanes);

@@ -31,34 +31,46 @@ const AT_ZERO: f64 = NEAR_2 * FAR_2;
 const AT_NEAR: f64 = 2.0 * NEAR_2 * (NEAR_2 - FAR_2);
 const AT_FAR: f64 = 2.0 * FAR_2 * (FAR_2 - NEAR_2);
 
-/// A tile of vectors, one tile a lane or one channel a lane.
+/// A square of `N` by `N` vectors, row by row.
 pub(super) type Square<T, S, const N: usize> = [[<T as Real>::Vector<S>; N]; N];
+
+/// The steps of the values of a tile, if each lies `distance` after the one before.
+pub(super) fn apart(distance: usize) -> [usize; 2] {
+    [SIDE * distance, distance]
+}
 
 /// A matrix `FROM -> TO`.
 pub(super) trait Transform<const FROM: usize, const TO: usize> {
     /// The matrix times one line.
     fn line<T: Real, S: Simd>(simd: S, from: [T::Vector<S>; FROM]) -> [T::Vector<S>; TO];
 
-    /// The matrix times the columns and the rows of a square.
+    /// The matrix times the columns and the rows of a square, whose `[row, column]` lies at `row steps[0] + column steps[1]`.
+    ///
+    /// Values go from where they lie to where they belong: a square in between would be written and read once more.
     #[inline(always)]
-    fn square<T: Real, S: Simd>(simd: S, from: &Square<T, S, FROM>) -> Square<T, S, TO> {
+    fn apply<T: Real, S: Simd>(
+        simd: S,
+        (from, steps): (&[T::Vector<S>], [usize; 2]),
+        (to, to_steps): (&mut [T::Vector<S>], [usize; 2]),
+    ) {
         let zero = T::splat(simd, T::default());
         let mut lines = [[zero; TO]; FROM];
-        for (line, &from) in lines.iter_mut().zip(from) {
-            *line = Self::line::<T, S>(simd, from);
+        for (row, line) in lines.iter_mut().enumerate() {
+            let mut values = [zero; FROM];
+            for (column, value) in values.iter_mut().enumerate() {
+                *value = from[row * steps[0] + column * steps[1]];
+            }
+            *line = Self::line::<T, S>(simd, values);
         }
-        let mut square = [[zero; TO]; TO];
         for column in 0..TO {
-            let mut from = [zero; FROM];
-            for (value, line) in from.iter_mut().zip(&lines) {
+            let mut values = [zero; FROM];
+            for (value, line) in values.iter_mut().zip(&lines) {
                 *value = line[column];
             }
-            let to = Self::line::<T, S>(simd, from);
-            for (row, value) in square.iter_mut().zip(to) {
-                row[column] = value;
+            for (row, &value) in Self::line::<T, S>(simd, values).iter().enumerate() {
+                to[row * to_steps[0] + column * to_steps[1]] = value;
             }
         }
-        square
     }
 }
 

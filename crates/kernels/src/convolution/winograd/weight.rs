@@ -3,16 +3,15 @@
 use std::ops::Range;
 
 use pulp::{Simd, WithSimd, bytemuck};
-use rayon::prelude::*;
 
 use super::product::{self, CHANNELS};
 use super::strip::Strip;
-use super::transform::{OutputCotangents, POINTS, Pixels, SIDE, Square, TILE, Transform, WeightCotangents};
+use super::transform::{OutputCotangents, POINTS, Pixels, SIDE, Square, TILE, Transform, WeightCotangents, apart};
 use super::{Map, samples_at_once};
-use crate::account::{self, Role};
 use crate::convolution::shape::Convolution;
 use crate::convolution::source::Source;
 use crate::memory::{self, Aligned};
+use crate::parallel::{self, Own};
 use crate::{Real, instructions};
 
 /// Bytes of the sums that a task adds to, about: they are gone through once for every block.
@@ -40,14 +39,13 @@ pub(in crate::convolution) fn weight_cotangent<T: Real>(
     let segments = TASKS.div_ceil(parts * convolution.groups).min(most);
     let mut w_bar = vec![T::default(); output * convolution.groups * input * 9];
     for group in 0..convolution.groups {
-        let sum = |buffers: &mut Buffers<T>, task: usize| {
+        let mut sums: Vec<Vec<T>> = vec![Vec::new(); parts * segments];
+        parallel::for_each_with(sums.iter_mut(), |buffers, (task, sums)| {
             let (part, segment) = (task % parts, task / parts);
             let samples = convolution.samples * segment / segments..convolution.samples * (segment + 1) / segments;
             let outputs = part * at_once..output.min((part + 1) * at_once);
-            instructions::dispatch(Task { convolution, map: &map, x, y_bar, group, outputs, samples, buffers })
-        };
-        let tasks = (0..parts * segments).into_par_iter();
-        let sums: Vec<Vec<T>> = account::within(Role::Scratch, || tasks.map_init(Buffers::new, sum).collect());
+            *sums = instructions::dispatch(Task { convolution, map: &map, x, y_bar, group, outputs, samples, buffers });
+        });
         let of_group = &mut w_bar[group * output * input * 9..][..output * input * 9];
         for (part, w_bar) in of_group.chunks_mut(at_once * input * 9).enumerate() {
             for sums in sums.iter().skip(part).step_by(parts) {
@@ -69,10 +67,16 @@ struct Buffers<T> {
     sums: Aligned<T>,
 }
 
-impl<T: Real> Buffers<T> {
-    fn new() -> Self {
+impl<T: Real> Default for Buffers<T> {
+    fn default() -> Self {
         let [pixels, cotangents, sums] = [(); 3].map(|()| memory::aligned(0));
         Self { strip: Strip::new(), pixels, cotangents, sums }
+    }
+}
+
+impl<T: Real> Own for Buffers<T> {
+    fn bytes(&self) -> usize {
+        (self.strip.length() + self.pixels.len() + self.cotangents.len() + self.sums.len()) * size_of::<T>()
     }
 }
 
@@ -138,13 +142,9 @@ impl<T: Real> Task<'_, T> {
             for sample in samples.clone() {
                 strip.read::<S>(self.x, planes(self.convolution.channels[0], sample, &channels), &geometry);
                 strip.each_tile::<S, SIDE>(
-                    simd,
                     #[inline(always)]
                     |tile| {
-                        let points = Pixels::square::<T, S>(simd, tile);
-                        for (to, &value) in pixels.chunks_exact_mut(distance).zip(points.as_flattened()) {
-                            to[place] = value;
-                        }
+                        Pixels::apply::<T, S>(simd, tile, (&mut pixels[place..], apart(distance)));
                         place += N;
                     },
                 );
@@ -169,13 +169,9 @@ impl<T: Real> Task<'_, T> {
                 let of_sample = planes(self.convolution.channels[1], sample, &channels);
                 strip.read::<S>(self.y_bar.into(), of_sample, &geometry);
                 strip.each_tile::<S, TILE>(
-                    simd,
                     #[inline(always)]
                     |tile| {
-                        let points = OutputCotangents::square::<T, S>(simd, tile);
-                        for (to, &value) in cotangents.chunks_exact_mut(distance).zip(points.as_flattened()) {
-                            to[place] = value;
-                        }
+                        OutputCotangents::apply::<T, S>(simd, tile, (&mut cotangents[place..], apart(distance)));
                         place += side_by_side;
                     },
                 );
@@ -216,12 +212,9 @@ impl<T: Real> Task<'_, T> {
         for (out, w_bar) in w_bar.chunks_exact_mut(input * 9).enumerate() {
             for (vector, w_bar) in w_bar.chunks_mut(lanes * 9).enumerate() {
                 let place = (vector / N * outputs + out) * N + vector % N;
-                let mut points: Square<T, S, SIDE> = [[T::splat(simd, T::default()); SIDE]; SIDE];
-                let of_points = sums.chunks_exact(panels * outputs * N + 1);
-                for (value, sums) in points.as_flattened_mut().iter_mut().zip(of_points) {
-                    *value = sums[place];
-                }
-                let window = WeightCotangents::square::<T, S>(simd, &points);
+                let mut window: Square<T, S, 3> = [[T::splat(simd, T::default()); 3]; 3];
+                let points = (&sums[place..], apart(panels * outputs * N + 1));
+                WeightCotangents::apply::<T, S>(simd, points, (window.as_flattened_mut(), [3, 1]));
                 let taps: &[T] = bytemuck::cast_slice(window.as_flattened());
                 for (lane, w_bar) in w_bar.chunks_exact_mut(9).enumerate() {
                     for (tap, w_bar) in w_bar.iter_mut().enumerate() {

@@ -1,0 +1,211 @@
+//! Some rows of the planes of a register's samples: pixel by pixel, one sample a lane.
+
+use std::ops::Range;
+
+use pulp::{Simd, bytemuck};
+
+use crate::Real;
+use crate::convolution::source::{LaneMap, Source};
+use crate::convolution::turn::turn;
+use crate::convolution::winograd::Map;
+use crate::convolution::winograd::transform::{SIDE, TILE};
+use crate::memory::{self, Aligned};
+
+/// The pixels that some rows of tiles read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Band {
+    /// The first source row and column, which may lie outside of the plane.
+    first: [isize; 2],
+    /// Rows and columns held.
+    size: [usize; 2],
+    /// Height and width of a source plane.
+    plane: [usize; 2],
+}
+
+impl Band {
+    /// The band of some rows of tiles.
+    pub(super) fn new(map: &Map, rows: Range<usize>) -> Self {
+        let padding = map.padding as isize;
+        let first = [(rows.start * TILE) as isize - padding, -padding];
+        let size = [rows.len(), map.tiles()[1]].map(|tiles| tiles * TILE + SIDE - TILE);
+        Self { first, size, plane: map.source }
+    }
+
+    /// Registers of a row.
+    pub(super) fn columns(&self) -> usize {
+        self.size[1]
+    }
+
+    /// Registers of a channel.
+    pub(super) fn pixels(&self) -> usize {
+        self.size[0] * self.size[1]
+    }
+}
+
+/// A band of some channels.
+pub(super) struct Turned<T> {
+    /// `[channel][pixel][sample]`.
+    values: Aligned<T>,
+    /// What the zeros around were cleared for: they stay as long as the same pixels are overwritten.
+    shape: Option<(Band, usize)>,
+}
+
+impl<T: Real> Turned<T> {
+    pub(super) fn new() -> Self {
+        Self { values: memory::aligned(0), shape: None }
+    }
+
+    /// Elements held.
+    pub(super) fn length(&self) -> usize {
+        self.values.len()
+    }
+
+    /// `[channel][pixel]`.
+    pub(super) fn pixels<S: Simd>(&self) -> &[T::Vector<S>] {
+        bytemuck::cast_slice(&self.values)
+    }
+
+    /// Reads some channels of at most as many samples as a register has lanes.
+    #[inline(always)]
+    pub(super) fn read<S: Simd>(
+        &mut self,
+        band: &Band,
+        source: Source<'_, T>,
+        samples: Range<usize>,
+        (channels, all): (Range<usize>, usize),
+    ) {
+        match size_of::<T::Vector<S>>() / size_of::<T>() {
+            16 => self.read_lanes::<16>(band, source, samples, (channels, all)),
+            8 => self.read_lanes::<8>(band, source, samples, (channels, all)),
+            4 => self.read_lanes::<4>(band, source, samples, (channels, all)),
+            2 => self.read_lanes::<2>(band, source, samples, (channels, all)),
+            _ => self.read_lanes::<1>(band, source, samples, (channels, all)),
+        }
+    }
+
+    #[inline(always)]
+    fn read_lanes<const LANES: usize>(
+        &mut self,
+        band: &Band,
+        source: Source<'_, T>,
+        samples: Range<usize>,
+        (channels, all): (Range<usize>, usize),
+    ) {
+        let shape = (*band, channels.len());
+        if self.shape != Some(shape) {
+            self.values.clear();
+            self.values.resize(channels.len() * band.pixels() * LANES, T::default());
+            self.shape = Some(shape);
+        }
+        let (pixels, _) = self.values.as_chunks_mut::<LANES>();
+        for (channel, pixels) in channels.zip(pixels.chunks_exact_mut(band.pixels())) {
+            let planes = samples.clone().map(|sample| sample * all + channel);
+            read_channel(band, source, planes, pixels);
+        }
+    }
+}
+
+/// One channel of some samples; the zeros around are there.
+#[inline(always)]
+fn read_channel<T: Real, const LANES: usize>(
+    band: &Band,
+    source: Source<'_, T>,
+    planes: impl Iterator<Item = usize> + Clone,
+    pixels: &mut [[T; LANES]],
+) {
+    let [height, width] = band.plane.map(|size| size as isize);
+    let maps = source.maps_of::<LANES>(planes.clone());
+    let rows = band.first[0].clamp(0, height)..(band.first[0] + band.size[0] as isize).clamp(0, height);
+    let (start, end) = ((rows.start * width) as usize, (rows.end * width) as usize);
+    let mut at = Position { row: rows.start, column: 0 };
+    let plane_of = |plane: usize| &source.planes(plane..plane + 1, (height * width) as usize)[..end];
+    let whole = end - (end - start) % LANES;
+    for from in (start..whole).step_by(LANES) {
+        let mut block = [[T::default(); LANES]; LANES];
+        for (row, plane) in block.iter_mut().zip(planes.clone()) {
+            // Of a length known to the compiler, so that it is one move.
+            if let Some(pixels) = plane_of(plane)[from..].first_chunk::<LANES>() {
+                *row = *pixels;
+            }
+        }
+        at.put(band, &mut block, LANES, &maps, pixels);
+    }
+    if whole < end {
+        let mut block = [[T::default(); LANES]; LANES];
+        for (row, plane) in block.iter_mut().zip(planes.clone()) {
+            row[..end - whole].copy_from_slice(&plane_of(plane)[whole..]);
+        }
+        at.put(band, &mut block, end - whole, &maps, pixels);
+    }
+}
+
+/// Where in the source plane the next pixel lies.
+struct Position {
+    row: isize,
+    column: isize,
+}
+
+impl Position {
+    /// Turns the next `count` pixels round and puts those to their places that the band holds.
+    #[inline(always)]
+    fn put<T: Real, const LANES: usize>(
+        &mut self,
+        band: &Band,
+        block: &mut [[T; LANES]; LANES],
+        count: usize,
+        maps: &Option<LaneMap<T, LANES>>,
+        pixels: &mut [[T; LANES]],
+    ) {
+        turn(block);
+        if let Some(maps) = maps {
+            maps.apply(block);
+        }
+        let (width, columns) = (band.plane[1] as isize, band.size[1] as isize);
+        let held = band.first[1].max(0)..(band.first[1] + columns).min(width);
+        let mut place = (self.row - band.first[0]) * columns - band.first[1] + self.column;
+        for pixel in block.iter().take(count) {
+            if held.contains(&self.column) {
+                pixels[place as usize] = *pixel;
+            }
+            (place, self.column) = (place + 1, self.column + 1);
+            if self.column == width {
+                (place, self.column, self.row) = (place + columns - width, 0, self.row + 1);
+            }
+        }
+    }
+}
+
+/// Turns consecutive pixels of one channel back, and calls `write` with each sample's: `write(sample, pixels from the first, values)`.
+#[inline(always)]
+pub(super) fn each_sample<T: Real, S: Simd>(pixels: &[T::Vector<S>], mut write: impl FnMut(usize, usize, &[T])) {
+    let values: &[T] = bytemuck::cast_slice(pixels);
+    match size_of::<T::Vector<S>>() / size_of::<T>() {
+        16 => each_of::<T, 16>(values, &mut write),
+        8 => each_of::<T, 8>(values, &mut write),
+        4 => each_of::<T, 4>(values, &mut write),
+        2 => each_of::<T, 2>(values, &mut write),
+        _ => each_of::<T, 1>(values, &mut write),
+    }
+}
+
+#[inline(always)]
+fn each_of<T: Real, const LANES: usize>(values: &[T], write: &mut impl FnMut(usize, usize, &[T])) {
+    let (pixels, _) = values.as_chunks::<LANES>();
+    let (whole, rest) = pixels.as_chunks::<LANES>();
+    for (index, pixels) in whole.iter().enumerate() {
+        let mut block = *pixels;
+        turn(&mut block);
+        // Of a length known to the compiler, so that a row is one move.
+        for (sample, values) in block.iter().enumerate() {
+            write(sample, index * LANES, values);
+        }
+    }
+    if !rest.is_empty() {
+        let mut block = [[T::default(); LANES]; LANES];
+        block[..rest.len()].copy_from_slice(rest);
+        turn(&mut block);
+        for (sample, values) in block.iter().enumerate() {
+            write(sample, whole.len() * LANES, &values[..rest.len()]);
+        }
+    }
+}
