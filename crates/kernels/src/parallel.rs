@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::account::{self, Role};
 
 /// Bytes up to which a thread keeps its memory of a kind for the next call: small arrays cost as much to make and clear as to use.
-const KEPT: usize = 3 << 19;
+const KEPT: usize = 3 << 18;
 
 /// A thread's memory for one kind of work. Whoever gets it finds there whatever the work before left.
 pub(crate) trait Own: Any + Default {
@@ -70,7 +70,7 @@ mod tests {
 
     impl Own for Uses {
         fn bytes(&self) -> usize {
-            self.0 << 20
+            self.0 << 19
         }
     }
 

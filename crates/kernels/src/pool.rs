@@ -83,6 +83,17 @@ impl Bins {
     }
 }
 
+/// Calls a closure with a width: the usual ones known to the compiler, so that it unrolls the rows of small planes.
+macro_rules! of_width {
+    ($width:expr, $work:expr) => {
+        match $width {
+            4 => $work(4),
+            8 => $work(8),
+            width => $work(width),
+        }
+    };
+}
+
 /// The mean of every bin of every plane.
 ///
 /// # Panics
@@ -98,7 +109,7 @@ pub fn average<T: Real>(bins: &Bins, x: &[T]) -> Vec<T> {
             |plane, y, sums: &mut [T]| {
                 let x = &x[plane * pixels..][..pixels];
                 if halves {
-                    return average_pairs(x, y, width);
+                    return of_width!(width, |width| average_pairs(x, y, width));
                 }
                 for (rows, y) in bins.rows.iter().zip(y.chunks_exact_mut(bins.columns.len())) {
                     // The rows of a bin are added pixel by pixel first: whole vectors.
@@ -132,12 +143,12 @@ fn average_pairs<T: Real>(x: &[T], y: &mut [MaybeUninit<T>], width: usize) {
 
 /// [`spread`] to a plane in squares of four pixels.
 #[inline(always)]
-fn spread_pairs<T: Real>(x_bar: &mut [T], y_bar: &[T], width: usize) {
+fn spread_pairs<T: Real>(x_bar: &mut [MaybeUninit<T>], y_bar: &[T], width: usize) {
     let quarter = T::of_f64(0.25);
     for (rows, y_bar) in x_bar.chunks_exact_mut(2 * width).zip(y_bar.chunks_exact(width / 2)) {
         let (first, second) = rows.split_at_mut(width);
         for (pair, &y_bar) in first.as_chunks_mut::<2>().0.iter_mut().zip(y_bar) {
-            *pair = [y_bar * quarter; 2];
+            *pair = [MaybeUninit::new(y_bar * quarter); 2];
         }
         second.copy_from_slice(first);
     }
@@ -150,6 +161,21 @@ fn spread_pairs<T: Real>(x_bar: &mut [T], y_bar: &[T], width: usize) {
 pub fn spread<T: Real>(bins: &Bins, y_bar: &[T]) -> Vec<T> {
     let (pixels, width, halves) = (bins.pixels(), bins.size[1], bins.halves());
     let planes = bins.planes(y_bar.len(), bins.count());
+    if halves {
+        let write = |x_bar: &mut [MaybeUninit<T>]| {
+            bins.for_planes(
+                x_bar,
+                pixels,
+                #[inline(always)]
+                |plane, x_bar, _: &mut [T]| {
+                    let y_bar = &y_bar[plane * bins.count()..][..bins.count()];
+                    of_width!(width, |width| spread_pairs(x_bar, y_bar, width));
+                },
+            );
+        };
+        // SAFETY: all pixels of every plane are in a square.
+        return unsafe { memory::written(planes * pixels, write) };
+    }
     let mut x_bar = vec![T::default(); planes * pixels];
     bins.for_planes(
         &mut x_bar,
@@ -157,9 +183,6 @@ pub fn spread<T: Real>(bins: &Bins, y_bar: &[T]) -> Vec<T> {
         #[inline(always)]
         |plane, x_bar, row: &mut [T]| {
             let y_bar = &y_bar[plane * bins.count()..][..bins.count()];
-            if halves {
-                return spread_pairs(x_bar, y_bar, width);
-            }
             for (rows, y_bar) in bins.rows.iter().zip(y_bar.chunks_exact(bins.columns.len())) {
                 row.fill(T::default());
                 for (columns, &y_bar) in bins.columns.iter().zip(y_bar) {
