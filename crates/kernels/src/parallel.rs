@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn little_memory_is_kept_for_the_next_call() {
-        let mut use_once = || {
+        let use_once = || {
             with_own(|own: &mut Uses| {
                 with_own(|inner: &mut Uses| assert_eq!(inner.0, 0, "another than the one in use"));
                 own.0 += 1;
