@@ -14,7 +14,7 @@ use crate::ops;
 /// # Panics
 /// If the images do not suit the network, or the labels the images.
 pub fn forward(network: &Network, images: Tensor<4>, labels: &Labels) -> Evaluation {
-    ops::on_a_worker(&images.clone(), || {
+    ops::on_a_worker(images, |images| {
         let y = network.blocks.iter().fold(images, |x, block| block.forward(x, Phase::Train.into()).0);
         network.classifier.forward(y, labels, Phase::Train.into()).0
     })

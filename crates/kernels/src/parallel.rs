@@ -23,7 +23,7 @@ thread_local! {
 }
 
 /// Calls `work` with this thread's memory of a kind; work inside of work gets other memory.
-pub(crate) fn with_own<B: Own, R>(work: impl FnOnce(&mut B) -> R) -> R {
+fn with_own<B: Own, R>(work: impl FnOnce(&mut B) -> R) -> R {
     account::within(Role::Scratch, || {
         let kept = OWN.with_borrow_mut(|kept| {
             let place = kept.iter().position(|own| own.is::<B>())?;
@@ -62,6 +62,8 @@ pub(crate) fn for_each_with<P: Send, B: Own>(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     /// How often this thread's memory was used.
@@ -74,16 +76,33 @@ mod tests {
         }
     }
 
+    /// How often memory that is too much to be kept was made.
+    static MADE: AtomicUsize = AtomicUsize::new(0);
+
+    struct Large;
+
+    impl Default for Large {
+        fn default() -> Self {
+            MADE.fetch_add(1, Ordering::Relaxed);
+            Self
+        }
+    }
+
+    impl Own for Large {
+        fn bytes(&self) -> usize {
+            KEPT + 1
+        }
+    }
+
     #[test]
-    fn every_part_is_worked_on_once() {
+    fn every_part_is_worked_on_once_and_no_thread_makes_its_memory_twice() {
         let mut values = [0_usize; 100];
-        let add = |own: &mut Uses, (index, part): (usize, &mut [usize])| {
-            own.0 += 1;
-            part.iter_mut().for_each(|value| *value += index + 1);
-        };
-        for_each_with(values.chunks_mut(3), add);
+        for_each_with(values.chunks_mut(3), |_: &mut Large, (index, part)| {
+            part.iter_mut().for_each(|value| *value += index + 1)
+        });
         assert!(values.iter().enumerate().all(|(place, value)| *value == place / 3 + 1));
-        for_each_with(std::iter::empty::<()>(), |_: &mut Uses, _| unreachable!("there is no part"));
+        assert!((1..=rayon::current_num_threads()).contains(&MADE.load(Ordering::Relaxed)));
+        for_each_with(std::iter::empty::<()>(), |_: &mut Large, _| unreachable!("there is no part"));
     }
 
     #[test]

@@ -184,7 +184,7 @@ pub fn step(
     input: &StepInput<'_>,
     state: &EstimatorState,
 ) -> Result<StepOutput> {
-    ops::on_a_worker(&input.images, || step_on(config, &View::new(network), input, state))
+    ops::on_a_worker(input.images.clone(), |_| step_on(config, &View::new(network), input, state))
 }
 
 /// [`step`] on anything with the maps of a network.

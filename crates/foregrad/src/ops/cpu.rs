@@ -21,11 +21,11 @@ pub(super) fn is_local<const D: usize>(tensor: &Tensor<D>) -> bool {
         && tensor.clone().try_into_primitive::<Flex>().is_ok()
 }
 
-/// Calls `work` on a thread of the pool that kernels run on, where they run at all: else each of them would be handed over to one, which takes
+/// Calls `work` with its operand on a thread of the pool that kernels run on, where they run at all: else each of them would be handed over to one, which takes
 /// as long as a small map.
-pub(crate) fn on_a_worker<R: Send>(operand: &Tensor<4>, work: impl FnOnce() -> R + Send) -> R {
+pub(crate) fn on_a_worker<R: Send>(operand: Tensor<4>, work: impl FnOnce(Tensor<4>) -> R + Send) -> R {
     // Devices have a queue of work for each thread that calls them.
-    if is_local(operand) { rayon::join(work, || ()).0 } else { work() }
+    if is_local(&operand) { rayon::join(|| work(operand), || ()).0 } else { work(operand) }
 }
 
 /// The address of the array that a tensor's elements lie in; `None` off the CPU.

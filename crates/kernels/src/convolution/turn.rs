@@ -2,6 +2,24 @@
 
 use crate::Real;
 
+/// An expression with the number of a register's lanes as a constant of the given name.
+macro_rules! with_lanes {
+    ($real:ty, $simd:ty, $lanes:ident => $work:expr) => {
+        match size_of::<<$real as $crate::Real>::Vector<$simd>>() / size_of::<$real>() {
+            16 => with_lanes!($lanes, 16, $work),
+            8 => with_lanes!($lanes, 8, $work),
+            4 => with_lanes!($lanes, 4, $work),
+            2 => with_lanes!($lanes, 2, $work),
+            _ => with_lanes!($lanes, 1, $work),
+        }
+    };
+    ($lanes:ident, $count:literal, $work:expr) => {{
+        const $lanes: usize = $count;
+        $work
+    }};
+}
+pub(super) use with_lanes;
+
 /// Rows to columns: putting the second half of the rows between the first, `log2(N)` times, which the compiler makes
 /// shuffles of.
 #[inline(always)]

@@ -23,10 +23,15 @@ mod weight;
 pub(super) use sum::sum;
 pub(super) use weight::weight_cotangent;
 
-use super::outer::Sizes;
+use std::ops::Range;
+
+use pulp::{Simd, bytemuck};
+
+use super::outer::{Sizes, Term};
 use super::shape::Convolution;
+use crate::Real;
 use strip::Geometry;
-use transform::{POINTS, TILE};
+use transform::{POINTS, Square, TILE};
 
 /// Tiles transformed at a time, about: with 64 channels they take 600 KB in `f32` before the product and after it.
 const BLOCK: usize = 64;
@@ -92,9 +97,26 @@ impl Map {
         Self { source: convolution.output(), target: convolution.size, padding, turned: true }
     }
 
-    /// Where a weight stands in the window.
-    fn place(&self, tap: usize) -> usize {
-        if self.turned { 8 - tap } else { tap }
+    /// The windows of an input channel of a group, one output channel a lane; zeros in the other lanes.
+    #[inline(always)]
+    fn window<T: Real, S: Simd>(
+        &self,
+        simd: S,
+        term: &Term<'_, T>,
+        (group, channel): (usize, usize),
+        outputs: Range<usize>,
+    ) -> Square<T, S, 3> {
+        let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
+        let mut window = [[T::splat(simd, T::default()); 3]; 3];
+        let taps: &mut [T] = bytemuck::cast_slice_mut(window.as_flattened_mut());
+        for (lane, out) in outputs.enumerate() {
+            let start = group * term.strides[0] + out * term.strides[1] + channel * term.strides[2];
+            for (tap, &weight) in term.weight[start..][..9].iter().enumerate() {
+                let place = if self.turned { 8 - tap } else { tap };
+                taps[place * lanes + lane] = weight;
+            }
+        }
+        window
     }
 
     /// Rows and columns of tiles of a target plane.

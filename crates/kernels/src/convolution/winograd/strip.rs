@@ -8,7 +8,7 @@ use pulp::{Simd, bytemuck};
 use super::transform::TILE;
 use crate::Real;
 use crate::convolution::source::Source;
-use crate::convolution::turn::turn;
+use crate::convolution::turn::{turn, with_lanes};
 use crate::memory::{self, Aligned};
 
 /// A plane's pixels with a margin around; every pixel is a vector of channels.
@@ -75,13 +75,7 @@ impl<T: Real> Strip<T> {
     /// Reads planes of a source that lie one after the other, at most as many as there are lanes; zeros elsewhere.
     #[inline(always)]
     pub(super) fn read<S: Simd>(&mut self, source: Source<'_, T>, planes: Range<usize>, geometry: &Geometry) {
-        match size_of::<T::Vector<S>>() / size_of::<T>() {
-            16 => self.read_lanes::<16>(source, planes, geometry),
-            8 => self.read_lanes::<8>(source, planes, geometry),
-            4 => self.read_lanes::<4>(source, planes, geometry),
-            2 => self.read_lanes::<2>(source, planes, geometry),
-            _ => self.read_lanes::<1>(source, planes, geometry),
-        }
+        with_lanes!(T, S, LANES => self.read_lanes::<LANES>(source, planes, geometry))
     }
 
     #[inline(always)]
@@ -124,13 +118,7 @@ impl<T: Real> Strip<T> {
     /// Writes the pixels of planes of a size to `planes`, which lie one after the other.
     #[inline(always)]
     pub(super) fn write<S: Simd>(&self, size: [usize; 2], planes: &mut [MaybeUninit<T>]) {
-        match size_of::<T::Vector<S>>() / size_of::<T>() {
-            16 => self.write_lanes::<16>(size, planes),
-            8 => self.write_lanes::<8>(size, planes),
-            4 => self.write_lanes::<4>(size, planes),
-            2 => self.write_lanes::<2>(size, planes),
-            _ => self.write_lanes::<1>(size, planes),
-        }
+        with_lanes!(T, S, LANES => self.write_lanes::<LANES>(size, planes))
     }
 
     #[inline(always)]

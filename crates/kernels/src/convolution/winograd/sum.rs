@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::product::{self, ROWS};
 use super::strip::Strip;
-use super::transform::{Outputs, POINTS, Pixels, SIDE, Square, Transform, Weights, apart};
+use super::transform::{Outputs, POINTS, Pixels, SIDE, Transform, Weights, apart};
 use super::{Map, by_sample, samples_at_once};
 use crate::convolution::outer::{Sizes, Term};
 use crate::convolution::source::Source;
@@ -156,7 +156,11 @@ impl<T: Real> WithSimd for PanelOfWeights<'_, T> {
             for lane in 0..lanes {
                 for (column, first) in outputs.clone().step_by(lanes).enumerate() {
                     let outputs = first..outputs.end.min(first + lanes);
-                    let window = read_windows(simd, job, term, channels.start + lane..channels.end, outputs);
+                    // Zeros for a lane beyond the last channel.
+                    let mut window = [[T::splat(simd, T::default()); 3]; 3];
+                    if lane < channels.len() {
+                        window = job.map.window(simd, term, (job.group, channels.start + lane), outputs);
+                    }
                     let place = (index * lanes + lane) * columns + column;
                     let from = (window.as_flattened(), [3, 1]);
                     Weights::apply::<T, S>(simd, from, (&mut panel[place..], apart(distance)));
@@ -164,30 +168,6 @@ impl<T: Real> WithSimd for PanelOfWeights<'_, T> {
             }
         }
     }
-}
-
-/// The windows of the first of `channels`, one output channel a lane; zeros if there is none.
-#[inline(always)]
-fn read_windows<T: Real, S: Simd>(
-    simd: S,
-    job: &Job<'_, T>,
-    term: &Term<'_, T>,
-    channels: Range<usize>,
-    outputs: Range<usize>,
-) -> Square<T, S, 3> {
-    let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
-    let mut window = [[T::splat(simd, T::default()); 3]; 3];
-    if channels.is_empty() {
-        return window;
-    }
-    let taps: &mut [T] = bytemuck::cast_slice_mut(window.as_flattened_mut());
-    for (lane, out) in outputs.enumerate() {
-        let start = job.group * term.strides[0] + out * term.strides[1] + channels.start * term.strides[2];
-        for (tap, &weight) in term.weight[start..][..9].iter().enumerate() {
-            taps[job.map.place(tap) * lanes + lane] = weight;
-        }
-    }
-    window
 }
 
 /// One thread's memory.

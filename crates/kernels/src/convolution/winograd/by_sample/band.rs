@@ -6,7 +6,7 @@ use pulp::{Simd, bytemuck};
 
 use crate::Real;
 use crate::convolution::source::{LaneMap, Source};
-use crate::convolution::turn::turn;
+use crate::convolution::turn::{turn, with_lanes};
 use crate::convolution::winograd::Map;
 use crate::convolution::winograd::transform::{SIDE, TILE};
 use crate::memory::{self, Aligned};
@@ -74,13 +74,7 @@ impl<T: Real> Turned<T> {
         samples: Range<usize>,
         (channels, all): (Range<usize>, usize),
     ) {
-        match size_of::<T::Vector<S>>() / size_of::<T>() {
-            16 => self.read_lanes::<16>(band, source, samples, (channels, all)),
-            8 => self.read_lanes::<8>(band, source, samples, (channels, all)),
-            4 => self.read_lanes::<4>(band, source, samples, (channels, all)),
-            2 => self.read_lanes::<2>(band, source, samples, (channels, all)),
-            _ => self.read_lanes::<1>(band, source, samples, (channels, all)),
-        }
+        with_lanes!(T, S, LANES => self.read_lanes::<LANES>(band, source, samples, (channels, all)))
     }
 
     #[inline(always)]
@@ -179,13 +173,7 @@ impl Position {
 #[inline(always)]
 pub(super) fn each_sample<T: Real, S: Simd>(pixels: &[T::Vector<S>], mut write: impl FnMut(usize, usize, &[T])) {
     let values: &[T] = bytemuck::cast_slice(pixels);
-    match size_of::<T::Vector<S>>() / size_of::<T>() {
-        16 => each_of::<T, 16>(values, &mut write),
-        8 => each_of::<T, 8>(values, &mut write),
-        4 => each_of::<T, 4>(values, &mut write),
-        2 => each_of::<T, 2>(values, &mut write),
-        _ => each_of::<T, 1>(values, &mut write),
-    }
+    with_lanes!(T, S, LANES => each_of::<T, LANES>(values, &mut write))
 }
 
 #[inline(always)]

@@ -96,14 +96,8 @@ impl<T: Real, const M: usize> WithSimd for Transformed<'_, T, M> {
         for k in 0..depth {
             let term = &terms[k / input];
             for first in (0..output).step_by(lanes) {
-                let mut window = [[T::splat(simd, T::default()); 3]; 3];
-                let values: &mut [T] = bytemuck::cast_slice_mut(window.as_flattened_mut());
-                for (lane, out) in (first..output.min(first + lanes)).enumerate() {
-                    let start = group * term.strides[0] + out * term.strides[1] + k % input * term.strides[2];
-                    for (tap, &weight) in term.weight[start..][..9].iter().enumerate() {
-                        values[map.place(tap) * lanes + lane] = weight;
-                    }
-                }
+                let outputs = first..output.min(first + lanes);
+                let window = map.window::<T, S>(simd, term, (group, k % input), outputs);
                 let mut points: Square<T, S, SIDE> = [[T::splat(simd, T::default()); SIDE]; SIDE];
                 Weights::apply::<T, S>(simd, (window.as_flattened(), [3, 1]), (points.as_flattened_mut(), [SIDE, 1]));
                 for (point, vector) in points.as_flattened().iter().enumerate() {
