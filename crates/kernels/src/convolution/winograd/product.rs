@@ -23,15 +23,16 @@ pub(super) fn over_channels<T: Real, S: Simd, const N: usize>(
     b: &[[T::Vector<S>; N]],
     sums: &mut [[T::Vector<S>; N]; ROWS],
 ) {
-    let mut rows = [a; ROWS];
-    for (row, a) in rows.iter_mut().zip(a.chunks_exact(b.len())) {
-        *row = a;
-    }
-    let [a0, a1, a2, a3, a4, a5] = rows;
+    let depth = b.len();
+    let a = &a[..ROWS * depth];
     let mut registers = *sums;
-    // Zipped, so that no index is tested.
-    for ((((((b, &a0), &a1), &a2), &a3), &a4), &a5) in b.iter().zip(a0).zip(a1).zip(a2).zip(a3).zip(a4).zip(a5) {
-        add_row::<T, S, N, ROWS>(simd, [a0, a1, a2, a3, a4, a5], b, &mut registers);
+    for (k, b) in b.iter().enumerate() {
+        for (m, sums) in registers.iter_mut().enumerate() {
+            let a = T::splat(simd, a[m * depth + k]);
+            for (sum, &b) in sums.iter_mut().zip(b) {
+                *sum = T::multiply_add(simd, a, b, *sum);
+            }
+        }
     }
     *sums = registers;
 }
