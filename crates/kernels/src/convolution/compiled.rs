@@ -10,7 +10,7 @@ use super::inner;
 use super::outer::{self, Sizes, Term};
 use super::shape::{Convolution, Grid};
 use super::source::Source;
-use super::winograd::{self, Map};
+use super::winograd::{self, Map, Sums};
 
 /// What convolutions are made of, for one type of elements.
 pub trait Compiled: Sized {
@@ -24,6 +24,13 @@ pub trait Compiled: Sized {
     /// As there.
     #[doc(hidden)]
     unsafe fn sum_of_tiles(sizes: &Sizes, map: &Map, terms: &[Term<'_, Self>], target: &mut [MaybeUninit<Self>]);
+
+    /// As `winograd::sums`.
+    ///
+    /// # Safety
+    /// As there.
+    #[doc(hidden)]
+    unsafe fn sums_of_tiles(sizes: &Sizes, map: &Map, sums: &Sums<'_, Self>, targets: &mut [&mut [MaybeUninit<Self>]]);
 
     /// As `inner::weight_cotangent`.
     #[doc(hidden)]
@@ -49,6 +56,16 @@ macro_rules! compiled {
             ) {
                 // SAFETY: the caller's promise.
                 unsafe { winograd::sum(sizes, map, terms, target) };
+            }
+
+            unsafe fn sums_of_tiles(
+                sizes: &Sizes,
+                map: &Map,
+                sums: &Sums<'_, $real>,
+                targets: &mut [&mut [MaybeUninit<$real>]],
+            ) {
+                // SAFETY: the caller's promise.
+                unsafe { winograd::sums(sizes, map, sums, targets) };
             }
 
             fn weight_cotangent_of_windows(convolution: &Convolution, x: Source<'_, $real>, y_bar: &[$real]) -> Vec<$real> {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! sum of terms       y     = sum_i x_i * w_i              forward (one term), tangent (x_dot * w + x * w_dot)
+//! dual               both of these at once, for some directions
 //! input cotangent    x_bar = y_bar *^T w
 //! weight cotangent   w_bar = x *^T y_bar
 //! ```
@@ -9,6 +10,7 @@
 //! channels the multipliers are the limit, below that memory is. Results do not depend on the number of threads.
 
 mod compiled;
+mod dual;
 mod inner;
 mod outer;
 mod pack;
@@ -23,6 +25,7 @@ mod turn;
 mod winograd;
 
 pub(crate) use compiled::Compiled;
+pub use dual::{dual, dual_in_place, is_faster_dual};
 pub use shape::Convolution;
 pub use source::{ChannelMap, Source};
 
@@ -56,7 +59,7 @@ pub fn sum<T: Real>(convolution: &Convolution, terms: &[(Source<'_, T>, &[T])]) 
         return single::sum(convolution, *x, weight);
     }
     let strides = convolution.strides();
-    let terms: Vec<_> = terms.iter().map(|&(x, weight)| Term { input: Some(x), weight, strides }).collect();
+    let terms: Vec<_> = terms.iter().map(|&(x, weight)| Term { input: Some(x), weight: (weight, strides) }).collect();
     let sizes = Sizes::of(convolution);
     let write = |y: &mut [MaybeUninit<T>]| {
         if winograd::is_faster_sum(convolution) {
@@ -82,7 +85,7 @@ pub fn input_cotangent<T: Real>(convolution: &Convolution, y_bar: &[T], weight: 
     }
     let [first, last] = convolution.channels;
     let sizes = Sizes { channels: [last, first], groups: convolution.groups };
-    let terms = [Term { input: Some(y_bar.into()), weight, strides: convolution.transposed_strides() }];
+    let terms = [Term { input: Some(y_bar.into()), weight: (weight, convolution.transposed_strides()) }];
     let write = |x_bar: &mut [MaybeUninit<T>]| {
         if winograd::is_faster_sum(convolution) {
             // SAFETY: the term has its input.
@@ -123,8 +126,8 @@ pub fn sum_in_place<T: Real>(
         assert_lengths(convolution, other.len(), weight.len(), x.len());
         other.assert_fits(convolution.samples, convolution.channels[0]);
     }
-    let others = others.iter().map(|&(other, weight)| Term { input: Some(other), weight, strides });
-    let terms: Vec<_> = [Term { input: None, weight, strides }].into_iter().chain(others).collect();
+    let others = others.iter().map(|&(other, weight)| Term { input: Some(other), weight: (weight, strides) });
+    let terms: Vec<_> = [Term { input: None, weight: (weight, strides) }].into_iter().chain(others).collect();
     in_place(convolution, winograd::Map::forward(convolution), &terms, x);
 }
 
@@ -133,7 +136,7 @@ pub fn sum_in_place<T: Real>(
 /// # Panics
 /// If the convolution does not work in place, or as [`input_cotangent`].
 pub fn input_cotangent_in_place<T: Real>(convolution: &Convolution, y_bar: &mut [T], weight: &[T]) {
-    let terms = [Term { input: None, weight, strides: convolution.transposed_strides() }];
+    let terms = [Term { input: None, weight: (weight, convolution.transposed_strides()) }];
     in_place(convolution, winograd::Map::transposed(convolution), &terms, y_bar);
 }
 
@@ -141,7 +144,7 @@ fn in_place<T: Real>(convolution: &Convolution, map: winograd::Map, terms: &[Ter
     convolution.assert_has_meaning();
     assert!(works_in_place(convolution), "{convolution:?} does not work in place");
     for term in terms {
-        assert_lengths(convolution, target.len(), term.weight.len(), target.len());
+        assert_lengths(convolution, target.len(), term.weight.0.len(), target.len());
     }
     if convolution.is_empty() {
         return;

@@ -22,13 +22,14 @@ const DEPTH: usize = 288;
 /// Pixels laid out at a time, about.
 const PIXELS: usize = 384;
 
+/// Weights, and how they lie: that of a tap at `group strides[0] + out strides[1] + in strides[2] + tap`.
+pub type Weight<'a, T> = (&'a [T], [usize; 3]);
+
 /// One summand: `input * weight`.
 pub struct Term<'a, T> {
     /// `[samples, in, h, w]`; none: the target's own memory, each sample of which is read before it is written.
     pub input: Option<Source<'a, T>>,
-    /// The weight of a tap lies at `group strides[0] + out strides[1] + in strides[2] + tap`.
-    pub weight: &'a [T],
-    pub strides: [usize; 3],
+    pub weight: Weight<'a, T>,
 }
 
 impl<'a, T: Real> Term<'a, T> {
@@ -97,10 +98,11 @@ fn pack_weights<T: Real>(sizes: &Sizes, grid: &Grid, term: &Term<'_, T>, group: 
     let mut packed = vec![T::default(); output.div_ceil(rows) * rows * input * taps];
     packed.par_chunks_mut((rows * input * taps).max(1)).enumerate().for_each(|(block, packed)| {
         for (row, out) in (block * rows..output.min((block + 1) * rows)).enumerate() {
-            let weights = &term.weight[group * term.strides[0] + out * term.strides[1]..];
+            let (weights, strides) = term.weight;
+            let weights = &weights[group * strides[0] + out * strides[1]..];
             for channel in 0..input {
                 for (tap, place) in grid.taps.iter().enumerate() {
-                    packed[(channel * taps + tap) * rows + row] = weights[channel * term.strides[2] + place.index];
+                    packed[(channel * taps + tap) * rows + row] = weights[channel * strides[2] + place.index];
                 }
             }
         }

@@ -1,8 +1,8 @@
 use proptest::prelude::*;
 
 use super::{
-    ChannelMap, Convolution, Source, input_cotangent, input_cotangent_in_place, reference, sum, sum_in_place,
-    weight_cotangent, works_in_place,
+    ChannelMap, Convolution, Source, dual, dual_in_place, input_cotangent, input_cotangent_in_place, is_faster_dual,
+    reference, sum, sum_in_place, weight_cotangent, works_in_place,
 };
 use crate::Real;
 use crate::channels::{self, Channels, Rectifier};
@@ -259,6 +259,70 @@ fn in_place_gives_the_same_bits() {
         let mut x = vec![0.0_f32; convolution.input_length()];
         let reason = reason_of(&mut || sum_in_place(&convolution, (&mut x, &[0.0; 14400]), &[]));
         assert!(reason.contains("does not work in place"), "{reason}");
+    }
+}
+
+/// Value and tangents at once, of several directions, some of which leave the weight as it is: with groups, more outputs than inputs, and so
+/// many channels that they are taken in parts.
+#[test]
+fn a_dual_has_the_bits_of_its_sums() {
+    let one = |samples, channels, size, groups| Convolution {
+        samples,
+        channels,
+        size,
+        kernel: [3, 3],
+        stride: 1,
+        padding: 1,
+        groups,
+    };
+    let shapes = [
+        one(3, [40, 40], [9, 11], 1),
+        one(5, [70, 70], [8, 8], 2),
+        one(2, [290, 290], [4, 4], 1),
+        one(7, [33, 50], [8, 7], 1),
+        Convolution { padding: 2, ..one(2, [64, 32], [6, 10], 1) },
+        one(0, [40, 40], [9, 12], 1),
+    ];
+    for convolution in shapes {
+        assert!(is_faster_dual(&convolution), "{convolution:?}");
+        let (length, weights) =
+            (convolution.input_length(), convolution.channels[1] * convolution.group()[0] * convolution.taps());
+        let (x, w) = (values::<f32>(length, 1), values::<f32>(weights, 2));
+        for moves in [vec![true], vec![false], vec![true, false, true]] {
+            let x_dot = values::<f32>(moves.len() * length, 3);
+            let w_dot: Vec<_> = (10..).map(|seed| values::<f32>(weights, seed)).take(moves.len()).collect();
+            let w_dot: Vec<_> =
+                moves.iter().zip(&w_dot).map(|(moves, w_dot)| moves.then_some(w_dot.as_slice())).collect();
+            let y = sum(&convolution, &[((&x).into(), &w)]);
+            let of_direction = |(direction, w_dot): (usize, &Option<&[f32]>)| {
+                let x_dot = &x_dot[direction * length..][..length];
+                let terms = [Some((x_dot.into(), w.as_slice())), w_dot.map(|w_dot| ((&x).into(), w_dot))];
+                sum(&convolution, &terms.into_iter().flatten().collect::<Vec<_>>())
+            };
+            let y_dot: Vec<_> = w_dot.iter().enumerate().flat_map(of_direction).collect();
+            let on = |threads: usize| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool of threads");
+                pool.install(|| dual(&convolution, (&x, &w), (&x_dot, &w_dot)))
+            };
+            assert!(on(1) == [y.clone(), y_dot.clone()] && on(3) == on(1), "{convolution:?} {moves:?}");
+            if works_in_place(&convolution) {
+                let [mut value, mut tangent] = [x.clone(), x_dot.clone()];
+                dual_in_place(&convolution, (&mut value, &w), (&mut tangent, &w_dot));
+                assert!(value == y && tangent == y_dot, "{convolution:?} {moves:?} in place");
+            }
+        }
+    }
+    let convolution = one(2, [40, 40], [6, 6], 1);
+    let [x, x_dot] = [0.0_f32; 2].map(|zero| vec![zero; convolution.input_length()]);
+    let w = vec![0.0_f32; 40 * 40 * 9];
+    let refused: [(&str, &dyn Fn() -> [Vec<f32>; 2]); 3] = [
+        ("no direction", &|| dual(&convolution, (&x, &w), (&x_dot, &[]))),
+        ("weight does not fit", &|| dual(&convolution, (&x, &w), (&x_dot, &[Some(&w[1..])]))),
+        ("x_dot does not fit", &|| dual(&convolution, (&x, &w), (&x_dot, &[None, Some(&w)]))),
+    ];
+    for (expected, dual) in refused {
+        let reason = reason_of(&mut || dual());
+        assert!(reason.contains(expected), "{reason}");
     }
 }
 

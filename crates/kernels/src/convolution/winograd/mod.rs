@@ -14,20 +14,22 @@
 //! Source: Lavin & Gray, *Fast algorithms for convolutional neural networks* (2016), F(4x4, 3x3).
 
 mod by_sample;
+mod panel;
 mod product;
 mod strip;
 mod sum;
 mod transform;
 mod weight;
 
-pub(super) use sum::sum;
+pub use sum::{Product, Sums};
+pub(super) use sum::{sum, sums};
 pub(super) use weight::weight_cotangent;
 
 use std::ops::Range;
 
 use pulp::{Simd, bytemuck};
 
-use super::outer::{Sizes, Term};
+use super::outer::{Sizes, Weight};
 use super::shape::Convolution;
 use crate::Real;
 use strip::Geometry;
@@ -45,6 +47,11 @@ const CHANNELS_OF_WEIGHT: usize = 16;
 /// Whether tiles are the faster way to a sum.
 pub(super) fn is_faster_sum(convolution: &Convolution) -> bool {
     saves(convolution) && (has_channels(convolution, CHANNELS_OF_SUM) || is_by_sample(convolution))
+}
+
+/// Whether tiles are a way to several sums that share their inputs and weights.
+pub(super) fn is_faster_sums(convolution: &Convolution) -> bool {
+    saves(convolution) && has_channels(convolution, CHANNELS_OF_SUM) && !is_by_sample(convolution)
 }
 
 /// Whether a sum by tiles has read a sample before it writes any of it.
@@ -102,7 +109,7 @@ impl Map {
     fn window<T: Real, S: Simd>(
         &self,
         simd: S,
-        term: &Term<'_, T>,
+        (weight, strides): Weight<'_, T>,
         (group, channel): (usize, usize),
         outputs: Range<usize>,
     ) -> Square<T, S, 3> {
@@ -110,8 +117,8 @@ impl Map {
         let mut window = [[T::splat(simd, T::default()); 3]; 3];
         let taps: &mut [T] = bytemuck::cast_slice_mut(window.as_flattened_mut());
         for (lane, out) in outputs.enumerate() {
-            let start = group * term.strides[0] + out * term.strides[1] + channel * term.strides[2];
-            for (tap, &weight) in term.weight[start..][..9].iter().enumerate() {
+            let start = group * strides[0] + out * strides[1] + channel * strides[2];
+            for (tap, &weight) in weight[start..][..9].iter().enumerate() {
                 let place = if self.turned { 8 - tap } else { tap };
                 taps[place * lanes + lane] = weight;
             }

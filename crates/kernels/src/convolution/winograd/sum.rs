@@ -1,4 +1,4 @@
-//! Sums of convolutions by tiles: the forward map, the tangent, and the input's cotangent.
+//! Sums of convolutions by tiles: the forward map, the tangent, both at once, and the input's cotangent.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -6,11 +6,12 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd, bytemuck};
 use rayon::prelude::*;
 
+use super::panel;
 use super::product::{self, ROWS};
 use super::strip::Strip;
-use super::transform::{Outputs, POINTS, Pixels, SIDE, Transform, Weights, apart};
+use super::transform::{Outputs, POINTS, Pixels, SIDE, Transform, apart};
 use super::{Map, by_sample, samples_at_once};
-use crate::convolution::outer::{Sizes, Term};
+use crate::convolution::outer::{Sizes, Term, Weight};
 use crate::convolution::source::Source;
 use crate::memory::{self, Aligned};
 use crate::parallel::{self, Own};
@@ -20,10 +21,38 @@ use crate::{Real, instructions};
 /// cache.
 const WEIGHTS: usize = 10 << 20;
 
+/// Several sums that share inputs and weights, each of which is transformed once.
+pub struct Sums<'a, T> {
+    /// `[samples, in, h, w]`; none: the memory of the target of the same number, each sample of which is read before it is written.
+    pub inputs: Vec<Option<Source<'a, T>>>,
+    pub weights: Vec<Weight<'a, T>>,
+    /// In the order in which they are added up; every target has one.
+    pub products: Vec<Product>,
+}
+
+/// What is added to a target, by number: an input times a weight.
+#[derive(Debug, Clone, Copy)]
+pub struct Product {
+    pub input: usize,
+    pub weight: usize,
+    pub target: usize,
+}
+
+impl<'a, T: Real> Sums<'a, T> {
+    /// One sum.
+    fn of(terms: &[Term<'a, T>]) -> Self {
+        Self {
+            inputs: terms.iter().map(|term| term.input).collect(),
+            weights: terms.iter().map(|term| term.weight).collect(),
+            products: (0..terms.len()).map(|number| Product { input: number, weight: number, target: 0 }).collect(),
+        }
+    }
+}
+
 /// Writes the sum of terms to all of `target`.
 ///
 /// # Safety
-/// If a term has no input of its own, all of `target` must have been written, and be as large as that input.
+/// If the first term has no input of its own, all of `target` must have been written, and be as large as that input.
 pub(in crate::convolution) unsafe fn sum<T: Real>(
     sizes: &Sizes,
     map: &Map,
@@ -35,30 +64,46 @@ pub(in crate::convolution) unsafe fn sum<T: Real>(
         // SAFETY: the caller's promise.
         return unsafe { by_sample::sum(sizes, map, terms, target) };
     }
+    // SAFETY: the caller's promise.
+    unsafe { sums(sizes, map, &Sums::of(terms), &mut [target]) };
+}
+
+/// Writes sums to all of their targets, which are of one size.
+///
+/// # Safety
+/// If an input is the memory of a target, all of that must have been written, and be as large as the input.
+pub(in crate::convolution) unsafe fn sums<T: Real>(
+    sizes: &Sizes,
+    map: &Map,
+    sums: &Sums<'_, T>,
+    targets: &mut [&mut [MaybeUninit<T>]],
+) {
     for group in 0..sizes.groups {
-        instructions::dispatch(Sum { job: Job { sizes, map, terms, group }, target });
+        instructions::dispatch(OfGroup { job: Job { sizes, map, sums, group }, targets });
     }
 }
 
-struct Sum<'a, T> {
+struct OfGroup<'a, 't, T> {
     job: Job<'a, T>,
-    target: &'a mut [MaybeUninit<T>],
+    targets: &'a mut [&'t mut [MaybeUninit<T>]],
 }
 
-impl<T: Real> WithSimd for Sum<'_, T> {
+impl<T: Real> WithSimd for OfGroup<'_, '_, T> {
     type Output = ();
 
     fn with_simd<S: Simd>(self, _: S) {
-        let Self { job, target } = self;
+        let Self { job, targets } = self;
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let sample = job.sizes.channels[1] * job.map.target[0] * job.map.target[1];
-        let samples = target.len() / sample;
+        let samples = targets.first().map_or(0, |target| target.len() / sample);
         let at_once = samples_at_once(job.map, samples);
-        let vectors = job.terms.len() * job.input().div_ceil(lanes);
+        let vectors = job.input().div_ceil(lanes);
         // Many channels at few tiles: a part of the channels at a time, with the products of all samples kept.
         let [rows, columns] = job.map.tiles();
-        let is_cut = vectors * lanes > samples * rows * columns;
-        let parts = if is_cut { (job.weights_length(vectors * lanes) * size_of::<T>()).div_ceil(WEIGHTS) } else { 1 };
+        let depth = job.sums.weights.len() * vectors * lanes;
+        let is_cut = depth > samples * rows * columns;
+        let bytes = depth * POINTS * job.output() * size_of::<T>();
+        let parts = if is_cut { bytes.div_ceil(WEIGHTS).clamp(1, vectors) } else { 1 };
         let mut kept: Vec<Buffers<T>> = Vec::new();
         if parts > 1 {
             kept.resize_with(samples.div_ceil(at_once), Buffers::default);
@@ -66,116 +111,68 @@ impl<T: Real> WithSimd for Sum<'_, T> {
         let mut weights = memory::aligned(0);
         for from in (0..vectors).step_by(vectors.div_ceil(parts)) {
             let part = from..vectors.min(from + vectors.div_ceil(parts));
-            transform_weights::<T, S>(&job, &part, &mut weights);
-            let on_samples = |buffers: &mut Buffers<T>, (index, target): (usize, &mut [MaybeUninit<T>])| {
+            panel::transform::<T, S>(&job, &part, &mut weights);
+            let on_samples = |buffers: &mut Buffers<T>, (index, targets): (usize, Vec<&mut [MaybeUninit<T>]>)| {
                 let (job, weights, first) = (&job, &weights, index * at_once);
                 let [is_first, is_last] = [part.start == 0, part.end == vectors];
                 let part = part.clone();
-                instructions::dispatch(Samples { job, weights, part, is_first, is_last, first, buffers, target });
+                instructions::dispatch(Samples { job, weights, part, is_first, is_last, first, buffers, targets });
             };
+            let targets = side_by_side(targets, at_once * sample);
             match parts {
-                1 => parallel::for_each_with(target.chunks_mut(at_once * sample), on_samples),
+                1 => parallel::for_each_with(targets.into_iter(), on_samples),
                 _ => {
-                    let targets = target.par_chunks_mut(at_once * sample).enumerate();
-                    targets.zip(&mut kept).for_each(|(target, buffers)| on_samples(buffers, target));
+                    let targets = targets.into_par_iter().enumerate();
+                    targets.zip(&mut kept).for_each(|(targets, buffers)| on_samples(buffers, targets));
                 }
             }
         }
     }
 }
 
-/// What is computed for one group.
-struct Job<'a, T> {
-    sizes: &'a Sizes,
-    map: &'a Map,
-    terms: &'a [Term<'a, T>],
-    group: usize,
+/// The first `size` elements of every target, then the next, and so on.
+fn side_by_side<'a, T>(targets: &'a mut [&mut [MaybeUninit<T>]], size: usize) -> Vec<Vec<&'a mut [MaybeUninit<T>]>> {
+    let mut chunks: Vec<_> = targets.iter_mut().map(|target| target.chunks_mut(size)).collect();
+    let next = || -> Option<Vec<_>> { chunks.iter_mut().map(Iterator::next).collect() };
+    std::iter::from_fn(next).collect()
 }
 
-impl<'a, T: Real> Job<'a, T> {
+/// What is computed for one group.
+pub(super) struct Job<'a, T> {
+    sizes: &'a Sizes,
+    pub(super) map: &'a Map,
+    pub(super) sums: &'a Sums<'a, T>,
+    pub(super) group: usize,
+}
+
+impl<T: Real> Job<'_, T> {
     /// Input channels of the group.
     fn input(&self) -> usize {
         self.sizes.channels[0] / self.sizes.groups
     }
 
     /// Output channels of the group.
-    fn output(&self) -> usize {
+    pub(super) fn output(&self) -> usize {
         self.sizes.channels[1] / self.sizes.groups
     }
 
     /// Vectors of output channels of a tile of the product.
-    fn columns<S: Simd>(&self) -> usize {
+    pub(super) fn columns<S: Simd>(&self) -> usize {
         product::columns::<S>((self.output() * size_of::<T>()).div_ceil(size_of::<T::Vector<S>>()))
     }
 
-    /// Transformed weights of as many input channels.
-    fn weights_length(&self, depth: usize) -> usize {
-        POINTS * depth * self.output()
-    }
-
-    /// Every term's channels, `lanes` at a time and counted on from term to term: the products of all terms are one.
-    fn channels(&self, vector: usize, lanes: usize) -> (&'a Term<'a, T>, Range<usize>) {
-        let of_term = self.input().div_ceil(lanes);
-        let first = vector % of_term * lanes;
-        (&self.terms[vector / of_term], first..self.input().min(first + lanes))
-    }
-}
-
-/// `G g G^T` of some vectors of input channels, as `[out / N][point][in][N]` vectors, zeros beyond the last channel.
-fn transform_weights<T: Real, S: Simd>(job: &Job<'_, T>, part: &Range<usize>, weights: &mut Aligned<T>) {
-    let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
-    let width = job.columns::<S>() * lanes;
-    let panel = POINTS * part.len() * lanes * width;
-    weights.resize(job.output().div_ceil(width) * panel, T::default());
-    weights.par_chunks_mut(panel).enumerate().for_each(|(index, panel)| {
-        let outputs = index * width..job.output().min((index + 1) * width);
-        instructions::dispatch(PanelOfWeights { job, part, outputs, panel });
-    });
-}
-
-/// The transformed weights of a panel of output channels.
-struct PanelOfWeights<'a, T> {
-    job: &'a Job<'a, T>,
-    part: &'a Range<usize>,
-    outputs: Range<usize>,
-    panel: &'a mut [T],
-}
-
-impl<T: Real> WithSimd for PanelOfWeights<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { job, part, outputs, panel } = self;
-        let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
-        let columns = job.columns::<S>();
-        let distance = part.len() * lanes * columns;
-        let panel: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(panel);
-        for (index, vector) in part.clone().enumerate() {
-            let (term, channels) = job.channels(vector, lanes);
-            for lane in 0..lanes {
-                for (column, first) in outputs.clone().step_by(lanes).enumerate() {
-                    let outputs = first..outputs.end.min(first + lanes);
-                    // Zeros for a lane beyond the last channel.
-                    let mut window = [[T::splat(simd, T::default()); 3]; 3];
-                    if lane < channels.len() {
-                        window = job.map.window(simd, term, (job.group, channels.start + lane), outputs);
-                    }
-                    let place = (index * lanes + lane) * columns + column;
-                    let from = (window.as_flattened(), [3, 1]);
-                    Weights::apply::<T, S>(simd, from, (&mut panel[place..], apart(distance)));
-                }
-            }
-        }
+    /// The input channels of a vector.
+    pub(super) fn channels(&self, vector: usize, lanes: usize) -> Range<usize> {
+        vector * lanes..self.input().min((vector + 1) * lanes)
     }
 }
 
 /// One thread's memory.
 struct Buffers<T> {
     strip: Strip<T>,
-    /// `[point][tile][in]`, and a vector more a point: else the points' places share a few cache sets.
+    /// `[input][point][tile][in]`, and a vector more a point: else the points' places share a few cache sets.
     pixels: Aligned<T>,
-    /// `[point][out / N][tile][N]` vectors, and one more a point.
+    /// `[target][point][out / N][tile][N]` vectors, and one more a point.
     products: Aligned<T>,
 }
 
@@ -192,7 +189,7 @@ impl<T: Real> Own for Buffers<T> {
 }
 
 /// Some input channels of some samples.
-struct Samples<'a, T> {
+struct Samples<'a, 't, T> {
     job: &'a Job<'a, T>,
     weights: &'a [T],
     /// Vectors of input channels.
@@ -203,10 +200,10 @@ struct Samples<'a, T> {
     /// The first sample.
     first: usize,
     buffers: &'a mut Buffers<T>,
-    target: &'a mut [MaybeUninit<T>],
+    targets: Vec<&'t mut [MaybeUninit<T>]>,
 }
 
-impl<T: Real> WithSimd for Samples<'_, T> {
+impl<T: Real> WithSimd for Samples<'_, '_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -218,7 +215,7 @@ impl<T: Real> WithSimd for Samples<'_, T> {
     }
 }
 
-impl<T: Real> Samples<'_, T> {
+impl<T: Real> Samples<'_, '_, T> {
     #[inline(always)]
     fn on_tiles_of<S: Simd, const N: usize>(mut self, simd: S) {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
@@ -233,30 +230,40 @@ impl<T: Real> Samples<'_, T> {
     }
 
     fn samples(&self) -> usize {
-        self.target.len() / (self.job.sizes.channels[1] * self.job.map.target[0] * self.job.map.target[1])
+        self.targets[0].len() / (self.job.sizes.channels[1] * self.job.map.target[0] * self.job.map.target[1])
     }
 
-    /// `B^T d B` of every tile and channel.
+    /// `B^T d B` of every tile and channel of every input.
     #[inline(always)]
     fn transform_pixels<S: Simd>(&mut self, simd: S, tiles: usize) {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
-        let Job { sizes, map, group, .. } = *self.job;
+        let length = POINTS * (tiles * self.part.len() + 1) * lanes;
+        self.buffers.pixels.resize(self.job.sums.inputs.len() * length, T::default());
+        for number in 0..self.job.sums.inputs.len() {
+            self.transform_input::<S>(simd, number, length);
+        }
+    }
+
+    /// `B^T d B` of every tile and channel of an input.
+    #[inline(always)]
+    fn transform_input<S: Simd>(&mut self, simd: S, number: usize, length: usize) {
+        let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
+        let Job { sizes, map, group, sums } = *self.job;
         let samples = self.samples();
         let Buffers { strip, pixels, .. } = &mut *self.buffers;
         let geometry = map.reads();
         let depth = self.part.len();
-        let distance = tiles * depth + 1;
-        pixels.resize(POINTS * distance * lanes, T::default());
-        let pixels: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(pixels);
+        let distance = length / lanes / POINTS;
+        let pixels: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(&mut pixels[number * length..][..length]);
         for (index, vector) in self.part.clone().enumerate() {
-            let (term, channels) = self.job.channels(vector, lanes);
+            let channels = self.job.channels(vector, lanes);
             let mut place = index;
             for sample in self.first..self.first + samples {
-                let (source, sample) = match term.input {
+                let (source, sample) = match sums.inputs[number] {
                     Some(source) => (source, sample),
-                    // SAFETY: the caller of `sum` promises that a term without input finds its values in the target, and of these samples
-                    // nothing has been overwritten: that comes last.
-                    None => (Source::from(unsafe { self.target.assume_init_ref() }), sample - self.first),
+                    // SAFETY: the caller of `sums` promises that such an input finds its values in the target, and of these samples nothing
+                    // has been overwritten: that comes last.
+                    None => (Source::from(unsafe { self.targets[number].assume_init_ref() }), sample - self.first),
                 };
                 let first = sample * sizes.channels[0] + group * self.job.input();
                 strip.read::<S>(source, first + channels.start..first + channels.end, &geometry);
@@ -276,23 +283,28 @@ impl<T: Real> Samples<'_, T> {
     fn multiply<S: Simd, const N: usize>(&mut self, simd: S, tiles: usize, panels: usize) {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let depth = self.part.len() * lanes;
+        let targets = self.targets.len();
         let Buffers { pixels, products, .. } = &mut *self.buffers;
-        let distance = (panels * tiles * N + 1) * lanes;
-        products.resize(POINTS * distance, T::default());
+        let [of_pixels, of_products] = [tiles * depth + lanes, (panels * tiles * N + 1) * lanes];
+        products.resize(targets * POINTS * of_products, T::default());
         let weights: &[T::Vector<S>] = bytemuck::cast_slice(self.weights);
         let (weights, _) = weights.as_chunks::<N>();
-        let points = pixels.chunks_exact(tiles * depth + lanes).zip(products.chunks_exact_mut(distance));
-        for (point, (pixels, products)) in points.enumerate() {
-            let products: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(products);
-            let (products, _) = products.as_chunks_mut::<N>();
-            for (panel, products) in products.chunks_exact_mut(tiles).enumerate() {
-                let weights = &weights[(panel * POINTS + point) * depth..][..depth];
-                let tiles = pixels.chunks_exact(ROWS * depth).zip(products.as_chunks_mut::<ROWS>().0);
-                for (pixels, products) in tiles {
-                    if self.is_first {
-                        *products = [[T::splat(simd, T::default()); N]; ROWS];
+        for point in 0..POINTS {
+            for (number, &Product { input, weight, target }) in self.job.sums.products.iter().enumerate() {
+                let is_first = self.is_first && self.job.sums.products[..number].iter().all(|one| one.target != target);
+                let pixels = &pixels[(input * POINTS + point) * of_pixels..][..tiles * depth];
+                let products = &mut products[(target * POINTS + point) * of_products..][..panels * tiles * N * lanes];
+                let products: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(products);
+                let (products, _) = products.as_chunks_mut::<N>();
+                for (panel, products) in products.chunks_exact_mut(tiles).enumerate() {
+                    let weights = &weights[((weight * panels + panel) * POINTS + point) * depth..][..depth];
+                    let tiles = pixels.chunks_exact(ROWS * depth).zip(products.as_chunks_mut::<ROWS>().0);
+                    for (pixels, products) in tiles {
+                        if is_first {
+                            *products = [[T::splat(simd, T::default()); N]; ROWS];
+                        }
+                        product::over_channels::<T, S, N>(simd, pixels, weights, products);
                     }
-                    product::over_channels::<T, S, N>(simd, pixels, weights, products);
                 }
             }
         }
@@ -307,19 +319,21 @@ impl<T: Real> Samples<'_, T> {
         let products: &[T::Vector<S>] = bytemuck::cast_slice(products);
         let (output, plane) = (self.job.output(), map.target[0] * map.target[1]);
         let distance = output.div_ceil(N * lanes) * tiles * N + 1;
-        for (vector, channel) in (0..output).step_by(lanes).enumerate() {
-            let mut place = vector / N * tiles * N + vector % N;
-            for target in self.target.chunks_exact_mut(sizes.channels[1] * plane) {
-                strip.fill_tiles::<S>(
-                    map.tiles(),
-                    #[inline(always)]
-                    |tile| {
-                        Outputs::apply::<T, S>(simd, (&products[place..], apart(distance)), tile);
-                        place += N;
-                    },
-                );
-                let planes = group * output + channel..group * output + output.min(channel + lanes);
-                strip.write::<S>(map.target, &mut target[planes.start * plane..planes.end * plane]);
+        for (products, target) in products.chunks_exact(POINTS * distance).zip(&mut self.targets) {
+            for (vector, channel) in (0..output).step_by(lanes).enumerate() {
+                let mut place = vector / N * tiles * N + vector % N;
+                for target in target.chunks_exact_mut(sizes.channels[1] * plane) {
+                    strip.fill_tiles::<S>(
+                        map.tiles(),
+                        #[inline(always)]
+                        |tile| {
+                            Outputs::apply::<T, S>(simd, (&products[place..], apart(distance)), tile);
+                            place += N;
+                        },
+                    );
+                    let planes = group * output + channel..group * output + output.min(channel + lanes);
+                    strip.write::<S>(map.target, &mut target[planes.start * plane..planes.end * plane]);
+                }
             }
         }
     }

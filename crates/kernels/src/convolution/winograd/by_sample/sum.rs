@@ -97,7 +97,7 @@ impl<T: Real, const M: usize> WithSimd for Transformed<'_, T, M> {
             let term = &terms[k / input];
             for first in (0..output).step_by(lanes) {
                 let outputs = first..output.min(first + lanes);
-                let window = map.window::<T, S>(simd, term, (group, k % input), outputs);
+                let window = map.window::<T, S>(simd, term.weight, (group, k % input), outputs);
                 let mut points: Square<T, S, SIDE> = [[T::splat(simd, T::default()); SIDE]; SIDE];
                 Weights::apply::<T, S>(simd, (window.as_flattened(), [3, 1]), (points.as_flattened_mut(), [SIDE, 1]));
                 for (point, vector) in points.as_flattened().iter().enumerate() {

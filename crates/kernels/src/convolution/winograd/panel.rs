@@ -1,0 +1,64 @@
+//! The weights of sums, transformed.
+
+use std::ops::Range;
+
+use pulp::{Simd, WithSimd, bytemuck};
+use rayon::prelude::*;
+
+use super::sum::Job;
+use super::transform::{POINTS, Transform, Weights, apart};
+use crate::convolution::outer::Weight;
+use crate::memory::Aligned;
+use crate::{Real, instructions};
+
+/// `G g G^T` of some vectors of input channels of every weight, as `[weight][out / N][point][in][N]` vectors, zeros beyond the last channel.
+pub(super) fn transform<T: Real, S: Simd>(job: &Job<'_, T>, part: &Range<usize>, weights: &mut Aligned<T>) {
+    let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
+    let width = job.columns::<S>() * lanes;
+    let length = POINTS * part.len() * lanes * width;
+    let panels = job.output().div_ceil(width);
+    weights.resize(job.sums.weights.len() * panels * length, T::default());
+    weights.par_chunks_mut(length).enumerate().for_each(|(index, panel)| {
+        let (weight, first) = (job.sums.weights[index / panels], index % panels * width);
+        let outputs = first..job.output().min(first + width);
+        instructions::dispatch(Panel { job, weight, part, outputs, panel });
+    });
+}
+
+/// A panel of output channels.
+struct Panel<'a, T> {
+    job: &'a Job<'a, T>,
+    weight: Weight<'a, T>,
+    part: &'a Range<usize>,
+    outputs: Range<usize>,
+    panel: &'a mut [T],
+}
+
+impl<T: Real> WithSimd for Panel<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { job, weight, part, outputs, panel } = self;
+        let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
+        let columns = job.columns::<S>();
+        let distance = part.len() * lanes * columns;
+        let panel: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(panel);
+        for (index, vector) in part.clone().enumerate() {
+            let channels = job.channels(vector, lanes);
+            for lane in 0..lanes {
+                for (column, first) in outputs.clone().step_by(lanes).enumerate() {
+                    let outputs = first..outputs.end.min(first + lanes);
+                    // Zeros for a lane beyond the last channel.
+                    let mut window = [[T::splat(simd, T::default()); 3]; 3];
+                    if lane < channels.len() {
+                        window = job.map.window(simd, weight, (job.group, channels.start + lane), outputs);
+                    }
+                    let place = (index * lanes + lane) * columns + column;
+                    let from = (window.as_flattened(), [3, 1]);
+                    Weights::apply::<T, S>(simd, from, (&mut panel[place..], apart(distance)));
+                }
+            }
+        }
+    }
+}
