@@ -72,6 +72,29 @@ fn shapes() -> Vec<Convolution> {
     ]
 }
 
+/// Few channels, whose weights' cotangents put rows on lines: several lines and tasks, the last line shorter, rows longer than a register and
+/// not filling one, every margin.
+fn narrow_shapes() -> Vec<Convolution> {
+    let shape = |samples, channels, size, padding, groups| Convolution {
+        samples,
+        channels,
+        size,
+        kernel: [3, 3],
+        stride: 1,
+        padding,
+        groups,
+    };
+    vec![
+        shape(131, [3, 8], [16, 16], 1, 1),
+        shape(67, [5, 12], [12, 21], 1, 1),
+        shape(41, [8, 20], [10, 17], 0, 1),
+        shape(37, [1, 4], [15, 13], 2, 1),
+        shape(19, [40, 9], [8, 4], 1, 1),
+        shape(23, [18, 24], [11, 34], 1, 3),
+        shape(1, [2, 7], [4, 200], 1, 1),
+    ]
+}
+
 fn values<T: Real>(count: usize, seed: u64) -> Vec<T> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
@@ -288,17 +311,23 @@ fn sizes_that_are_no_convolution_are_refused() {
 
 #[test]
 fn maps_match_the_reference_in_f64() {
-    (1..).zip(shapes()).for_each(|(seed, convolution)| maps_match_the_reference::<f64>(&convolution, seed, 1e-13));
+    (1..)
+        .zip(shapes().into_iter().chain(narrow_shapes()))
+        .for_each(|(seed, convolution)| maps_match_the_reference::<f64>(&convolution, seed, 1e-13));
 }
 
 #[test]
 fn maps_match_the_reference_in_f32() {
-    (1..).zip(shapes()).for_each(|(seed, convolution)| maps_match_the_reference::<f32>(&convolution, seed, 1e-5));
+    (1..)
+        .zip(shapes().into_iter().chain(narrow_shapes()))
+        .for_each(|(seed, convolution)| maps_match_the_reference::<f32>(&convolution, seed, 1e-5));
 }
 
 #[test]
 fn results_do_not_depend_on_the_number_of_threads() {
-    for (samples, channels) in [(13, [10, 12]), (64, [10, 12]), (13, [33, 40]), (13, [280, 272])] {
+    for (samples, channels) in
+        [(13, [10, 12]), (64, [10, 12]), (200, [10, 12]), (13, [16, 16]), (13, [33, 40]), (13, [280, 272])]
+    {
         let convolution =
             Convolution { samples, channels, size: [8, 8], kernel: [3, 3], stride: 1, padding: 1, groups: 1 };
         let x = values::<f32>(convolution.input_length(), 1);
@@ -327,7 +356,7 @@ fn error_in_roundings(found: &[f32], expected: &[f64], terms: usize) -> f64 {
 /// cotangents 9 and 6, where those are 1.
 #[test]
 fn tiles_lose_few_bits() {
-    for [channels, side, samples] in [[64, 16, 1], [512, 4, 2]] {
+    for [channels, side, samples] in [[8, 32, 16], [64, 16, 1], [512, 4, 2]] {
         let convolution = Convolution {
             samples,
             channels: [channels; 2],
