@@ -127,6 +127,19 @@ impl Conv2d {
         }
     }
 
+    /// `y_dot + b_dot` of all directions, for so many samples of an output of a size.
+    fn shifted_tangent(
+        &self,
+        y_dot: Option<Tensor<4>>,
+        theta_dot: &[ParamVector],
+        (samples, size): (usize, [usize; 2]),
+    ) -> Option<Tensor<4>> {
+        let Some(b_dot) = stacked::channel_directions(theta_dot, "bias") else { return y_dot };
+        let [count, _, channels, _] = b_dot.dims();
+        let shifted = b_dot.expand([count, samples, channels, size[0] * size[1]]);
+        stacked::add(y_dot, Some(stacked::rejoin(shifted, size)))
+    }
+
     /// `x_dot * w + x * w_dot` of all directions, if each `w_dot` is of rank one: with `w_dot = a b^T` the second part is `a (x * b)`, so that
     /// all directions together take one convolution of as many output channels.
     fn tangent_along_factors(&self, x: &Activation, x_dot: Option<Tensor<4>>, [a, b]: [Tensor<2>; 2]) -> Tensor<4> {
@@ -265,13 +278,27 @@ impl Layer for Conv2d {
     }
 
     fn dual(&self, x: Tensor<4>, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], _pass: Pass) -> Dual {
-        // The tangent first: then nobody else needs the input, and the output can take its memory.
-        let y_dot = self.tangent(&Saved { x: x.clone().into() }, x_dot, theta_dot);
-        Dual {
-            y: self.shifted(ops::conv2d(x, &self.weight.val(), self.shape)),
-            y_dot,
-            statistics: ParamVector::default(),
-        }
+        let weight = self.weight.val();
+        let moving = match theta_dot {
+            [theta_dot] => {
+                theta_dot.entry("weight").filter(|_| self.factors(std::slice::from_ref(theta_dot)).is_none())
+            }
+            _ => None,
+        };
+        let [samples, ..] = x.dims();
+        let size = output_size(&x.clone().into(), &weight, self.shape);
+        let (y, y_dot) = match (x_dot, moving) {
+            (Some(x_dot), Some(w_dot)) => {
+                let [y, y_dot] = ops::conv2d_dual((x, &weight), (x_dot, &w_dot.tensor()), self.shape);
+                (y, self.shifted_tangent(Some(y_dot), theta_dot, (samples, size)))
+            }
+            // The tangents first: then nobody else needs the input, and the output can take its memory.
+            (x_dot, _) => {
+                let y_dot = self.tangent(&Saved { x: x.clone().into() }, x_dot, theta_dot);
+                (ops::conv2d(x, &weight, self.shape), y_dot)
+            }
+        };
+        Dual { y: self.shifted(y), y_dot, statistics: ParamVector::default() }
     }
 
     fn tangent(&self, saved: &Saved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
@@ -289,12 +316,8 @@ impl Layer for Conv2d {
         } else {
             x_dot.map(|x_dot| self.through_input(x_dot))
         };
-        let Some(b_dot) = stacked::channel_directions(theta_dot, "bias") else { return y_dot };
-        let samples = saved.x.dims()[0];
         let size = output_size(&saved.x, &self.weight.val(), self.shape);
-        let [count, _, channels, _] = b_dot.dims();
-        let shifted = b_dot.expand([count, samples, channels, size[0] * size[1]]);
-        stacked::add(y_dot, Some(stacked::rejoin(shifted, size)))
+        self.shifted_tangent(y_dot, theta_dot, (saved.x.dims()[0], size))
     }
 
     fn cotangent(&self, saved: &Saved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent {

@@ -1,11 +1,11 @@
 //! Convolution, its tangent and its two transposes.
 
-use burn::tensor::{Tensor, module, ops::ConvOptions, ops::ConvTransposeOptions};
+use burn::tensor::{DType, Element, Tensor, module, ops::ConvOptions, ops::ConvTransposeOptions};
 use foregrad_kernels::convolution::{self as kernels, ChannelMap, Convolution};
 use foregrad_kernels::{Real, operations};
 
 use super::Activation;
-use super::cpu::{self, change_on_cpu, on_cpu};
+use super::cpu::{self, Owned, change_on_cpu, on_cpu};
 
 /// The geometry of a two-dimensional convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +104,47 @@ fn fused_tangent(
     })
 }
 
+/// `y = x * w` and `y_dot = x_dot * w + x * w_dot` at once: `[y, y_dot]`, in the memory of `x` and `x_dot`, where that can be.
+pub fn conv2d_dual(
+    (x, weight): (Tensor<4>, &Tensor<4>),
+    (x_dot, w_dot): (Tensor<4>, &Tensor<4>),
+    shape: ConvShape,
+) -> [Tensor<4>; 2] {
+    let convolution = shape.with_sizes(x.dims(), weight.dims());
+    let is_local = [&x, &x_dot, weight, w_dot].into_iter().all(|it| cpu::is_local(it) && it.dtype() == x.dtype());
+    if !(is_local && kernels::is_faster_dual(&convolution)) {
+        // The tangent first: then nobody else needs the input, and the output can take its memory.
+        let y_dot = conv2d_tangent((x_dot, weight), (&x.clone().into(), w_dot), shape);
+        return [conv2d(x, weight, shape), y_dot];
+    }
+    operations::add(3 * convolution.operations());
+    match x.dtype() {
+        DType::F64 => fused_dual::<f64>((x, weight), (x_dot, w_dot), &convolution),
+        _ => fused_dual::<f32>((x, weight), (x_dot, w_dot), &convolution),
+    }
+}
+
+fn fused_dual<T: Real + Element>(
+    (x, weight): (Tensor<4>, &Tensor<4>),
+    (x_dot, w_dot): (Tensor<4>, &Tensor<4>),
+    convolution: &Convolution,
+) -> [Tensor<4>; 2] {
+    let local = |tensor: Tensor<4>| cpu::contiguous(tensor).expect("the operand is local");
+    let [weight, w_dot] = [weight, w_dot].map(|weight| local(weight.clone()));
+    let [weight, w_dot] =
+        [&weight, &w_dot].map(|weight| weight.as_slice::<T>().expect("the weight is of the same type"));
+    let size = output_shape(convolution);
+    let [(x, is_x_free), (x_dot, is_x_dot_free)] = [x, x_dot].map(|operand| taken(operand, convolution));
+    let [x, x_dot] = [x, x_dot].map(local);
+    if is_x_free && is_x_dot_free {
+        let [mut x, mut x_dot] = [x, x_dot].map(Owned::<T>::new);
+        kernels::dual_in_place(convolution, (x.values(), weight), (x_dot.values(), w_dot));
+        return [x, x_dot].map(|owned| owned.tensor(size));
+    }
+    let [x, x_dot] = [&x, &x_dot].map(|x| x.as_slice::<T>().expect("the operand is of the same type"));
+    kernels::dual(convolution, (x, weight), (x_dot, w_dot)).map(|values| cpu::tensor(values, size))
+}
+
 /// `x_bar`, the transpose of `x -> x * w`, for an input of `height` by `width`; in the memory of `y_bar`, where that can be.
 pub fn conv2d_input_cotangent(y_bar: Tensor<4>, weight: &Tensor<4>, shape: ConvShape, size: [usize; 2]) -> Tensor<4> {
     let input = [y_bar.dims()[0], weight.dims()[1] * shape.groups, size[0], size[1]];
@@ -173,7 +214,7 @@ fn source<'a, T: Real>(
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{DType, Device};
+    use burn::tensor::Device;
 
     use super::*;
     use crate::ops::{Affine, address, channel_affine, host};
@@ -202,6 +243,29 @@ mod tests {
             let alone = map(x);
             assert_eq!(address(&alone) == place, is_in_place);
             assert_eq!(host(alone), host(shared));
+        }
+    }
+
+    #[test]
+    fn value_and_tangent_at_once_are_those_one_after_the_other() {
+        let is_in_place = foregrad_kernels::instructions::path() != foregrad_kernels::instructions::Path::Composed;
+        for channels in [5, 40] {
+            let size = [3, channels, 8, 8];
+            let [w, w_dot] = ["w", "w_dot"].map(|name| draw(name, [channels, channels, 3, 3]));
+            let [x, x_dot] = ["x", "x_dot"].map(|name| draw(name, size));
+            let y_dot = conv2d_tangent((x_dot.clone(), &w), (&x.clone().into(), &w_dot), SHAPE);
+            let expected = [conv2d(x.clone(), &w, SHAPE), y_dot].map(host);
+            let shared = conv2d_dual((x.clone(), &w), (x_dot.clone(), &w_dot), SHAPE);
+            assert_eq!(shared.map(host), expected);
+            assert_eq!(
+                [host(x.clone()), host(x_dot.clone())],
+                [draw("x", size), draw("x_dot", size)].map(host),
+                "others still need them"
+            );
+            let places = [address(&x), address(&x_dot)];
+            let alone = conv2d_dual((x, &w), (x_dot, &w_dot), SHAPE);
+            assert_eq!([address(&alone[0]), address(&alone[1])] == places, is_in_place && channels == 40);
+            assert_eq!(alone.map(host), expected);
         }
     }
 

@@ -22,7 +22,9 @@ pub use channels::{
     Affine, Side, add_outer, channel_affine, channel_affine_in_place, channel_combination, channel_moments,
     channel_sums,
 };
-pub use conv2d::{ConvShape, conv2d, conv2d_input_cotangent, conv2d_of, conv2d_tangent, conv2d_weight_cotangent};
+pub use conv2d::{
+    ConvShape, conv2d, conv2d_dual, conv2d_input_cotangent, conv2d_of, conv2d_tangent, conv2d_weight_cotangent,
+};
 pub(crate) use cpu::{address, on_a_worker};
 pub use matmul::{grouped_matmul, matmul};
 pub use parts::Parts;

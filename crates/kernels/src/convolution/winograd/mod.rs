@@ -8,11 +8,14 @@
 //! Pixels are turned round in cache, so that a vector holds channels: then each of the 36 elements is a plain matrix product
 //! `[tiles, in] x [in, out]`, or `[out, tiles] x [tiles, in]`.
 //!
+//! With fewer channels than a vector has lanes a weight's cotangent has tiles of one dimension, that need not be turned round.
+//!
 //! In `f32` a sum is off by 1e-6 (64 channels) or 2e-6 (512) of its root mean square, twice as much as the plain kernel's; a
 //! weight's cotangent by 5e-7 instead of 1e-7.
 //!
 //! Source: Lavin & Gray, *Fast algorithms for convolutional neural networks* (2016), F(4x4, 3x3).
 
+mod by_line;
 mod by_sample;
 mod panel;
 mod product;
@@ -23,7 +26,6 @@ mod weight;
 
 pub use sum::{Product, Sums};
 pub(super) use sum::{sum, sums};
-pub(super) use weight::weight_cotangent;
 
 use std::ops::Range;
 
@@ -31,6 +33,7 @@ use pulp::{Simd, bytemuck};
 
 use super::outer::{Sizes, Weight};
 use super::shape::Convolution;
+use super::source::Source;
 use crate::Real;
 use strip::Geometry;
 use transform::{POINTS, Square, TILE};
@@ -64,17 +67,29 @@ fn is_by_sample(convolution: &Convolution) -> bool {
     by_sample::is_faster(&Sizes::of(convolution), &Map::forward(convolution), convolution.samples)
 }
 
-/// Whether tiles are the faster way to the weight's cotangent.
+/// Whether tiles, of two dimensions or of one, are the faster way to the weight's cotangent.
 pub(super) fn is_faster_weight(convolution: &Convolution) -> bool {
-    saves(convolution) && has_channels(convolution, CHANNELS_OF_WEIGHT)
+    saves(convolution) && has_channels(convolution, CHANNELS_OF_WEIGHT) || by_line::is_faster(convolution)
+}
+
+/// `w_bar` `[out, in / groups, 3, 3]`, from `x` and `y_bar`.
+pub(super) fn weight_cotangent<T: Real>(convolution: &Convolution, x: Source<'_, T>, y_bar: &[T]) -> Vec<T> {
+    if by_line::is_faster(convolution) {
+        return by_line::weight_cotangent(convolution, x, y_bar);
+    }
+    weight::weight_cotangent(convolution, x, y_bar)
 }
 
 /// A convolution that tiles can compute, with at most half of its products even where they reach over the border.
 fn saves(convolution: &Convolution) -> bool {
-    let fits = convolution.kernel == [3, 3] && convolution.stride == 1 && convolution.padding <= 2;
     let [height, width] = convolution.output();
     let tiles = height.div_ceil(TILE) * width.div_ceil(TILE);
-    fits && 2 * tiles * POINTS <= height * width * convolution.taps()
+    fits(convolution) && 2 * tiles * POINTS <= height * width * convolution.taps()
+}
+
+/// Whether tiles have the form of its window.
+fn fits(convolution: &Convolution) -> bool {
+    convolution.kernel == [3, 3] && convolution.stride == 1 && convolution.padding <= 2
 }
 
 fn has_channels(convolution: &Convolution, least: usize) -> bool {

@@ -7,12 +7,14 @@ use crate::Real;
 /// Rows of a tile of the product.
 pub(super) const ROWS: usize = 6;
 
-/// Rows of the product over tiles: a divisor of every vector's lanes times [`columns`].
-pub(super) const CHANNELS: usize = 4;
-
 /// Vectors of a tile of a product with as many: 6 x 4 sums fit 32 registers, 6 x 2 fit 16.
 pub(super) const fn columns<S: Simd>(vectors: usize) -> usize {
     if S::REGISTER_COUNT >= 32 && vectors > 2 { 4 } else { 2 }
+}
+
+/// The same for the product over tiles, which has a tile of 8 x 1 where one vector holds all input channels, else 8 x 2, 4 x 2 or 4 x 4.
+pub(super) const fn columns_over_tiles<S: Simd>(vectors: usize) -> usize {
+    if vectors > 1 { columns::<S>(vectors) } else { 1 }
 }
 
 /// `sums[m] += sum_k a[m][k] b[k]`, with the rows of `a` one after the other.
@@ -39,16 +41,16 @@ pub(super) fn over_channels<T: Real, S: Simd, const N: usize>(
 
 /// `sums[m] += sum_k a[k][first + m] b[k]`, with rows of `width` in `a`.
 #[inline(always)]
-pub(super) fn over_tiles<T: Real, S: Simd, const N: usize>(
+pub(super) fn over_tiles<T: Real, S: Simd, const N: usize, const M: usize>(
     simd: S,
     (a, width, first): (&[T], usize, usize),
     b: &[[T::Vector<S>; N]],
-    sums: &mut [[T::Vector<S>; N]; CHANNELS],
+    sums: &mut [[T::Vector<S>; N]; M],
 ) {
     let mut registers = *sums;
     for (a, b) in a.chunks_exact(width).zip(b) {
-        let Some(&a) = a[first..].first_chunk::<CHANNELS>() else { break };
-        add_row::<T, S, N, CHANNELS>(simd, a, b, &mut registers);
+        let Some(&a) = a[first..].first_chunk::<M>() else { break };
+        add_row::<T, S, N, M>(simd, a, b, &mut registers);
     }
     *sums = registers;
 }

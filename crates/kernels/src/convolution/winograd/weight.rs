@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd, bytemuck};
 
-use super::product::{self, CHANNELS};
+use super::product;
 use super::strip::Strip;
 use super::transform::{OutputCotangents, POINTS, Pixels, SIDE, Square, TILE, Transform, WeightCotangents, apart};
 use super::{Map, samples_at_once};
@@ -99,20 +99,22 @@ impl<T: Real> WithSimd for Task<'_, T> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Vec<T> {
         let input = self.convolution.group()[0];
-        match product::columns::<S>((input * size_of::<T>()).div_ceil(size_of::<T::Vector<S>>())) {
-            4 => self.sums::<S, 4>(simd),
-            _ => self.sums::<S, 2>(simd),
+        match product::columns_over_tiles::<S>((input * size_of::<T>()).div_ceil(size_of::<T::Vector<S>>())) {
+            4 => self.sums::<S, 4, 4>(simd),
+            2 if S::REGISTER_COUNT >= 32 => self.sums::<S, 2, 8>(simd),
+            2 => self.sums::<S, 2, 4>(simd),
+            _ => self.sums::<S, 1, 8>(simd),
         }
     }
 }
 
 impl<T: Real> Task<'_, T> {
     #[inline(always)]
-    fn sums<S: Simd, const N: usize>(mut self, simd: S) -> Vec<T> {
+    fn sums<S: Simd, const N: usize, const M: usize>(mut self, simd: S) -> Vec<T> {
         let [rows, columns] = self.map.tiles();
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let panels = self.convolution.group()[0].div_ceil(N * lanes);
-        let width = lanes.max(CHANNELS);
+        let width = lanes.max(M);
         let outputs = self.outputs.len().next_multiple_of(width);
         self.buffers.sums.clear();
         self.buffers.sums.resize(POINTS * (panels * outputs * N + 1) * lanes, T::default());
@@ -122,7 +124,7 @@ impl<T: Real> Task<'_, T> {
             let block = Block { tiles: samples.len() * rows * columns, outputs, width, panels };
             self.transform_pixels::<S, N>(simd, &block, &samples);
             self.transform_cotangents::<S>(simd, &block, &samples);
-            self.multiply::<S, N>(simd, &block);
+            self.multiply::<S, N, M>(simd, &block);
         }
         self.transform_sums::<S, N>(simd, panels, outputs)
     }
@@ -181,7 +183,7 @@ impl<T: Real> Task<'_, T> {
 
     /// Adds the products over the block's tiles to the sums.
     #[inline(always)]
-    fn multiply<S: Simd, const N: usize>(&mut self, simd: S, block: &Block) {
+    fn multiply<S: Simd, const N: usize, const M: usize>(&mut self, simd: S, block: &Block) {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let Buffers { pixels, cotangents, sums, .. } = &mut *self.buffers;
         let pixels = pixels.chunks_exact((block.panels * block.tiles * N + 1) * lanes);
@@ -194,8 +196,8 @@ impl<T: Real> Task<'_, T> {
             for (pixels, sums) in pixels.chunks_exact(block.tiles).zip(sums.chunks_exact_mut(block.outputs)) {
                 let cotangents = cotangents.chunks_exact(block.tiles * block.width);
                 for (cotangents, sums) in cotangents.zip(sums.chunks_exact_mut(block.width)) {
-                    for (first, sums) in (0..).step_by(CHANNELS).zip(sums.as_chunks_mut::<CHANNELS>().0) {
-                        product::over_tiles::<T, S, N>(simd, (cotangents, block.width, first), pixels, sums);
+                    for (first, sums) in (0..).step_by(M).zip(sums.as_chunks_mut::<M>().0) {
+                        product::over_tiles::<T, S, N, M>(simd, (cotangents, block.width, first), pixels, sums);
                     }
                 }
             }
@@ -237,7 +239,7 @@ struct Block {
     tiles: usize,
     /// Output channels, a multiple of [`Block::width`].
     outputs: usize,
-    /// Output channels side by side: [`CHANNELS`] or the lanes, whichever are more.
+    /// Output channels side by side: the rows of the product over tiles or the lanes, whichever are more.
     width: usize,
     /// Panels of input channels.
     panels: usize,
