@@ -15,7 +15,7 @@ use crate::parallel::{self, Own};
 use crate::{Real, instructions};
 
 /// Bytes of the sums that a task adds to, about: they are gone through once for every block.
-const SUMS: usize = 10 << 20;
+const SUMS: usize = 5 << 20;
 
 /// Tasks that a product is cut into, if it has the tiles; fixed, so that sums do not depend on the threads.
 const TASKS: usize = 32;
