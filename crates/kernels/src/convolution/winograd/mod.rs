@@ -14,9 +14,11 @@
 //! Source: Lavin & Gray, *Fast algorithms for convolutional neural networks* (2016), F(4x4, 3x3).
 
 mod by_sample;
+mod halving;
 mod product;
 mod strip;
 mod sum;
+mod tiling;
 mod transform;
 mod weight;
 
@@ -31,7 +33,8 @@ use super::outer::{Sizes, Term};
 use super::shape::Convolution;
 use crate::Real;
 use strip::Geometry;
-use transform::{POINTS, Square, TILE};
+use tiling::{Doubling, Halving, Sides, Tiling, Unit};
+use transform::{POINTS, Square};
 
 /// Tiles transformed at a time, about: with 64 channels they take 600 KB in `f32` before the product and after it.
 const BLOCK: usize = 64;
@@ -64,22 +67,37 @@ pub(super) fn is_faster_weight(convolution: &Convolution) -> bool {
 
 /// A convolution that tiles can compute, with at most half of its products even where they reach over the border.
 fn saves(convolution: &Convolution) -> bool {
-    let fits = convolution.kernel == [3, 3] && convolution.stride == 1 && convolution.padding <= 2;
+    let fits = convolution.kernel == [3, 3] && (1..=2).contains(&convolution.stride) && convolution.padding <= 2;
+    if !fits {
+        return false;
+    }
+    let map = Map::forward(convolution);
+    let [rows, columns] = map.tiles();
     let [height, width] = convolution.output();
-    let tiles = height.div_ceil(TILE) * width.div_ceil(TILE);
-    fits && 2 * tiles * POINTS <= height * width * convolution.taps()
+    let [products, plain] = [rows * columns * map.values(), height * width * convolution.taps()];
+    if convolution.stride == 1 { 2 * products <= plain } else { 4 * products <= 3 * plain }
 }
 
 fn has_channels(convolution: &Convolution, least: usize) -> bool {
     convolution.group().into_iter().all(|channels| channels >= least)
 }
 
-/// The map of a 3x3 convolution of stride 1: a window that starts at `i - padding`, perhaps with the weights turned round.
+/// How a map is cut into tiles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Unit,
+    Halving,
+    Doubling,
+}
+
+/// The map of a 3x3 convolution of stride 1 or 2: a window that starts at `stride i - padding`; or the transpose of such a map.
 pub struct Map {
+    way: Way,
     /// Height and width of a source plane and of a target plane.
     source: [usize; 2],
     target: [usize; 2],
-    padding: usize,
+    /// Pixels of the first tile before the first row and column of the source, and of the target.
+    margins: [usize; 2],
     /// The input's cotangent: weight `[2 - i, 2 - j]` stands at `[i, j]`.
     turned: bool,
 }
@@ -88,13 +106,20 @@ impl Map {
     /// `y = x * w`.
     pub(super) fn forward(convolution: &Convolution) -> Self {
         let Convolution { size, padding, .. } = *convolution;
-        Self { source: size, target: convolution.output(), padding, turned: false }
+        let way = if convolution.stride == 1 { Way::Unit } else { Way::Halving };
+        Self { way, source: size, target: convolution.output(), margins: [padding, 0], turned: false }
     }
 
-    /// `x_bar = y_bar *^T w`: a convolution of `y_bar` with the weights turned round.
+    /// `x_bar = y_bar *^T w`: of stride 1, a convolution of `y_bar` with the weights turned round.
+    ///
+    /// Of stride 2, a tile begins where the window of an output has its middle: at a pixel that only one output reads.
     pub(super) fn transposed(convolution: &Convolution) -> Self {
-        let padding = 2 - convolution.padding;
-        Self { source: convolution.output(), target: convolution.size, padding, turned: true }
+        let padding = convolution.padding;
+        let (way, margins) = match convolution.stride {
+            1 => (Way::Unit, [2 - padding, 0]),
+            _ => (Way::Doubling, [usize::from(padding == 0), 1 - padding % 2]),
+        };
+        Self { way, source: convolution.output(), target: convolution.size, margins, turned: true }
     }
 
     /// The windows of an input channel of a group, one output channel a lane; zeros in the other lanes.
@@ -121,23 +146,45 @@ impl Map {
 
     /// Rows and columns of tiles of a target plane.
     fn tiles(&self) -> [usize; 2] {
-        self.target.map(|pixels| pixels.div_ceil(TILE))
+        self.target.map(|pixels| (self.margins[1] + pixels).div_ceil(self.sides().written))
     }
 
     /// The pixels that the tiles of a plane read.
     fn reads(&self) -> Geometry {
-        let size = self.tiles().map(|tiles| tiles * TILE + 2);
-        Geometry { plane: self.source, margin: self.padding, size }
+        let Sides { read, step, .. } = self.sides();
+        let reached = self.tiles().map(|tiles| tiles * step + read - step);
+        // A stride can leave the last row and column unread.
+        let size = [0, 1].map(|axis| reached[axis].max(self.margins[0] + self.source[axis]));
+        Geometry { plane: self.source, margin: self.margins[0], size }
     }
 
     /// The pixels that the tiles of a plane stand for.
     fn stands_for(&self) -> Geometry {
-        Geometry { plane: self.target, margin: 0, size: self.tiles().map(|tiles| tiles * TILE) }
+        let size = self.tiles().map(|tiles| tiles * self.sides().written);
+        Geometry { plane: self.target, margin: self.margins[1], size }
+    }
+
+    fn sides(&self) -> Sides {
+        match self.way {
+            Way::Unit => Unit::SIDES,
+            Way::Halving => Halving::SIDES,
+            Way::Doubling => Doubling::SIDES,
+        }
+    }
+
+    /// Values of a tile.
+    fn values(&self) -> usize {
+        self.sides().values * self.sides().values
     }
 }
 
-/// Samples that a thread transforms at a time: about [`BLOCK`] tiles, and enough parts for all threads.
-fn samples_at_once(map: &Map, samples: usize) -> usize {
+/// Samples that a thread transforms at a time: as many values as [`BLOCK`] tiles of stride 1 have, about.
+fn samples_at_once(map: &Map) -> usize {
     let [rows, columns] = map.tiles();
-    (BLOCK / (rows * columns)).min(samples.div_ceil(rayon::current_num_threads())).max(1)
+    (block() * POINTS / (rows * columns * map.values())).max(1)
+}
+
+fn block() -> usize {
+    static B: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
+    *B.get_or_init(|| std::env::var("BLOCK").map_or(BLOCK, |b| b.parse().unwrap()))
 }

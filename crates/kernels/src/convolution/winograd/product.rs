@@ -15,23 +15,41 @@ pub(super) const fn columns<S: Simd>(vectors: usize) -> usize {
     if S::REGISTER_COUNT >= 32 && vectors > 2 { 4 } else { 2 }
 }
 
-/// `sums[m] += sum_k a[m][k] b[k]`, with the rows of `a` one after the other.
+/// `sums[m] = sum_k a[m][k] b[k]`, to which what was there is added if `adds`, with the rows of `a` one after the other; an even number of them, up
+/// to [`ROWS`].
 #[inline(always)]
 pub(super) fn over_channels<T: Real, S: Simd, const N: usize>(
     simd: S,
     a: &[T],
     b: &[[T::Vector<S>; N]],
-    sums: &mut [[T::Vector<S>; N]; ROWS],
+    (sums, adds): (&mut [[T::Vector<S>; N]], bool),
 ) {
-    let mut rows = [a; ROWS];
-    for (row, a) in rows.iter_mut().zip(a.chunks_exact(b.len())) {
-        *row = a;
+    match sums.len() {
+        ROWS => rows_over_channels::<T, S, N, ROWS>(simd, a, b, (sums, adds)),
+        4 => rows_over_channels::<T, S, N, 4>(simd, a, b, (sums, adds)),
+        _ => rows_over_channels::<T, S, N, 2>(simd, a, b, (sums, adds)),
     }
-    let [a0, a1, a2, a3, a4, a5] = rows;
-    let mut registers = *sums;
-    // Zipped, so that no index is tested.
-    for ((((((b, &a0), &a1), &a2), &a3), &a4), &a5) in b.iter().zip(a0).zip(a1).zip(a2).zip(a3).zip(a4).zip(a5) {
-        add_row::<T, S, N, ROWS>(simd, [a0, a1, a2, a3, a4, a5], b, &mut registers);
+}
+
+#[inline(always)]
+fn rows_over_channels<T: Real, S: Simd, const N: usize, const M: usize>(
+    simd: S,
+    a: &[T],
+    b: &[[T::Vector<S>; N]],
+    (sums, adds): (&mut [[T::Vector<S>; N]], bool),
+) {
+    let Some(sums) = sums.first_chunk_mut::<M>() else { return };
+    let mut rows = [a; M];
+    for (index, row) in rows.iter_mut().enumerate() {
+        *row = &a[index * b.len()..][..b.len()];
+    }
+    let mut registers = if adds { *sums } else { [[T::splat(simd, T::default()); N]; M] };
+    for (k, b) in b.iter().enumerate() {
+        let mut column = [T::default(); M];
+        for (value, row) in column.iter_mut().zip(&rows) {
+            *value = row[k];
+        }
+        add_row::<T, S, N, M>(simd, column, b, &mut registers);
     }
     *sums = registers;
 }

@@ -1,5 +1,6 @@
 //! Sums of convolutions by tiles: the forward map, the tangent, and the input's cotangent.
 
+use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
@@ -8,8 +9,9 @@ use rayon::prelude::*;
 
 use super::product::{self, ROWS};
 use super::strip::Strip;
-use super::transform::{Outputs, POINTS, Pixels, SIDE, Transform, Weights, apart};
-use super::{Map, by_sample, samples_at_once};
+use super::tiling::{Doubling, Halving, Tiling, Unit};
+use super::transform::{POINTS, apart};
+use super::{Map, Way, by_sample, samples_at_once};
 use crate::convolution::outer::{Sizes, Term};
 use crate::convolution::source::Source;
 use crate::memory::{self, Aligned};
@@ -36,16 +38,30 @@ pub(in crate::convolution) unsafe fn sum<T: Real>(
         return unsafe { by_sample::sum(sizes, map, terms, target) };
     }
     for group in 0..sizes.groups {
-        instructions::dispatch(Sum { job: Job { sizes, map, terms, group }, target });
+        match map.way {
+            Way::Unit => of_group::<T, Unit>(sizes, map, terms, group, target),
+            Way::Halving => of_group::<T, Halving>(sizes, map, terms, group, target),
+            Way::Doubling => of_group::<T, Doubling>(sizes, map, terms, group, target),
+        }
     }
 }
 
-struct Sum<'a, T> {
-    job: Job<'a, T>,
+fn of_group<T: Real, G: Tiling>(
+    sizes: &Sizes,
+    map: &Map,
+    terms: &[Term<'_, T>],
+    group: usize,
+    target: &mut [MaybeUninit<T>],
+) {
+    instructions::dispatch(Sum { job: Job::<T, G> { tiling: PhantomData, sizes, map, terms, group }, target });
+}
+
+struct Sum<'a, T, G> {
+    job: Job<'a, T, G>,
     target: &'a mut [MaybeUninit<T>],
 }
 
-impl<T: Real> WithSimd for Sum<'_, T> {
+impl<T: Real, G: Tiling> WithSimd for Sum<'_, T, G> {
     type Output = ();
 
     fn with_simd<S: Simd>(self, _: S) {
@@ -53,11 +69,12 @@ impl<T: Real> WithSimd for Sum<'_, T> {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let sample = job.sizes.channels[1] * job.map.target[0] * job.map.target[1];
         let samples = target.len() / sample;
-        let at_once = samples_at_once(job.map, samples);
+        // Enough parts for all threads.
+        let at_once = samples_at_once(job.map).min(samples.div_ceil(rayon::current_num_threads()));
         let vectors = job.terms.len() * job.input().div_ceil(lanes);
         // Many channels at few tiles: a part of the channels at a time, with the products of all samples kept.
         let [rows, columns] = job.map.tiles();
-        let is_cut = vectors * lanes > samples * rows * columns;
+        let is_cut = vectors * lanes * POINTS > samples * rows * columns * G::VALUES;
         let parts = if is_cut { (job.weights_length(vectors * lanes) * size_of::<T>()).div_ceil(WEIGHTS) } else { 1 };
         let mut kept: Vec<Buffers<T>> = Vec::new();
         if parts > 1 {
@@ -66,7 +83,7 @@ impl<T: Real> WithSimd for Sum<'_, T> {
         let mut weights = memory::aligned(0);
         for from in (0..vectors).step_by(vectors.div_ceil(parts)) {
             let part = from..vectors.min(from + vectors.div_ceil(parts));
-            transform_weights::<T, S>(&job, &part, &mut weights);
+            transform_weights::<T, S, G>(&job, &part, &mut weights);
             let on_samples = |buffers: &mut Buffers<T>, (index, target): (usize, &mut [MaybeUninit<T>])| {
                 let (job, weights, first) = (&job, &weights, index * at_once);
                 let [is_first, is_last] = [part.start == 0, part.end == vectors];
@@ -85,14 +102,16 @@ impl<T: Real> WithSimd for Sum<'_, T> {
 }
 
 /// What is computed for one group.
-struct Job<'a, T> {
+struct Job<'a, T, G> {
+    /// How it is cut into tiles.
+    tiling: PhantomData<G>,
     sizes: &'a Sizes,
     map: &'a Map,
     terms: &'a [Term<'a, T>],
     group: usize,
 }
 
-impl<'a, T: Real> Job<'a, T> {
+impl<'a, T: Real, G> Job<'a, T, G> {
     /// Input channels of the group.
     fn input(&self) -> usize {
         self.sizes.channels[0] / self.sizes.groups
@@ -122,7 +141,7 @@ impl<'a, T: Real> Job<'a, T> {
 }
 
 /// `G g G^T` of some vectors of input channels, as `[out / N][point][in][N]` vectors, zeros beyond the last channel.
-fn transform_weights<T: Real, S: Simd>(job: &Job<'_, T>, part: &Range<usize>, weights: &mut Aligned<T>) {
+fn transform_weights<T: Real, S: Simd, G: Tiling>(job: &Job<'_, T, G>, part: &Range<usize>, weights: &mut Aligned<T>) {
     let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
     let width = job.columns::<S>() * lanes;
     let panel = POINTS * part.len() * lanes * width;
@@ -134,14 +153,14 @@ fn transform_weights<T: Real, S: Simd>(job: &Job<'_, T>, part: &Range<usize>, we
 }
 
 /// The transformed weights of a panel of output channels.
-struct PanelOfWeights<'a, T> {
-    job: &'a Job<'a, T>,
+struct PanelOfWeights<'a, T, G> {
+    job: &'a Job<'a, T, G>,
     part: &'a Range<usize>,
     outputs: Range<usize>,
     panel: &'a mut [T],
 }
 
-impl<T: Real> WithSimd for PanelOfWeights<'_, T> {
+impl<T: Real, G: Tiling> WithSimd for PanelOfWeights<'_, T, G> {
     type Output = ();
 
     #[inline(always)]
@@ -163,7 +182,7 @@ impl<T: Real> WithSimd for PanelOfWeights<'_, T> {
                     }
                     let place = (index * lanes + lane) * columns + column;
                     let from = (window.as_flattened(), [3, 1]);
-                    Weights::apply::<T, S>(simd, from, (&mut panel[place..], apart(distance)));
+                    G::weights::<T, S>(simd, from, (&mut panel[place..], apart(distance)));
                 }
             }
         }
@@ -192,8 +211,8 @@ impl<T: Real> Own for Buffers<T> {
 }
 
 /// Some input channels of some samples.
-struct Samples<'a, T> {
-    job: &'a Job<'a, T>,
+struct Samples<'a, T, G> {
+    job: &'a Job<'a, T, G>,
     weights: &'a [T],
     /// Vectors of input channels.
     part: Range<usize>,
@@ -206,7 +225,7 @@ struct Samples<'a, T> {
     target: &'a mut [MaybeUninit<T>],
 }
 
-impl<T: Real> WithSimd for Samples<'_, T> {
+impl<T: Real, G: Tiling> WithSimd for Samples<'_, T, G> {
     type Output = ();
 
     #[inline(always)]
@@ -218,13 +237,13 @@ impl<T: Real> WithSimd for Samples<'_, T> {
     }
 }
 
-impl<T: Real> Samples<'_, T> {
+impl<T: Real, G: Tiling> Samples<'_, T, G> {
     #[inline(always)]
     fn on_tiles_of<S: Simd, const N: usize>(mut self, simd: S) {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let [rows, columns] = self.job.map.tiles();
         // Those beyond the last tile hold anything.
-        let tiles = (self.samples() * rows * columns).next_multiple_of(ROWS);
+        let tiles = (self.samples() * rows * columns).next_multiple_of(2);
         self.transform_pixels::<S>(simd, tiles);
         self.multiply::<S, N>(simd, tiles, self.job.output().div_ceil(N * lanes));
         if self.is_last {
@@ -246,7 +265,7 @@ impl<T: Real> Samples<'_, T> {
         let geometry = map.reads();
         let depth = self.part.len();
         let distance = tiles * depth + 1;
-        pixels.resize(POINTS * distance * lanes, T::default());
+        pixels.resize(G::VALUES * distance * lanes, T::default());
         let pixels: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(pixels);
         for (index, vector) in self.part.clone().enumerate() {
             let (term, channels) = self.job.channels(vector, lanes);
@@ -260,10 +279,11 @@ impl<T: Real> Samples<'_, T> {
                 };
                 let first = sample * sizes.channels[0] + group * self.job.input();
                 strip.read::<S>(source, first + channels.start..first + channels.end, &geometry);
-                strip.each_tile::<S, SIDE>(
+                strip.each_tile::<S>(
+                    [G::SIDES.read, G::SIDES.step],
                     #[inline(always)]
                     |tile| {
-                        Pixels::apply::<T, S>(simd, tile, (&mut pixels[place..], apart(distance)));
+                        G::pixels::<T, S>(simd, tile, (&mut pixels[place..], G::apart(distance)));
                         place += depth;
                     },
                 );
@@ -278,21 +298,20 @@ impl<T: Real> Samples<'_, T> {
         let depth = self.part.len() * lanes;
         let Buffers { pixels, products, .. } = &mut *self.buffers;
         let distance = (panels * tiles * N + 1) * lanes;
-        products.resize(POINTS * distance, T::default());
+        products.resize(G::VALUES * distance, T::default());
         let weights: &[T::Vector<S>] = bytemuck::cast_slice(self.weights);
         let (weights, _) = weights.as_chunks::<N>();
-        let points = pixels.chunks_exact(tiles * depth + lanes).zip(products.chunks_exact_mut(distance));
-        for (point, (pixels, products)) in points.enumerate() {
-            let products: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(products);
-            let (products, _) = products.as_chunks_mut::<N>();
-            for (panel, products) in products.chunks_exact_mut(tiles).enumerate() {
+        for point in 0..POINTS {
+            for panel in 0..panels {
                 let weights = &weights[(panel * POINTS + point) * depth..][..depth];
-                let tiles = pixels.chunks_exact(ROWS * depth).zip(products.as_chunks_mut::<ROWS>().0);
-                for (pixels, products) in tiles {
-                    if self.is_first {
-                        *products = [[T::splat(simd, T::default()); N]; ROWS];
+                for value in G::values_of(point) {
+                    let pixels = &pixels[value * (tiles * depth + lanes)..][..tiles * depth];
+                    let products = &mut products[value * distance..][..distance];
+                    let products: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(products);
+                    let products = &mut products.as_chunks_mut::<N>().0[panel * tiles..][..tiles];
+                    for (pixels, products) in pixels.chunks(ROWS * depth).zip(products.chunks_mut(ROWS)) {
+                        product::over_channels::<T, S, N>(simd, pixels, weights, (products, !self.is_first));
                     }
-                    product::over_channels::<T, S, N>(simd, pixels, weights, products);
                 }
             }
         }
@@ -311,15 +330,15 @@ impl<T: Real> Samples<'_, T> {
             let mut place = vector / N * tiles * N + vector % N;
             for target in self.target.chunks_exact_mut(sizes.channels[1] * plane) {
                 strip.fill_tiles::<S>(
-                    map.tiles(),
+                    (map.tiles(), G::SIDES.written),
                     #[inline(always)]
                     |tile| {
-                        Outputs::apply::<T, S>(simd, (&products[place..], apart(distance)), tile);
+                        G::outputs::<T, S>(simd, (&products[place..], G::apart(distance)), tile);
                         place += N;
                     },
                 );
                 let planes = group * output + channel..group * output + output.min(channel + lanes);
-                strip.write::<S>(map.target, &mut target[planes.start * plane..planes.end * plane]);
+                strip.write::<S>(&map.stands_for(), &mut target[planes.start * plane..planes.end * plane]);
             }
         }
     }
