@@ -1,15 +1,19 @@
-//! 3x3 convolution of stride 1 with 36 products for every 4x4 pixels instead of 144, and its transposes.
+//! 3x3 convolution with fewer products than 144 for every 4x4 pixels, and its transposes: 36 of stride 1, 81 of stride 2.
 //!
-//! With `d` the 6x6 pixels that a tile of 4x4 outputs reads, and `g` the 3x3 weights:
+//! With `d` the pixels that a tile of 4x4 outputs reads (6x6 of stride 1), and `g` the 3x3 weights:
 //! ```text
 //! y     = A^T [(G g G^T) . (B^T d B)] A              element by element, summed over input channels
 //! g_bar = G^T [(A y_bar A^T) . (B^T d B)] G          summed over samples and tiles
 //! ```
-//! Pixels are turned round in cache, so that a vector holds channels: then each of the 36 elements is a plain matrix product
+//! Pixels are turned round in cache, so that a vector holds channels: then each of the elements is a plain matrix product
 //! `[tiles, in] x [in, out]`, or `[out, tiles] x [tiles, in]`.
 //!
-//! In `f32` a sum is off by 1e-6 (64 channels) or 2e-6 (512) of its root mean square, twice as much as the plain kernel's; a
-//! weight's cotangent by 5e-7 instead of 1e-7.
+//! Of stride 2 (`halving`), even pixels meet two weights of a line and odd ones the third. The first go through tiles as well, with five products
+//! for four outputs instead of eight; the second are multiplied as they are: 9x9 products instead of 12x12. A tile reads 9x9 pixels, so that it
+//! has no more values than pixels. The input's cotangent has the same parts, 9x9 products for 8x8 pixels.
+//!
+//! In `f32` a sum of stride 1 is off by 1e-6 (64 channels) or 2e-6 (512) of its root mean square, twice as much as the plain kernel's; a
+//! weight's cotangent by 5e-7 instead of 1e-7; with stride 2, by three quarters of that.
 //!
 //! Source: Lavin & Gray, *Fast algorithms for convolutional neural networks* (2016), F(4x4, 3x3).
 
@@ -39,11 +43,11 @@ use transform::{POINTS, Square};
 /// Tiles transformed at a time, about: with 64 channels they take 600 KB in `f32` before the product and after it.
 const BLOCK: usize = 64;
 
-/// Channels on either side from which the transforms of a sum cost less than the products they save.
-const CHANNELS_OF_SUM: usize = 32;
+/// Channels on either side from which the transforms of a sum cost less than the products they save, with stride 1 and 2.
+const CHANNELS_OF_SUM: [usize; 2] = [32, 16];
 
 /// The same for the weight's cotangent.
-const CHANNELS_OF_WEIGHT: usize = 16;
+const CHANNELS_OF_WEIGHT: [usize; 2] = [16, 32];
 
 /// Whether tiles are the faster way to a sum.
 pub(super) fn is_faster_sum(convolution: &Convolution) -> bool {
@@ -65,7 +69,8 @@ pub(super) fn is_faster_weight(convolution: &Convolution) -> bool {
     saves(convolution) && has_channels(convolution, CHANNELS_OF_WEIGHT)
 }
 
-/// A convolution that tiles can compute, with at most half of its products even where they reach over the border.
+/// A convolution that tiles can compute, with at most half of its products (stride 1), or three quarters (stride 2), even where they reach over
+/// the border.
 fn saves(convolution: &Convolution) -> bool {
     let fits = convolution.kernel == [3, 3] && (1..=2).contains(&convolution.stride) && convolution.padding <= 2;
     if !fits {
@@ -75,14 +80,14 @@ fn saves(convolution: &Convolution) -> bool {
     let [rows, columns] = map.tiles();
     let [height, width] = convolution.output();
     let [products, plain] = [rows * columns * map.values(), height * width * convolution.taps()];
-    if convolution.stride == 1 { 2 * products <= plain } else { 4 * products <= 3 * plain }
+    products * 4 <= plain * [2, 3][convolution.stride - 1]
 }
 
-fn has_channels(convolution: &Convolution, least: usize) -> bool {
-    convolution.group().into_iter().all(|channels| channels >= least)
+fn has_channels(convolution: &Convolution, least: [usize; 2]) -> bool {
+    convolution.group().into_iter().all(|channels| channels >= least[convolution.stride - 1])
 }
 
-/// How a map is cut into tiles.
+/// Which of the tilings a map is cut by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     Unit,
@@ -181,10 +186,5 @@ impl Map {
 /// Samples that a thread transforms at a time: as many values as [`BLOCK`] tiles of stride 1 have, about.
 fn samples_at_once(map: &Map) -> usize {
     let [rows, columns] = map.tiles();
-    (block() * POINTS / (rows * columns * map.values())).max(1)
-}
-
-fn block() -> usize {
-    static B: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
-    *B.get_or_init(|| std::env::var("BLOCK").map_or(BLOCK, |b| b.parse().unwrap()))
+    (BLOCK * POINTS / (rows * columns * map.values())).max(1)
 }

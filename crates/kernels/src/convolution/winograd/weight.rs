@@ -210,21 +210,23 @@ impl<T: Real, G: ForwardTiling> Task<'_, T, G> {
     fn multiply<S: Simd, const N: usize>(&mut self, simd: S, block: &Block) {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let Buffers { pixels, cotangents, sums, .. } = &mut *self.buffers;
-        let of_pixels = (block.panels * block.tiles * N + 1) * lanes;
+        let of_pixels = block.panels * block.tiles * N + 1;
         let of_cotangents = block.tiles * block.outputs + lanes;
         let of_sums = (block.panels * block.outputs * N + 1) * lanes;
+        let pixels: &[T::Vector<S>] = bytemuck::cast_slice(pixels);
         for point in 0..POINTS {
             let sums: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(&mut sums[point * of_sums..][..of_sums]);
-            let sums = sums.as_chunks_mut::<N>().0;
-            for value in G::values_of(point) {
-                let pixels: &[T::Vector<S>] = bytemuck::cast_slice(&pixels[value * of_pixels..][..of_pixels]);
-                let cotangents = &cotangents[value * of_cotangents..][..of_cotangents];
-                let pixels = pixels.as_chunks::<N>().0;
-                for (pixels, sums) in pixels.chunks_exact(block.tiles).zip(sums.chunks_exact_mut(block.outputs)) {
-                    let cotangents = cotangents.chunks_exact(block.tiles * block.width);
-                    for (cotangents, sums) in cotangents.zip(sums.chunks_exact_mut(block.width)) {
+            let (sums, _) = sums.as_chunks_mut::<N>();
+            for (panel, sums) in sums.chunks_exact_mut(block.outputs).enumerate() {
+                for (part, sums) in sums.chunks_exact_mut(block.width).enumerate() {
+                    // All values of a point, while their sums are in the first-level cache.
+                    for value in G::values_of(point) {
+                        let pixels = &pixels[value * of_pixels + panel * block.tiles * N..][..block.tiles * N];
+                        let place = value * of_cotangents + part * block.tiles * block.width;
+                        let operand = &cotangents[place..][..block.tiles * block.width];
                         for (first, sums) in (0..).step_by(CHANNELS).zip(sums.as_chunks_mut::<CHANNELS>().0) {
-                            product::over_tiles::<T, S, N>(simd, (cotangents, block.width, first), pixels, sums);
+                            let pixels = pixels.as_chunks::<N>().0;
+                            product::over_tiles::<T, S, N>(simd, (operand, block.width, first), pixels, sums);
                         }
                     }
                 }
