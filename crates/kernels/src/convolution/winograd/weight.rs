@@ -46,10 +46,10 @@ pub(in crate::convolution) fn weight_cotangent<T: Real>(
             let (part, segment) = (task % parts, task / parts);
             let samples = convolution.samples * segment / segments..convolution.samples * (segment + 1) / segments;
             let outputs = part * at_once..output.min((part + 1) * at_once);
-            let place = Place { group, outputs, samples };
+            let part = Part { group, outputs, samples };
             *sums = match map.way {
-                Way::Unit => of_task::<T, Unit>(convolution, &map, (x, y_bar), place, buffers),
-                _ => of_task::<T, Halving>(convolution, &map, (x, y_bar), place, buffers),
+                Way::Unit => of_task::<T, Unit>(convolution, &map, (x, y_bar), part, buffers),
+                _ => of_task::<T, Halving>(convolution, &map, (x, y_bar), part, buffers),
             };
         });
         let of_group = &mut w_bar[group * output * input * 9..][..output * input * 9];
@@ -93,12 +93,12 @@ struct Task<'a, T, G> {
     map: &'a Map,
     x: Source<'a, T>,
     y_bar: &'a [T],
-    place: Place,
+    part: Part,
     buffers: &'a mut Buffers<T>,
 }
 
 /// What a task is for.
-struct Place {
+struct Part {
     group: usize,
     /// Output channels of the group.
     outputs: Range<usize>,
@@ -109,10 +109,10 @@ fn of_task<T: Real, G: ForwardTiling>(
     convolution: &Convolution,
     map: &Map,
     (x, y_bar): (Source<'_, T>, &[T]),
-    place: Place,
+    part: Part,
     buffers: &mut Buffers<T>,
 ) -> Vec<T> {
-    instructions::dispatch(Task::<T, G> { tiling: PhantomData, convolution, map, x, y_bar, place, buffers })
+    instructions::dispatch(Task::<T, G> { tiling: PhantomData, convolution, map, x, y_bar, part, buffers })
 }
 
 impl<T: Real, G: ForwardTiling> WithSimd for Task<'_, T, G> {
@@ -136,12 +136,12 @@ impl<T: Real, G: ForwardTiling> Task<'_, T, G> {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let panels = self.convolution.group()[0].div_ceil(N * lanes);
         let width = lanes.max(CHANNELS);
-        let outputs = self.place.outputs.len().next_multiple_of(width);
+        let outputs = self.part.outputs.len().next_multiple_of(width);
         self.buffers.sums.clear();
         self.buffers.sums.resize(POINTS * (panels * outputs * N + 1) * lanes, T::default());
         let at_once = samples_at_once(self.map);
-        for first in self.place.samples.clone().step_by(at_once) {
-            let samples = first..self.place.samples.end.min(first + at_once);
+        for first in self.part.samples.clone().step_by(at_once) {
+            let samples = first..self.part.samples.end.min(first + at_once);
             let block = Block { tiles: samples.len() * rows * columns, outputs, width, panels };
             self.transform_pixels::<S, N>(simd, &block, &samples);
             self.transform_cotangents::<S>(simd, &block, &samples);
@@ -161,7 +161,7 @@ impl<T: Real, G: ForwardTiling> Task<'_, T, G> {
         let (input, geometry) = (self.convolution.group()[0], self.map.reads());
         for (vector, first) in (0..input).step_by(lanes).enumerate() {
             let mut place = vector / N * block.tiles * N + vector % N;
-            let channels = self.place.group * input + first..self.place.group * input + input.min(first + lanes);
+            let channels = self.part.group * input + first..self.part.group * input + input.min(first + lanes);
             for sample in samples.clone() {
                 strip.read::<S>(self.x, planes(self.convolution.channels[0], sample, &channels), &geometry);
                 strip.each_tile::<S>(
@@ -185,11 +185,11 @@ impl<T: Real, G: ForwardTiling> Task<'_, T, G> {
         cotangents.resize(G::VALUES * distance * lanes, T::default());
         let cotangents: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(cotangents);
         let (output, geometry) = (self.convolution.group()[1], self.map.stands_for());
-        for (vector, first) in self.place.outputs.clone().step_by(lanes).enumerate() {
+        for (vector, first) in self.part.outputs.clone().step_by(lanes).enumerate() {
             let side_by_side = block.width / lanes;
             let mut place = vector / side_by_side * block.tiles * side_by_side + vector % side_by_side;
-            let channels = self.place.group * output + first
-                ..self.place.group * output + self.place.outputs.end.min(first + lanes);
+            let channels =
+                self.part.group * output + first..self.part.group * output + self.part.outputs.end.min(first + lanes);
             for sample in samples.clone() {
                 let of_sample = planes(self.convolution.channels[1], sample, &channels);
                 strip.read::<S>(self.y_bar.into(), of_sample, &geometry);
@@ -240,7 +240,7 @@ impl<T: Real, G: ForwardTiling> Task<'_, T, G> {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let input = self.convolution.group()[0];
         let sums: &[T::Vector<S>] = bytemuck::cast_slice(&self.buffers.sums);
-        let mut w_bar = vec![T::default(); self.place.outputs.len() * input * 9];
+        let mut w_bar = vec![T::default(); self.part.outputs.len() * input * 9];
         for (out, w_bar) in w_bar.chunks_exact_mut(input * 9).enumerate() {
             for (vector, w_bar) in w_bar.chunks_mut(lanes * 9).enumerate() {
                 let place = (vector / N * outputs + out) * N + vector % N;
