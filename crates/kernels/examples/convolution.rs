@@ -1,6 +1,6 @@
 //! Speed of the convolution kernels on the layers of a ResNet-18 with batch 128: `cargo run --release --package foregrad-kernels --example convolution`.
 //!
-//! With arguments such as `64->64x3 weight` only that layer and that map are run.
+//! With arguments such as `64->64x3 weight` only that layer and that map are run; a third, such as `8`, is another batch.
 //!
 //! Prints GFLOP/s (padding taps counted) of the minimum of several runs, for the full width and for an eighth of it.
 
@@ -10,10 +10,13 @@ use std::time::Instant;
 
 use foregrad_kernels::convolution::{Convolution, input_cotangent, sum, weight_cotangent};
 
+/// Runs at least, and seconds of them: the first ones also get their memory from the system.
 const REPEATS: usize = 5;
+const SECONDS: f64 = 0.3;
 
 fn main() {
-    let [layer, map] = [1, 2].map(|argument| std::env::args().nth(argument));
+    let [layer, map, samples] = [1, 2, 3].map(|argument| std::env::args().nth(argument));
+    let samples = samples.map_or(128, |samples| samples.parse().expect("a number of samples"));
     let is_wanted = |name: &str| map.as_deref().is_none_or(|map| map == name);
     println!("instructions: {}", foregrad_kernels::instructions::name());
     println!("{:>12} {:>8} {:>8} {:>10} {:>10} {:>10}", "channels", "size", "stride", "forward", "input", "weight");
@@ -23,10 +26,14 @@ fn main() {
         [64, 128, 32, 3, 2],
         [64, 128, 32, 1, 2],
         [128, 128, 16, 3, 1],
+        [128, 256, 16, 3, 2],
         [256, 256, 8, 3, 1],
+        [256, 512, 8, 3, 2],
         [512, 512, 4, 3, 1],
         [3, 8, 32, 3, 1],
         [8, 8, 32, 3, 1],
+        [32, 32, 32, 3, 2],
+        [32, 32, 16, 3, 2],
         [8, 16, 32, 3, 2],
         [16, 16, 16, 3, 1],
         [32, 32, 8, 3, 1],
@@ -36,7 +43,7 @@ fn main() {
             continue;
         }
         let convolution = Convolution {
-            samples: 128,
+            samples,
             channels: [input, output],
             size: [side, side],
             kernel: [kernel, kernel],
@@ -45,10 +52,10 @@ fn main() {
             groups: 1,
         };
         let [height, width] = convolution.output();
-        let x = vec![0.5f32; 128 * input * side * side];
+        let x = vec![0.5f32; samples * input * side * side];
         let weight = vec![0.25f32; output * input * kernel * kernel];
-        let y = vec![0.5f32; 128 * output * height * width];
-        let flops = 2.0 * (128 * output * height * width * input * kernel * kernel) as f64;
+        let y = vec![0.5f32; samples * output * height * width];
+        let flops = 2.0 * (samples * output * height * width * input * kernel * kernel) as f64;
         let speed = |name: &str, operation: &mut dyn FnMut()| match is_wanted(name) {
             true => format!("{:.1}", flops / fastest(operation) * 1e-9),
             false => "-".to_string(),
@@ -62,10 +69,14 @@ fn main() {
 }
 
 fn fastest(operation: &mut dyn FnMut()) -> f64 {
-    let once = |_| {
+    let (begin, mut least) = (Instant::now(), f64::INFINITY);
+    for repeat in 0.. {
         let start = Instant::now();
         operation();
-        start.elapsed().as_secs_f64()
-    };
-    (0..REPEATS).map(once).fold(f64::INFINITY, f64::min)
+        least = least.min(start.elapsed().as_secs_f64());
+        if repeat >= REPEATS && begin.elapsed().as_secs_f64() > SECONDS {
+            break;
+        }
+    }
+    least
 }

@@ -23,7 +23,7 @@ use crate::{Real, instructions};
 const TAPS: usize = 3;
 
 /// Channels from which tiles of two dimensions fill their registers, and are faster.
-const NARROW: usize = super::CHANNELS_OF_WEIGHT;
+const NARROW: usize = super::CHANNELS_OF_WEIGHT[0];
 
 /// Channels of the other side, at most: sums that are used once for every line.
 const WIDEST: usize = 64;
@@ -54,7 +54,7 @@ pub(super) fn is_faster(convolution: &Convolution) -> bool {
     let [height, width] = convolution.output();
     let tiled = height.div_ceil(TILE) * SIDE * TAPS * pitch(convolution);
     let is_narrow = input.min(output) < NARROW && input.max(output) <= WIDEST && output >= FEWEST_OUTPUTS;
-    is_narrow && super::fits(convolution) && 4 * tiled <= 3 * height * width * convolution.taps()
+    is_narrow && super::fits(convolution, 1) && 4 * tiled <= 3 * height * width * convolution.taps()
 }
 
 /// Places from the first of a row to that of the next: those of its pixels and of the zeros before.

@@ -1,26 +1,32 @@
-//! 3x3 convolution of stride 1 with 36 products for every 4x4 pixels instead of 144, and its transposes.
+//! 3x3 convolution with fewer products than 144 for every 4x4 pixels, and its transposes: 36 of stride 1, 81 of stride 2.
 //!
-//! With `d` the 6x6 pixels that a tile of 4x4 outputs reads, and `g` the 3x3 weights:
+//! With `d` the pixels that a tile of 4x4 outputs reads (6x6 of stride 1), and `g` the 3x3 weights:
 //! ```text
 //! y     = A^T [(G g G^T) . (B^T d B)] A              element by element, summed over input channels
 //! g_bar = G^T [(A y_bar A^T) . (B^T d B)] G          summed over samples and tiles
 //! ```
-//! Pixels are turned round in cache, so that a vector holds channels: then each of the 36 elements is a plain matrix product
+//! Pixels are turned round in cache, so that a vector holds channels: then each of the elements is a plain matrix product
 //! `[tiles, in] x [in, out]`, or `[out, tiles] x [tiles, in]`.
 //!
 //! With fewer channels than a vector has lanes a weight's cotangent has tiles of one dimension, that need not be turned round.
 //!
-//! In `f32` a sum is off by 1e-6 (64 channels) or 2e-6 (512) of its root mean square, twice as much as the plain kernel's; a
-//! weight's cotangent by 5e-7 instead of 1e-7.
+//! Of stride 2 (`halving`), even pixels meet two weights of a line and odd ones the third. The first go through tiles as well, with five products
+//! for four outputs instead of eight; the second are multiplied as they are: 9x9 products instead of 12x12. A tile reads 9x9 pixels, so that it
+//! has no more values than pixels. The input's cotangent has the same parts, 9x9 products for 8x8 pixels.
+//!
+//! In `f32` a sum of stride 1 is off by 1e-6 (64 channels) or 2e-6 (512) of its root mean square, twice as much as the plain kernel's; a
+//! weight's cotangent by 5e-7 instead of 1e-7; with stride 2, by three quarters of that.
 //!
 //! Source: Lavin & Gray, *Fast algorithms for convolutional neural networks* (2016), F(4x4, 3x3).
 
 mod by_line;
 mod by_sample;
+mod halving;
 mod panel;
 mod product;
 mod strip;
 mod sum;
+mod tiling;
 mod transform;
 mod weight;
 
@@ -36,16 +42,17 @@ use super::shape::Convolution;
 use super::source::Source;
 use crate::Real;
 use strip::Geometry;
-use transform::{POINTS, Square, TILE};
+use tiling::{Doubling, Halving, Sides, Tiling, Unit};
+use transform::{POINTS, Square};
 
 /// Tiles transformed at a time, about: with 64 channels they take 600 KB in `f32` before the product and after it.
 const BLOCK: usize = 64;
 
-/// Channels on either side from which the transforms of a sum cost less than the products they save.
-const CHANNELS_OF_SUM: usize = 32;
+/// Channels on either side from which the transforms of a sum cost less than the products they save, with stride 1 and 2.
+const CHANNELS_OF_SUM: [usize; 2] = [32, 16];
 
 /// The same for the weight's cotangent.
-const CHANNELS_OF_WEIGHT: usize = 16;
+const CHANNELS_OF_WEIGHT: [usize; 2] = [16, 32];
 
 /// Whether tiles are the faster way to a sum.
 pub(super) fn is_faster_sum(convolution: &Convolution) -> bool {
@@ -80,28 +87,44 @@ pub(super) fn weight_cotangent<T: Real>(convolution: &Convolution, x: Source<'_,
     weight::weight_cotangent(convolution, x, y_bar)
 }
 
-/// A convolution that tiles can compute, with at most half of its products even where they reach over the border.
+/// A convolution that tiles can compute, with at most half of its products (stride 1), or three quarters (stride 2), even where they reach over
+/// the border.
 fn saves(convolution: &Convolution) -> bool {
+    if !fits(convolution, 2) {
+        return false;
+    }
+    let map = Map::forward(convolution);
+    let [rows, columns] = map.tiles();
     let [height, width] = convolution.output();
-    let tiles = height.div_ceil(TILE) * width.div_ceil(TILE);
-    fits(convolution) && 2 * tiles * POINTS <= height * width * convolution.taps()
+    let [products, plain] = [rows * columns * map.values(), height * width * convolution.taps()];
+    products * 4 <= plain * [2, 3][convolution.stride - 1]
 }
 
-/// Whether tiles have the form of its window.
-fn fits(convolution: &Convolution) -> bool {
-    convolution.kernel == [3, 3] && convolution.stride == 1 && convolution.padding <= 2
+/// Whether tiles have the form of its window, up to a stride.
+fn fits(convolution: &Convolution, most: usize) -> bool {
+    convolution.kernel == [3, 3] && (1..=most).contains(&convolution.stride) && convolution.padding <= 2
 }
 
-fn has_channels(convolution: &Convolution, least: usize) -> bool {
-    convolution.group().into_iter().all(|channels| channels >= least)
+fn has_channels(convolution: &Convolution, least: [usize; 2]) -> bool {
+    convolution.group().into_iter().all(|channels| channels >= least[convolution.stride - 1])
 }
 
-/// The map of a 3x3 convolution of stride 1: a window that starts at `i - padding`, perhaps with the weights turned round.
+/// Which of the tilings a map is cut by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Unit,
+    Halving,
+    Doubling,
+}
+
+/// The map of a 3x3 convolution of stride 1 or 2: a window that starts at `stride i - padding`; or the transpose of such a map.
 pub struct Map {
+    way: Way,
     /// Height and width of a source plane and of a target plane.
     source: [usize; 2],
     target: [usize; 2],
-    padding: usize,
+    /// Pixels of the first tile before the first row and column of the source, and of the target.
+    margins: [usize; 2],
     /// The input's cotangent: weight `[2 - i, 2 - j]` stands at `[i, j]`.
     turned: bool,
 }
@@ -110,13 +133,20 @@ impl Map {
     /// `y = x * w`.
     pub(super) fn forward(convolution: &Convolution) -> Self {
         let Convolution { size, padding, .. } = *convolution;
-        Self { source: size, target: convolution.output(), padding, turned: false }
+        let way = if convolution.stride == 1 { Way::Unit } else { Way::Halving };
+        Self { way, source: size, target: convolution.output(), margins: [padding, 0], turned: false }
     }
 
-    /// `x_bar = y_bar *^T w`: a convolution of `y_bar` with the weights turned round.
+    /// `x_bar = y_bar *^T w`: of stride 1, a convolution of `y_bar` with the weights turned round.
+    ///
+    /// Of stride 2, a tile begins where the window of an output has its middle: at a pixel that only one output reads.
     pub(super) fn transposed(convolution: &Convolution) -> Self {
-        let padding = 2 - convolution.padding;
-        Self { source: convolution.output(), target: convolution.size, padding, turned: true }
+        let padding = convolution.padding;
+        let (way, margins) = match convolution.stride {
+            1 => (Way::Unit, [2 - padding, 0]),
+            _ => (Way::Doubling, [usize::from(padding == 0), 1 - padding % 2]),
+        };
+        Self { way, source: convolution.output(), target: convolution.size, margins, turned: true }
     }
 
     /// The windows of an input channel of a group, one output channel a lane; zeros in the other lanes.
@@ -143,23 +173,40 @@ impl Map {
 
     /// Rows and columns of tiles of a target plane.
     fn tiles(&self) -> [usize; 2] {
-        self.target.map(|pixels| pixels.div_ceil(TILE))
+        self.target.map(|pixels| (self.margins[1] + pixels).div_ceil(self.sides().written))
     }
 
     /// The pixels that the tiles of a plane read.
     fn reads(&self) -> Geometry {
-        let size = self.tiles().map(|tiles| tiles * TILE + 2);
-        Geometry { plane: self.source, margin: self.padding, size }
+        let Sides { read, step, .. } = self.sides();
+        let reached = self.tiles().map(|tiles| tiles * step + read - step);
+        // A stride can leave the last row and column unread.
+        let size = [0, 1].map(|axis| reached[axis].max(self.margins[0] + self.source[axis]));
+        Geometry { plane: self.source, margin: self.margins[0], size }
     }
 
     /// The pixels that the tiles of a plane stand for.
     fn stands_for(&self) -> Geometry {
-        Geometry { plane: self.target, margin: 0, size: self.tiles().map(|tiles| tiles * TILE) }
+        let size = self.tiles().map(|tiles| tiles * self.sides().written);
+        Geometry { plane: self.target, margin: self.margins[1], size }
+    }
+
+    fn sides(&self) -> Sides {
+        match self.way {
+            Way::Unit => Unit::SIDES,
+            Way::Halving => Halving::SIDES,
+            Way::Doubling => Doubling::SIDES,
+        }
+    }
+
+    /// Values of a tile.
+    fn values(&self) -> usize {
+        self.sides().values * self.sides().values
     }
 }
 
-/// Samples that a thread transforms at a time: about [`BLOCK`] tiles, and enough parts for all threads.
-fn samples_at_once(map: &Map, samples: usize) -> usize {
+/// Samples that a thread transforms at a time: as many values as [`BLOCK`] tiles of stride 1 have, about.
+fn samples_at_once(map: &Map) -> usize {
     let [rows, columns] = map.tiles();
-    (BLOCK / (rows * columns)).min(samples.div_ceil(rayon::current_num_threads())).max(1)
+    (BLOCK * POINTS / (rows * columns * map.values())).max(1)
 }

@@ -6,13 +6,18 @@ use pulp::{Simd, WithSimd, bytemuck};
 use rayon::prelude::*;
 
 use super::sum::Job;
-use super::transform::{POINTS, Transform, Weights, apart};
+use super::tiling::Tiling;
+use super::transform::{POINTS, apart};
 use crate::convolution::outer::Weight;
 use crate::memory::Aligned;
 use crate::{Real, instructions};
 
 /// `G g G^T` of some vectors of input channels of every weight, as `[weight][out / N][point][in][N]` vectors, zeros beyond the last channel.
-pub(super) fn transform<T: Real, S: Simd>(job: &Job<'_, T>, part: &Range<usize>, weights: &mut Aligned<T>) {
+pub(super) fn transform<T: Real, S: Simd, G: Tiling>(
+    job: &Job<'_, T, G>,
+    part: &Range<usize>,
+    weights: &mut Aligned<T>,
+) {
     let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
     let width = job.columns::<S>() * lanes;
     let length = POINTS * part.len() * lanes * width;
@@ -26,15 +31,15 @@ pub(super) fn transform<T: Real, S: Simd>(job: &Job<'_, T>, part: &Range<usize>,
 }
 
 /// A panel of output channels.
-struct Panel<'a, T> {
-    job: &'a Job<'a, T>,
+struct Panel<'a, T, G> {
+    job: &'a Job<'a, T, G>,
     weight: Weight<'a, T>,
     part: &'a Range<usize>,
     outputs: Range<usize>,
     panel: &'a mut [T],
 }
 
-impl<T: Real> WithSimd for Panel<'_, T> {
+impl<T: Real, G: Tiling> WithSimd for Panel<'_, T, G> {
     type Output = ();
 
     #[inline(always)]
@@ -56,7 +61,7 @@ impl<T: Real> WithSimd for Panel<'_, T> {
                     }
                     let place = (index * lanes + lane) * columns + column;
                     let from = (window.as_flattened(), [3, 1]);
-                    Weights::apply::<T, S>(simd, from, (&mut panel[place..], apart(distance)));
+                    G::weights::<T, S>(simd, from, (&mut panel[place..], apart(distance)));
                 }
             }
         }

@@ -17,18 +17,35 @@ pub(super) const fn columns_over_tiles<S: Simd>(vectors: usize) -> usize {
     if vectors > 1 { columns::<S>(vectors) } else { 1 }
 }
 
-/// `sums[m] += sum_k a[m][k] b[k]`, with the rows of `a` one after the other.
+/// `sums[m] = sum_k a[m][k] b[k]`, to which what was there is added if `adds`, with the rows of `a` one after the other; an even number of them, up
+/// to [`ROWS`].
 #[inline(always)]
 pub(super) fn over_channels<T: Real, S: Simd, const N: usize>(
     simd: S,
     a: &[T],
     b: &[[T::Vector<S>; N]],
-    sums: &mut [[T::Vector<S>; N]; ROWS],
+    (sums, adds): (&mut [[T::Vector<S>; N]], bool),
 ) {
+    match sums.len() {
+        ROWS => rows_over_channels::<T, S, N, ROWS>(simd, a, b, (sums, adds)),
+        4 => rows_over_channels::<T, S, N, 4>(simd, a, b, (sums, adds)),
+        _ => rows_over_channels::<T, S, N, 2>(simd, a, b, (sums, adds)),
+    }
+}
+
+#[inline(always)]
+fn rows_over_channels<T: Real, S: Simd, const N: usize, const M: usize>(
+    simd: S,
+    a: &[T],
+    b: &[[T::Vector<S>; N]],
+    (sums, adds): (&mut [[T::Vector<S>; N]], bool),
+) {
+    let Some(sums) = sums.first_chunk_mut::<M>() else { return };
     let depth = b.len();
-    let a = &a[..ROWS * depth];
-    let mut registers = *sums;
+    let a = &a[..M * depth];
+    let mut registers = if adds { *sums } else { [[T::splat(simd, T::default()); N]; M] };
     for (k, b) in b.iter().enumerate() {
+        // Each value just before its products: had all been read first, the compiler would have run out of registers.
         for (m, sums) in registers.iter_mut().enumerate() {
             let a = T::splat(simd, a[m * depth + k]);
             for (sum, &b) in sums.iter_mut().zip(b) {

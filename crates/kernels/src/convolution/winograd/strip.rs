@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use pulp::{Simd, bytemuck};
 
-use super::transform::TILE;
+use super::tiling::{Place, PlaceMut};
 use crate::Real;
 use crate::convolution::source::Source;
 use crate::convolution::turn::{turn, with_lanes};
@@ -25,7 +25,7 @@ pub(super) struct Strip<T> {
 pub(super) struct Geometry {
     /// Height and width of a plane.
     pub plane: [usize; 2],
-    /// Zeros above and to the left of it.
+    /// Pixels above and to the left of it: zeros where it is read.
     pub margin: usize,
     /// Rows and columns of the strip, which reach over the plane's last.
     pub size: [usize; 2],
@@ -41,32 +41,32 @@ impl<T: Real> Strip<T> {
         self.values.len()
     }
 
-    /// Calls `tile` with the first of every `SIDE`x`SIDE` pixels and what follows, and the steps between rows and columns: four on from one
+    /// Calls `tile` with the first of every square of `side` pixels and what follows, and the steps between rows and columns: `step` on from one
     /// square to the next, row by row.
     #[inline(always)]
-    pub(super) fn each_tile<S: Simd, const SIDE: usize>(&self, mut tile: impl FnMut((&[T::Vector<S>], [usize; 2]))) {
+    pub(super) fn each_tile<S: Simd>(&self, [side, step]: [usize; 2], mut tile: impl FnMut(Place<T::Vector<S>>)) {
         let pixels: &[T::Vector<S>] = bytemuck::cast_slice(&self.values);
-        for rows in pixels.windows(SIDE * self.columns).step_by(TILE * self.columns) {
-            for column in (0..=self.columns - SIDE).step_by(TILE) {
+        for rows in pixels.windows(side * self.columns).step_by(step * self.columns) {
+            for column in (0..=self.columns - side).step_by(step) {
                 tile((&rows[column..], [self.columns, 1]));
             }
         }
     }
 
-    /// Makes the strip of as many rows and columns of tiles, row by row: `tile` gets the place of its first pixel and what follows, and the
+    /// Makes the strip of as many rows and columns of tiles of a side, row by row: `tile` gets the place of its first pixel and what follows, and the
     /// steps between rows and columns.
     #[inline(always)]
     pub(super) fn fill_tiles<S: Simd>(
         &mut self,
-        [rows, columns]: [usize; 2],
-        mut tile: impl FnMut((&mut [T::Vector<S>], [usize; 2])),
+        ([rows, columns], side): ([usize; 2], usize),
+        mut tile: impl FnMut(PlaceMut<T::Vector<S>>),
     ) {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
-        (self.columns, self.geometry) = (columns * TILE, None);
-        self.values.resize(rows * TILE * self.columns * lanes, T::default());
+        (self.columns, self.geometry) = (columns * side, None);
+        self.values.resize(rows * side * self.columns * lanes, T::default());
         let pixels: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(&mut self.values);
-        for rows in pixels.chunks_exact_mut(TILE * self.columns) {
-            for column in (0..self.columns).step_by(TILE) {
+        for rows in pixels.chunks_exact_mut(side * self.columns) {
+            for column in (0..self.columns).step_by(side) {
                 tile((&mut rows[column..], [self.columns, 1]));
             }
         }
@@ -115,17 +115,18 @@ impl<T: Real> Strip<T> {
         }
     }
 
-    /// Writes the pixels of planes of a size to `planes`, which lie one after the other.
+    /// Writes planes, which lie one after the other, from the strip.
     #[inline(always)]
-    pub(super) fn write<S: Simd>(&self, size: [usize; 2], planes: &mut [MaybeUninit<T>]) {
-        with_lanes!(T, S, LANES => self.write_lanes::<LANES>(size, planes))
+    pub(super) fn write<S: Simd>(&self, geometry: &Geometry, planes: &mut [MaybeUninit<T>]) {
+        with_lanes!(T, S, LANES => self.write_lanes::<LANES>(geometry, planes))
     }
 
     #[inline(always)]
-    fn write_lanes<const LANES: usize>(&self, [height, width]: [usize; 2], planes: &mut [MaybeUninit<T>]) {
+    fn write_lanes<const LANES: usize>(&self, geometry: &Geometry, planes: &mut [MaybeUninit<T>]) {
+        let [height, width] = geometry.plane;
         let plane = height * width;
         let (pixels, _) = self.values.as_chunks::<LANES>();
-        let (mut place, mut column) = (0, 0);
+        let (mut place, mut column) = (geometry.margin * (self.columns + 1), 0);
         for from in (0..plane).step_by(LANES) {
             let count = LANES.min(plane - from);
             let mut block = [[T::default(); LANES]; LANES];

@@ -1,5 +1,6 @@
 //! Sums of convolutions by tiles: the forward map, the tangent, both at once, and the input's cotangent.
 
+use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
@@ -9,8 +10,9 @@ use rayon::prelude::*;
 use super::panel;
 use super::product::{self, ROWS};
 use super::strip::Strip;
-use super::transform::{Outputs, POINTS, Pixels, SIDE, Transform, apart};
-use super::{Map, by_sample, samples_at_once};
+use super::tiling::{Doubling, Halving, Tiling, Unit};
+use super::transform::POINTS;
+use super::{Map, Way, by_sample, samples_at_once};
 use crate::convolution::outer::{Sizes, Term, Weight};
 use crate::convolution::source::Source;
 use crate::memory::{self, Aligned};
@@ -79,16 +81,30 @@ pub(in crate::convolution) unsafe fn sums<T: Real>(
     targets: &mut [&mut [MaybeUninit<T>]],
 ) {
     for group in 0..sizes.groups {
-        instructions::dispatch(OfGroup { job: Job { sizes, map, sums, group }, targets });
+        match map.way {
+            Way::Unit => of_group::<T, Unit>(sizes, map, sums, group, targets),
+            Way::Halving => of_group::<T, Halving>(sizes, map, sums, group, targets),
+            Way::Doubling => of_group::<T, Doubling>(sizes, map, sums, group, targets),
+        }
     }
 }
 
-struct OfGroup<'a, 't, T> {
-    job: Job<'a, T>,
+fn of_group<T: Real, G: Tiling>(
+    sizes: &Sizes,
+    map: &Map,
+    sums: &Sums<'_, T>,
+    group: usize,
+    targets: &mut [&mut [MaybeUninit<T>]],
+) {
+    instructions::dispatch(OfGroup { job: Job::<T, G> { tiling: PhantomData, sizes, map, sums, group }, targets });
+}
+
+struct OfGroup<'a, 't, T, G> {
+    job: Job<'a, T, G>,
     targets: &'a mut [&'t mut [MaybeUninit<T>]],
 }
 
-impl<T: Real> WithSimd for OfGroup<'_, '_, T> {
+impl<T: Real, G: Tiling> WithSimd for OfGroup<'_, '_, T, G> {
     type Output = ();
 
     fn with_simd<S: Simd>(self, _: S) {
@@ -96,12 +112,13 @@ impl<T: Real> WithSimd for OfGroup<'_, '_, T> {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let sample = job.sizes.channels[1] * job.map.target[0] * job.map.target[1];
         let samples = targets.first().map_or(0, |target| target.len() / sample);
-        let at_once = samples_at_once(job.map, samples);
+        // Enough parts for all threads.
+        let at_once = samples_at_once(job.map).min(samples.div_ceil(rayon::current_num_threads()));
         let vectors = job.input().div_ceil(lanes);
         // Many channels at few tiles: a part of the channels at a time, with the products of all samples kept.
         let [rows, columns] = job.map.tiles();
         let depth = job.sums.weights.len() * vectors * lanes;
-        let is_cut = depth > samples * rows * columns;
+        let is_cut = depth * POINTS > samples * rows * columns * G::VALUES;
         let bytes = depth * POINTS * job.output() * size_of::<T>();
         let parts = if is_cut { bytes.div_ceil(WEIGHTS).clamp(1, vectors) } else { 1 };
         let mut kept: Vec<Buffers<T>> = Vec::new();
@@ -111,7 +128,7 @@ impl<T: Real> WithSimd for OfGroup<'_, '_, T> {
         let mut weights = memory::aligned(0);
         for from in (0..vectors).step_by(vectors.div_ceil(parts)) {
             let part = from..vectors.min(from + vectors.div_ceil(parts));
-            panel::transform::<T, S>(&job, &part, &mut weights);
+            panel::transform::<T, S, G>(&job, &part, &mut weights);
             let on_samples = |buffers: &mut Buffers<T>, (index, targets): (usize, Vec<&mut [MaybeUninit<T>]>)| {
                 let (job, weights, first) = (&job, &weights, index * at_once);
                 let [is_first, is_last] = [part.start == 0, part.end == vectors];
@@ -138,14 +155,16 @@ fn side_by_side<'a, T>(targets: &'a mut [&mut [MaybeUninit<T>]], size: usize) ->
 }
 
 /// What is computed for one group.
-pub(super) struct Job<'a, T> {
+pub(super) struct Job<'a, T, G> {
+    /// How it is cut into tiles.
+    tiling: PhantomData<G>,
     sizes: &'a Sizes,
     pub(super) map: &'a Map,
     pub(super) sums: &'a Sums<'a, T>,
     pub(super) group: usize,
 }
 
-impl<T: Real> Job<'_, T> {
+impl<T: Real, G> Job<'_, T, G> {
     /// Input channels of the group.
     fn input(&self) -> usize {
         self.sizes.channels[0] / self.sizes.groups
@@ -170,9 +189,9 @@ impl<T: Real> Job<'_, T> {
 /// One thread's memory.
 struct Buffers<T> {
     strip: Strip<T>,
-    /// `[input][point][tile][in]`, and a vector more a point: else the points' places share a few cache sets.
+    /// `[input][value][tile][in]`, and a vector more a value: else the values' places share a few cache sets.
     pixels: Aligned<T>,
-    /// `[target][point][out / N][tile][N]` vectors, and one more a point.
+    /// `[target][value][out / N][tile][N]` vectors, and one more a value.
     products: Aligned<T>,
 }
 
@@ -189,8 +208,8 @@ impl<T: Real> Own for Buffers<T> {
 }
 
 /// Some input channels of some samples.
-struct Samples<'a, 't, T> {
-    job: &'a Job<'a, T>,
+struct Samples<'a, 't, T, G> {
+    job: &'a Job<'a, T, G>,
     weights: &'a [T],
     /// Vectors of input channels.
     part: Range<usize>,
@@ -203,7 +222,7 @@ struct Samples<'a, 't, T> {
     targets: Vec<&'t mut [MaybeUninit<T>]>,
 }
 
-impl<T: Real> WithSimd for Samples<'_, '_, T> {
+impl<T: Real, G: Tiling> WithSimd for Samples<'_, '_, T, G> {
     type Output = ();
 
     #[inline(always)]
@@ -215,13 +234,13 @@ impl<T: Real> WithSimd for Samples<'_, '_, T> {
     }
 }
 
-impl<T: Real> Samples<'_, '_, T> {
+impl<T: Real, G: Tiling> Samples<'_, '_, T, G> {
     #[inline(always)]
     fn on_tiles_of<S: Simd, const N: usize>(mut self, simd: S) {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let [rows, columns] = self.job.map.tiles();
         // Those beyond the last tile hold anything.
-        let tiles = (self.samples() * rows * columns).next_multiple_of(ROWS);
+        let tiles = (self.samples() * rows * columns).next_multiple_of(2);
         self.transform_pixels::<S>(simd, tiles);
         self.multiply::<S, N>(simd, tiles, self.job.output().div_ceil(N * lanes));
         if self.is_last {
@@ -237,7 +256,7 @@ impl<T: Real> Samples<'_, '_, T> {
     #[inline(always)]
     fn transform_pixels<S: Simd>(&mut self, simd: S, tiles: usize) {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
-        let length = POINTS * (tiles * self.part.len() + 1) * lanes;
+        let length = G::VALUES * (tiles * self.part.len() + 1) * lanes;
         self.buffers.pixels.resize(self.job.sums.inputs.len() * length, T::default());
         for number in 0..self.job.sums.inputs.len() {
             self.transform_input::<S>(simd, number, length);
@@ -248,12 +267,12 @@ impl<T: Real> Samples<'_, '_, T> {
     #[inline(always)]
     fn transform_input<S: Simd>(&mut self, simd: S, number: usize, length: usize) {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
-        let Job { sizes, map, group, sums } = *self.job;
+        let Job { sizes, map, group, sums, .. } = *self.job;
         let samples = self.samples();
         let Buffers { strip, pixels, .. } = &mut *self.buffers;
         let geometry = map.reads();
         let depth = self.part.len();
-        let distance = length / lanes / POINTS;
+        let distance = length / lanes / G::VALUES;
         let pixels: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(&mut pixels[number * length..][..length]);
         for (index, vector) in self.part.clone().enumerate() {
             let channels = self.job.channels(vector, lanes);
@@ -267,10 +286,11 @@ impl<T: Real> Samples<'_, '_, T> {
                 };
                 let first = sample * sizes.channels[0] + group * self.job.input();
                 strip.read::<S>(source, first + channels.start..first + channels.end, &geometry);
-                strip.each_tile::<S, SIDE>(
+                strip.each_tile::<S>(
+                    [G::SIDES.read, G::SIDES.step],
                     #[inline(always)]
                     |tile| {
-                        Pixels::apply::<T, S>(simd, tile, (&mut pixels[place..], apart(distance)));
+                        G::pixels::<T, S>(simd, tile, (&mut pixels[place..], G::apart(distance)));
                         place += depth;
                     },
                 );
@@ -286,24 +306,23 @@ impl<T: Real> Samples<'_, '_, T> {
         let targets = self.targets.len();
         let Buffers { pixels, products, .. } = &mut *self.buffers;
         let [of_pixels, of_products] = [tiles * depth + lanes, (panels * tiles * N + 1) * lanes];
-        products.resize(targets * POINTS * of_products, T::default());
+        products.resize(targets * G::VALUES * of_products, T::default());
         let weights: &[T::Vector<S>] = bytemuck::cast_slice(self.weights);
         let (weights, _) = weights.as_chunks::<N>();
         for point in 0..POINTS {
             for (number, &Product { input, weight, target }) in self.job.sums.products.iter().enumerate() {
-                let is_first = self.is_first && self.job.sums.products[..number].iter().all(|one| one.target != target);
-                let pixels = &pixels[(input * POINTS + point) * of_pixels..][..tiles * depth];
-                let products = &mut products[(target * POINTS + point) * of_products..][..panels * tiles * N * lanes];
-                let products: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(products);
-                let (products, _) = products.as_chunks_mut::<N>();
-                for (panel, products) in products.chunks_exact_mut(tiles).enumerate() {
+                let before = &self.job.sums.products[..number];
+                let adds = !self.is_first || before.iter().any(|one| one.target == target);
+                for panel in 0..panels {
                     let weights = &weights[((weight * panels + panel) * POINTS + point) * depth..][..depth];
-                    let tiles = pixels.chunks_exact(ROWS * depth).zip(products.as_chunks_mut::<ROWS>().0);
-                    for (pixels, products) in tiles {
-                        if is_first {
-                            *products = [[T::splat(simd, T::default()); N]; ROWS];
+                    for value in G::values_of(point) {
+                        let pixels = &pixels[(input * G::VALUES + value) * of_pixels..][..tiles * depth];
+                        let products = &mut products[(target * G::VALUES + value) * of_products..][..of_products];
+                        let products: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(products);
+                        let products = &mut products.as_chunks_mut::<N>().0[panel * tiles..][..tiles];
+                        for (pixels, products) in pixels.chunks(ROWS * depth).zip(products.chunks_mut(ROWS)) {
+                            product::over_channels::<T, S, N>(simd, pixels, weights, (products, adds));
                         }
-                        product::over_channels::<T, S, N>(simd, pixels, weights, products);
                     }
                 }
             }
@@ -319,20 +338,20 @@ impl<T: Real> Samples<'_, '_, T> {
         let products: &[T::Vector<S>] = bytemuck::cast_slice(products);
         let (output, plane) = (self.job.output(), map.target[0] * map.target[1]);
         let distance = output.div_ceil(N * lanes) * tiles * N + 1;
-        for (products, target) in products.chunks_exact(POINTS * distance).zip(&mut self.targets) {
+        for (products, target) in products.chunks_exact(G::VALUES * distance).zip(&mut self.targets) {
             for (vector, channel) in (0..output).step_by(lanes).enumerate() {
                 let mut place = vector / N * tiles * N + vector % N;
                 for target in target.chunks_exact_mut(sizes.channels[1] * plane) {
                     strip.fill_tiles::<S>(
-                        map.tiles(),
+                        (map.tiles(), G::SIDES.written),
                         #[inline(always)]
                         |tile| {
-                            Outputs::apply::<T, S>(simd, (&products[place..], apart(distance)), tile);
+                            G::outputs::<T, S>(simd, (&products[place..], G::apart(distance)), tile);
                             place += N;
                         },
                     );
                     let planes = group * output + channel..group * output + output.min(channel + lanes);
-                    strip.write::<S>(map.target, &mut target[planes.start * plane..planes.end * plane]);
+                    strip.write::<S>(&map.stands_for(), &mut target[planes.start * plane..planes.end * plane]);
                 }
             }
         }

@@ -17,14 +17,14 @@ pub(super) const SIDE: usize = 6;
 pub(super) const POINTS: usize = SIDE * SIDE;
 
 /// The inner pair of points.
-const NEAR: f64 = 0.75;
+pub(super) const NEAR: f64 = 0.75;
 
 /// The outer pair of points.
-const FAR: f64 = 1.5;
+pub(super) const FAR: f64 = 1.5;
 
 /// The squares of the points, of which the constants are made.
-const NEAR_2: f64 = NEAR * NEAR;
-const FAR_2: f64 = FAR * FAR;
+pub(super) const NEAR_2: f64 = NEAR * NEAR;
+pub(super) const FAR_2: f64 = FAR * FAR;
 
 /// What the weights are divided by: `product over the other points q of (p - q)`, for p = 0, ±NEAR, ±FAR.
 const AT_ZERO: f64 = NEAR_2 * FAR_2;
@@ -43,6 +43,22 @@ pub(super) fn apart(distance: usize) -> [usize; 2] {
 pub(super) trait Transform<const FROM: usize, const TO: usize> {
     /// The matrix times one line.
     fn line<T: Real, S: Simd>(simd: S, from: [T::Vector<S>; FROM]) -> [T::Vector<S>; TO];
+
+    /// The matrix times one line, whose values lie a step apart.
+    #[inline(always)]
+    fn apply_once<T: Real, S: Simd>(
+        simd: S,
+        (from, step): (&[T::Vector<S>], usize),
+        (to, to_step): (&mut [T::Vector<S>], usize),
+    ) {
+        let mut values = [T::splat(simd, T::default()); FROM];
+        for (place, value) in values.iter_mut().enumerate() {
+            *value = from[place * step];
+        }
+        for (place, &value) in Self::line::<T, S>(simd, values).iter().enumerate() {
+            to[place * to_step] = value;
+        }
+    }
 
     /// The matrix times the columns and the rows of a square, whose `[row, column]` lies at `row steps[0] + column steps[1]`.
     ///
@@ -82,25 +98,25 @@ fn constant<T: Real, S: Simd>(simd: S, value: f64) -> T::Vector<S> {
 
 /// `a + factor b`.
 #[inline(always)]
-fn add<T: Real, S: Simd>(simd: S, a: T::Vector<S>, factor: f64, b: T::Vector<S>) -> T::Vector<S> {
+pub(super) fn add<T: Real, S: Simd>(simd: S, a: T::Vector<S>, factor: f64, b: T::Vector<S>) -> T::Vector<S> {
     T::multiply_add(simd, constant::<T, S>(simd, factor), b, a)
 }
 
 /// `factor a`.
 #[inline(always)]
-fn scale<T: Real, S: Simd>(simd: S, factor: f64, a: T::Vector<S>) -> T::Vector<S> {
+pub(super) fn scale<T: Real, S: Simd>(simd: S, factor: f64, a: T::Vector<S>) -> T::Vector<S> {
     T::times(simd, constant::<T, S>(simd, factor), a)
 }
 
 /// `even + factor odd` and `even - factor odd`: what a polynomial's even and odd parts give at a pair of points.
 #[inline(always)]
-fn pair<T: Real, S: Simd>(simd: S, even: T::Vector<S>, factor: f64, odd: T::Vector<S>) -> [T::Vector<S>; 2] {
+pub(super) fn pair<T: Real, S: Simd>(simd: S, even: T::Vector<S>, factor: f64, odd: T::Vector<S>) -> [T::Vector<S>; 2] {
     [add::<T, S>(simd, even, factor, odd), add::<T, S>(simd, even, -factor, odd)]
 }
 
 /// `a + b` and `a - b`: the even and the odd part of a pair of points.
 #[inline(always)]
-fn parts<T: Real, S: Simd>(simd: S, a: T::Vector<S>, b: T::Vector<S>) -> [T::Vector<S>; 2] {
+pub(super) fn parts<T: Real, S: Simd>(simd: S, a: T::Vector<S>, b: T::Vector<S>) -> [T::Vector<S>; 2] {
     [T::plus(simd, a, b), T::minus(simd, a, b)]
 }
 

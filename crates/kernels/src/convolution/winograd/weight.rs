@@ -1,13 +1,15 @@
 //! The weight's cotangent by tiles.
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use pulp::{Simd, WithSimd, bytemuck};
 
 use super::product;
 use super::strip::Strip;
-use super::transform::{OutputCotangents, POINTS, Pixels, SIDE, Square, TILE, Transform, WeightCotangents, apart};
-use super::{Map, samples_at_once};
+use super::tiling::{ForwardTiling, Halving, Unit};
+use super::transform::{POINTS, Square, apart};
+use super::{Map, Way, samples_at_once};
 use crate::convolution::shape::Convolution;
 use crate::convolution::source::Source;
 use crate::memory::{self, Aligned};
@@ -44,7 +46,11 @@ pub(in crate::convolution) fn weight_cotangent<T: Real>(
             let (part, segment) = (task % parts, task / parts);
             let samples = convolution.samples * segment / segments..convolution.samples * (segment + 1) / segments;
             let outputs = part * at_once..output.min((part + 1) * at_once);
-            *sums = instructions::dispatch(Task { convolution, map: &map, x, y_bar, group, outputs, samples, buffers });
+            let part = Part { group, outputs, samples };
+            *sums = match map.way {
+                Way::Unit => of_task::<T, Unit>(convolution, &map, (x, y_bar), part, buffers),
+                _ => of_task::<T, Halving>(convolution, &map, (x, y_bar), part, buffers),
+            };
         });
         let of_group = &mut w_bar[group * output * input * 9..][..output * input * 9];
         for (part, w_bar) in of_group.chunks_mut(at_once * input * 9).enumerate() {
@@ -81,18 +87,35 @@ impl<T: Real> Own for Buffers<T> {
 }
 
 /// Some output channels of a group against all its input channels, over some samples.
-struct Task<'a, T> {
+struct Task<'a, T, G> {
+    tiling: PhantomData<G>,
     convolution: &'a Convolution,
     map: &'a Map,
     x: Source<'a, T>,
     y_bar: &'a [T],
-    group: usize,
-    outputs: Range<usize>,
-    samples: Range<usize>,
+    part: Part,
     buffers: &'a mut Buffers<T>,
 }
 
-impl<T: Real> WithSimd for Task<'_, T> {
+/// What a task is for.
+struct Part {
+    group: usize,
+    /// Output channels of the group.
+    outputs: Range<usize>,
+    samples: Range<usize>,
+}
+
+fn of_task<T: Real, G: ForwardTiling>(
+    convolution: &Convolution,
+    map: &Map,
+    (x, y_bar): (Source<'_, T>, &[T]),
+    part: Part,
+    buffers: &mut Buffers<T>,
+) -> Vec<T> {
+    instructions::dispatch(Task::<T, G> { tiling: PhantomData, convolution, map, x, y_bar, part, buffers })
+}
+
+impl<T: Real, G: ForwardTiling> WithSimd for Task<'_, T, G> {
     /// `[out][in][9]`.
     type Output = Vec<T>;
 
@@ -108,19 +131,19 @@ impl<T: Real> WithSimd for Task<'_, T> {
     }
 }
 
-impl<T: Real> Task<'_, T> {
+impl<T: Real, G: ForwardTiling> Task<'_, T, G> {
     #[inline(always)]
     fn sums<S: Simd, const N: usize, const M: usize>(mut self, simd: S) -> Vec<T> {
         let [rows, columns] = self.map.tiles();
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let panels = self.convolution.group()[0].div_ceil(N * lanes);
         let width = lanes.max(M);
-        let outputs = self.outputs.len().next_multiple_of(width);
+        let outputs = self.part.outputs.len().next_multiple_of(width);
         self.buffers.sums.clear();
         self.buffers.sums.resize(POINTS * (panels * outputs * N + 1) * lanes, T::default());
-        let at_once = samples_at_once(self.map, self.convolution.samples);
-        for first in self.samples.clone().step_by(at_once) {
-            let samples = first..self.samples.end.min(first + at_once);
+        let at_once = samples_at_once(self.map);
+        for first in self.part.samples.clone().step_by(at_once) {
+            let samples = first..self.part.samples.end.min(first + at_once);
             let block = Block { tiles: samples.len() * rows * columns, outputs, width, panels };
             self.transform_pixels::<S, N>(simd, &block, &samples);
             self.transform_cotangents::<S>(simd, &block, &samples);
@@ -135,18 +158,19 @@ impl<T: Real> Task<'_, T> {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let distance = block.panels * block.tiles * N + 1;
         let Buffers { strip, pixels, .. } = &mut *self.buffers;
-        pixels.resize(POINTS * distance * lanes, T::default());
+        pixels.resize(G::VALUES * distance * lanes, T::default());
         let pixels: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(pixels);
         let (input, geometry) = (self.convolution.group()[0], self.map.reads());
         for (vector, first) in (0..input).step_by(lanes).enumerate() {
             let mut place = vector / N * block.tiles * N + vector % N;
-            let channels = self.group * input + first..self.group * input + input.min(first + lanes);
+            let channels = self.part.group * input + first..self.part.group * input + input.min(first + lanes);
             for sample in samples.clone() {
                 strip.read::<S>(self.x, planes(self.convolution.channels[0], sample, &channels), &geometry);
-                strip.each_tile::<S, SIDE>(
+                strip.each_tile::<S>(
+                    [G::SIDES.read, G::SIDES.step],
                     #[inline(always)]
                     |tile| {
-                        Pixels::apply::<T, S>(simd, tile, (&mut pixels[place..], apart(distance)));
+                        G::pixels::<T, S>(simd, tile, (&mut pixels[place..], G::apart(distance)));
                         place += N;
                     },
                 );
@@ -160,20 +184,22 @@ impl<T: Real> Task<'_, T> {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let distance = block.tiles * block.outputs / lanes + 1;
         let Buffers { strip, cotangents, .. } = &mut *self.buffers;
-        cotangents.resize(POINTS * distance * lanes, T::default());
+        cotangents.resize(G::VALUES * distance * lanes, T::default());
         let cotangents: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(cotangents);
         let (output, geometry) = (self.convolution.group()[1], self.map.stands_for());
-        for (vector, first) in self.outputs.clone().step_by(lanes).enumerate() {
+        for (vector, first) in self.part.outputs.clone().step_by(lanes).enumerate() {
             let side_by_side = block.width / lanes;
             let mut place = vector / side_by_side * block.tiles * side_by_side + vector % side_by_side;
-            let channels = self.group * output + first..self.group * output + self.outputs.end.min(first + lanes);
+            let channels =
+                self.part.group * output + first..self.part.group * output + self.part.outputs.end.min(first + lanes);
             for sample in samples.clone() {
                 let of_sample = planes(self.convolution.channels[1], sample, &channels);
                 strip.read::<S>(self.y_bar.into(), of_sample, &geometry);
-                strip.each_tile::<S, TILE>(
+                strip.each_tile::<S>(
+                    [G::SIDES.written; 2],
                     #[inline(always)]
                     |tile| {
-                        OutputCotangents::apply::<T, S>(simd, tile, (&mut cotangents[place..], apart(distance)));
+                        G::output_cotangents::<T, S>(simd, tile, (&mut cotangents[place..], G::apart(distance)));
                         place += side_by_side;
                     },
                 );
@@ -186,18 +212,24 @@ impl<T: Real> Task<'_, T> {
     fn multiply<S: Simd, const N: usize, const M: usize>(&mut self, simd: S, block: &Block) {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let Buffers { pixels, cotangents, sums, .. } = &mut *self.buffers;
-        let pixels = pixels.chunks_exact((block.panels * block.tiles * N + 1) * lanes);
-        let cotangents = cotangents.chunks_exact(block.tiles * block.outputs + lanes);
-        let sums = sums.chunks_exact_mut((block.panels * block.outputs * N + 1) * lanes);
-        for ((pixels, cotangents), sums) in pixels.zip(cotangents).zip(sums) {
-            let pixels: &[T::Vector<S>] = bytemuck::cast_slice(pixels);
-            let sums: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(sums);
-            let (pixels, sums) = (pixels.as_chunks::<N>().0, sums.as_chunks_mut::<N>().0);
-            for (pixels, sums) in pixels.chunks_exact(block.tiles).zip(sums.chunks_exact_mut(block.outputs)) {
-                let cotangents = cotangents.chunks_exact(block.tiles * block.width);
-                for (cotangents, sums) in cotangents.zip(sums.chunks_exact_mut(block.width)) {
-                    for (first, sums) in (0..).step_by(M).zip(sums.as_chunks_mut::<M>().0) {
-                        product::over_tiles::<T, S, N, M>(simd, (cotangents, block.width, first), pixels, sums);
+        let of_pixels = block.panels * block.tiles * N + 1;
+        let of_cotangents = block.tiles * block.outputs + lanes;
+        let of_sums = (block.panels * block.outputs * N + 1) * lanes;
+        let pixels: &[T::Vector<S>] = bytemuck::cast_slice(pixels);
+        for point in 0..POINTS {
+            let sums: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(&mut sums[point * of_sums..][..of_sums]);
+            let (sums, _) = sums.as_chunks_mut::<N>();
+            for (panel, sums) in sums.chunks_exact_mut(block.outputs).enumerate() {
+                for (part, sums) in sums.chunks_exact_mut(block.width).enumerate() {
+                    // All values of a point, while their sums are in the first-level cache.
+                    for value in G::values_of(point) {
+                        let pixels = &pixels[value * of_pixels + panel * block.tiles * N..][..block.tiles * N];
+                        let place = value * of_cotangents + part * block.tiles * block.width;
+                        let operand = &cotangents[place..][..block.tiles * block.width];
+                        for (first, sums) in (0..).step_by(M).zip(sums.as_chunks_mut::<M>().0) {
+                            let pixels = pixels.as_chunks::<N>().0;
+                            product::over_tiles::<T, S, N, M>(simd, (operand, block.width, first), pixels, sums);
+                        }
                     }
                 }
             }
@@ -210,13 +242,13 @@ impl<T: Real> Task<'_, T> {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let input = self.convolution.group()[0];
         let sums: &[T::Vector<S>] = bytemuck::cast_slice(&self.buffers.sums);
-        let mut w_bar = vec![T::default(); self.outputs.len() * input * 9];
+        let mut w_bar = vec![T::default(); self.part.outputs.len() * input * 9];
         for (out, w_bar) in w_bar.chunks_exact_mut(input * 9).enumerate() {
             for (vector, w_bar) in w_bar.chunks_mut(lanes * 9).enumerate() {
                 let place = (vector / N * outputs + out) * N + vector % N;
                 let mut window: Square<T, S, 3> = [[T::splat(simd, T::default()); 3]; 3];
                 let points = (&sums[place..], apart(panels * outputs * N + 1));
-                WeightCotangents::apply::<T, S>(simd, points, (window.as_flattened_mut(), [3, 1]));
+                G::weight_cotangents::<T, S>(simd, points, (window.as_flattened_mut(), [3, 1]));
                 let taps: &[T] = bytemuck::cast_slice(window.as_flattened());
                 for (lane, w_bar) in w_bar.chunks_exact_mut(9).enumerate() {
                     for (tap, w_bar) in w_bar.iter_mut().enumerate() {

@@ -25,7 +25,7 @@ pub(super) struct Band {
 impl Band {
     /// The band of some rows of tiles.
     pub(super) fn new(map: &Map, rows: Range<usize>) -> Self {
-        let padding = map.padding as isize;
+        let padding = map.margins[0] as isize;
         let first = [(rows.start * TILE) as isize - padding, -padding];
         let size = [rows.len(), map.tiles()[1]].map(|tiles| tiles * TILE + SIDE - TILE);
         Self { first, size, plane: map.source }

@@ -12,8 +12,8 @@ use std::ops::RangeInclusive;
 
 use pulp::{Simd, WithSimd};
 
-use super::Map;
 use super::transform::{POINTS, TILE};
+use super::{Map, Way};
 use crate::convolution::outer::Sizes;
 use crate::instructions;
 
@@ -38,7 +38,10 @@ const fn rows<S: Simd>() -> usize {
 pub(super) fn is_faster(sizes: &Sizes, map: &Map, samples: usize) -> bool {
     let channels = sizes.channels.map(|channels| channels / sizes.groups);
     let row = POINTS * (channels[0] + channels[1]) * map.tiles()[1] * register();
-    channels.into_iter().all(|channels| CHANNELS.contains(&channels)) && row <= 2 * BLOCK && fills(samples)
+    map.way == Way::Unit
+        && channels.into_iter().all(|channels| CHANNELS.contains(&channels))
+        && row <= 2 * BLOCK
+        && fills(samples)
 }
 
 /// Whether all of a sample's planes can be turned round before any is written.
