@@ -39,13 +39,32 @@ pub(crate) unsafe fn overwritten<T: Real>(values: &mut [T], write: impl FnOnce(&
 /// # Safety
 /// `write` must write every element. In tests, those that it does not are not numbers.
 pub(crate) unsafe fn written<T: Real>(length: usize, write: impl FnOnce(&mut [MaybeUninit<T>])) -> Vec<T> {
-    let mut values = Vec::with_capacity(length);
-    let elements = &mut values.spare_capacity_mut()[..length];
-    if cfg!(test) {
-        elements.fill(MaybeUninit::new(T::of_f64(f64::NAN)));
-    }
-    account::within(Role::Scratch, || write(elements));
-    // SAFETY: the capacity is there, and the caller promises that every element has been written.
-    unsafe { values.set_len(length) };
+    // SAFETY: the caller's promise.
+    let [values] = unsafe { written_each(length, |[elements]| write(elements)) };
     values
+}
+
+/// Several such arrays, which are written together.
+///
+/// # Safety
+/// As [`written`].
+pub(crate) unsafe fn written_each<T: Real, const N: usize>(
+    length: usize,
+    write: impl FnOnce([&mut [MaybeUninit<T>]; N]),
+) -> [Vec<T>; N] {
+    let mut arrays = [(); N].map(|()| Vec::with_capacity(length));
+    let elements = arrays.each_mut().map(|values| &mut values.spare_capacity_mut()[..length]);
+    account::within(Role::Scratch, || {
+        write(elements.map(|elements| {
+            if cfg!(test) {
+                elements.fill(MaybeUninit::new(T::of_f64(f64::NAN)));
+            }
+            elements
+        }));
+    });
+    for values in &mut arrays {
+        // SAFETY: the capacity is there, and the caller promises that every element has been written.
+        unsafe { values.set_len(length) };
+    }
+    arrays
 }

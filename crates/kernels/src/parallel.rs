@@ -24,21 +24,19 @@ thread_local! {
 
 /// Calls `work` with this thread's memory of a kind; work inside of work gets other memory.
 fn with_own<B: Own, R>(work: impl FnOnce(&mut B) -> R) -> R {
-    account::within(Role::Scratch, || {
-        let kept = OWN.with_borrow_mut(|kept| {
-            let place = kept.iter().position(|own| own.is::<B>())?;
-            kept.swap_remove(place).downcast::<B>().ok()
+    let kept = OWN.with_borrow_mut(|kept| {
+        let place = kept.iter().position(|own| own.is::<B>())?;
+        kept.swap_remove(place).downcast::<B>().ok()
+    });
+    let mut own = kept.unwrap_or_default();
+    let result = work(&mut own);
+    if own.bytes() <= KEPT {
+        OWN.with_borrow_mut(|kept| {
+            kept.retain(|other| !other.is::<B>());
+            kept.push(own);
         });
-        let mut own = kept.unwrap_or_default();
-        let result = work(&mut own);
-        if own.bytes() <= KEPT {
-            OWN.with_borrow_mut(|kept| {
-                kept.retain(|other| !other.is::<B>());
-                kept.push(own);
-            });
-        }
-        result
-    })
+    }
+    result
 }
 
 /// Calls `work` for each of `parts` with its number, on all threads. A thread takes its memory once, whatever the number of parts: large
@@ -49,7 +47,7 @@ pub(crate) fn for_each_with<P: Send, B: Own>(
 ) {
     let parts = Mutex::new(parts.enumerate());
     let next = || parts.lock().unwrap_or_else(PoisonError::into_inner).next();
-    (0..rayon::current_num_threads()).into_par_iter().with_max_len(1).for_each(|_| {
+    let on_a_thread = || {
         let Some(first) = next() else { return };
         with_own(|own: &mut B| {
             work(own, first);
@@ -57,6 +55,10 @@ pub(crate) fn for_each_with<P: Send, B: Own>(
                 work(own, part);
             }
         });
+    };
+    // Said once by the caller: the owner is all threads', and they would leave each other's behind.
+    account::within(Role::Scratch, || {
+        (0..rayon::current_num_threads()).into_par_iter().with_max_len(1).for_each(|_| on_a_thread());
     });
 }
 

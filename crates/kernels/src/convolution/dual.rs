@@ -27,17 +27,12 @@ pub fn dual<T: Real>(
     if convolution.is_empty() {
         return [(); 2].map(|()| vec![T::default(); length]);
     }
-    let mut y = Vec::new();
-    let write_both = |y_dot: &mut [MaybeUninit<T>]| {
-        let write = |y: &mut [MaybeUninit<T>]| {
-            // SAFETY: the inputs have memory of their own.
-            unsafe { write(convolution, [Some(x_dot), Some(x)], [weight, w_dot], [y_dot, y]) };
-        };
-        // SAFETY: tiles cover every pixel of the target.
-        y = unsafe { memory::written(length, write) };
+    let write_both = |targets: [&mut [MaybeUninit<T>]; 2]| {
+        // SAFETY: the inputs have memory of their own.
+        unsafe { write(convolution, [Some(x_dot), Some(x)], [weight, w_dot], targets) };
     };
-    // SAFETY: as above.
-    let y_dot = unsafe { memory::written(length, write_both) };
+    // SAFETY: tiles cover every pixel of both targets.
+    let [y_dot, y] = unsafe { memory::written_each(length, write_both) };
     [y, y_dot]
 }
 
