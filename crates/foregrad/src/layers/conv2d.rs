@@ -161,6 +161,30 @@ impl Conv2d {
         Some([a, b].map(|side| Tensor::stack(side, 0)))
     }
 
+    /// The tangent, given the factors of all directions of the weight, if each has them.
+    fn tangent_given(
+        &self,
+        x: &Activation,
+        x_dot: Option<Tensor<4>>,
+        theta_dot: &[ParamVector],
+        factors: Option<[Tensor<2>; 2]>,
+    ) -> Option<Tensor<4>> {
+        let moves = theta_dot.iter().any(|theta_dot| theta_dot.entry("weight").is_some());
+        let y_dot = if let Some(factors) = factors {
+            Some(self.tangent_along_factors(x, x_dot, factors))
+        } else if moves {
+            let count = theta_dot.len();
+            let inputs =
+                x_dot.map_or(vec![None; count], |x_dot| stacked::split(x_dot, count).into_iter().map(Some).collect());
+            let pairs = inputs.into_iter().zip(theta_dot);
+            Some(stacked::join(pairs.map(|(x_dot, theta_dot)| self.tangent_along(x, x_dot, theta_dot)).collect()))
+        } else {
+            x_dot.map(|x_dot| self.through_input(x_dot))
+        };
+        let size = output_size(x, &self.weight.val(), self.shape);
+        self.shifted_tangent(y_dot, theta_dot, (x.dims()[0], size))
+    }
+
     /// One direction's `x_dot * w + x * w_dot`.
     fn tangent_along(&self, x: &Activation, x_dot: Option<Tensor<4>>, theta_dot: &ParamVector) -> Tensor<4> {
         let weight = self.weight.val();
@@ -278,23 +302,20 @@ impl Layer for Conv2d {
     }
 
     fn dual(&self, x: Tensor<4>, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], _pass: Pass) -> Dual {
-        let weight = self.weight.val();
+        let (weight, factors) = (self.weight.val(), self.factors(theta_dot));
         let moving = match theta_dot {
-            [theta_dot] => {
-                theta_dot.entry("weight").filter(|_| self.factors(std::slice::from_ref(theta_dot)).is_none())
-            }
+            [one] if factors.is_none() => one.entry("weight"),
             _ => None,
         };
-        let [samples, ..] = x.dims();
-        let size = output_size(&x.clone().into(), &weight, self.shape);
         let (y, y_dot) = match (x_dot, moving) {
             (Some(x_dot), Some(w_dot)) => {
                 let [y, y_dot] = ops::conv2d_dual((x, &weight), (x_dot, &w_dot.tensor()), self.shape);
-                (y, self.shifted_tangent(Some(y_dot), theta_dot, (samples, size)))
+                let [samples, _, height, width] = y.dims();
+                (y, self.shifted_tangent(Some(y_dot), theta_dot, (samples, [height, width])))
             }
             // The tangents first: then nobody else needs the input, and the output can take its memory.
             (x_dot, _) => {
-                let y_dot = self.tangent(&Saved { x: x.clone().into() }, x_dot, theta_dot);
+                let y_dot = self.tangent_given(&x.clone().into(), x_dot, theta_dot, factors);
                 (ops::conv2d(x, &weight, self.shape), y_dot)
             }
         };
@@ -302,22 +323,7 @@ impl Layer for Conv2d {
     }
 
     fn tangent(&self, saved: &Saved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
-        let moves = theta_dot.iter().any(|theta_dot| theta_dot.entry("weight").is_some());
-        let y_dot = if let Some(factors) = self.factors(theta_dot) {
-            Some(self.tangent_along_factors(&saved.x, x_dot, factors))
-        } else if moves {
-            let count = theta_dot.len();
-            let inputs =
-                x_dot.map_or(vec![None; count], |x_dot| stacked::split(x_dot, count).into_iter().map(Some).collect());
-            let pairs = inputs.into_iter().zip(theta_dot);
-            Some(stacked::join(
-                pairs.map(|(x_dot, theta_dot)| self.tangent_along(&saved.x, x_dot, theta_dot)).collect(),
-            ))
-        } else {
-            x_dot.map(|x_dot| self.through_input(x_dot))
-        };
-        let size = output_size(&saved.x, &self.weight.val(), self.shape);
-        self.shifted_tangent(y_dot, theta_dot, (saved.x.dims()[0], size))
+        self.tangent_given(&saved.x, x_dot, theta_dot, self.factors(theta_dot))
     }
 
     fn cotangent(&self, saved: &Saved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent {

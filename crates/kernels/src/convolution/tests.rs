@@ -74,18 +74,21 @@ fn shapes() -> Vec<Convolution> {
     ]
 }
 
+/// A convolution of a window of 3x3, of a stride, padding and groups.
+fn three_by_three(
+    samples: usize,
+    channels: [usize; 2],
+    size: [usize; 2],
+    (stride, padding, groups): (usize, usize, usize),
+) -> Convolution {
+    Convolution { samples, channels, size, kernel: [3, 3], stride, padding, groups }
+}
+
 /// Few channels, whose weights' cotangents put rows on lines: several lines and tasks, the last line shorter, rows longer than a register and
 /// not filling one, every margin.
 fn narrow_shapes() -> Vec<Convolution> {
-    let shape = |samples, channels, size, padding, groups| Convolution {
-        samples,
-        channels,
-        size,
-        kernel: [3, 3],
-        stride: 1,
-        padding,
-        groups,
-    };
+    let shape =
+        |samples, channels, size, padding, groups| three_by_three(samples, channels, size, (1, padding, groups));
     vec![
         shape(131, [3, 8], [16, 16], 1, 1),
         shape(67, [5, 12], [12, 21], 1, 1),
@@ -238,15 +241,7 @@ fn mapped_on_reading<T: Real>(convolution: &Convolution, seed: u64, (is_rectifie
 /// In the memory of the first input, with groups, other terms, and so many channels that they are taken in parts.
 #[test]
 fn in_place_gives_the_same_bits() {
-    let one = |channels, groups, size, samples| Convolution {
-        samples,
-        channels: [channels; 2],
-        size,
-        kernel: [3, 3],
-        stride: 1,
-        padding: 1,
-        groups,
-    };
+    let one = |channels, groups, size, samples| three_by_three(samples, [channels; 2], size, (1, 1, groups));
     let by_channel = [one(40, 1, [9, 11], 3), one(70, 2, [8, 8], 5), one(290, 1, [4, 4], 2)];
     let by_sample = [one(8, 1, [9, 11], 16), one(24, 2, [8, 8], 50), one(33, 1, [8, 9], 32)];
     // A register of one lane holds no samples side by side.
@@ -281,15 +276,7 @@ fn in_place_gives_the_same_bits() {
 /// Value and tangent at once: with groups, more outputs than inputs, and so many channels that they are taken in parts.
 #[test]
 fn a_dual_has_the_bits_of_its_sums() {
-    let one = |samples, channels, size, groups| Convolution {
-        samples,
-        channels,
-        size,
-        kernel: [3, 3],
-        stride: 1,
-        padding: 1,
-        groups,
-    };
+    let one = |samples, channels, size, groups| three_by_three(samples, channels, size, (1, 1, groups));
     let shapes = [
         one(3, [40, 40], [9, 11], 1),
         one(5, [70, 70], [8, 8], 2),

@@ -5,15 +5,8 @@ use super::*;
 /// Windows that tiles of stride 2 take: no row or column is left, or the last is read by no window; more or fewer pixels than whole tiles, and
 /// so many channels that they are taken in parts. Among them are two that are too few for tiles: a pixel, and eight channels.
 pub(super) fn shapes_of_stride_2() -> Vec<Convolution> {
-    let shape = |samples, channels, size, padding, groups| Convolution {
-        samples,
-        channels,
-        size,
-        kernel: [3, 3],
-        stride: 2,
-        padding,
-        groups,
-    };
+    let shape =
+        |samples, channels, size, padding, groups| three_by_three(samples, channels, size, (2, padding, groups));
     vec![
         shape(2, [36, 40], [8, 8], 1, 1),
         shape(3, [33, 35], [7, 14], 1, 1),
@@ -32,15 +25,7 @@ pub(super) fn shapes_of_stride_2() -> Vec<Convolution> {
 
 #[test]
 fn a_map_on_reading_is_one_before_reading() {
-    let one = |samples, channels, stride, groups| Convolution {
-        samples,
-        channels,
-        size: [9, 10],
-        kernel: [3, 3],
-        stride,
-        padding: 1,
-        groups,
-    };
+    let one = |samples, channels, stride, groups| three_by_three(samples, channels, [9, 10], (stride, 1, groups));
     let with_a_sample_a_lane = one(50, [9, 12], 1, 1);
     let strided = [one(3, [33, 40], 2, 1), one(2, [64, 68], 2, 2)].map(|two| Convolution { size: [13, 8], ..two });
     for convolution in [with_a_sample_a_lane].into_iter().chain(strided) {
@@ -56,8 +41,7 @@ fn results_do_not_depend_on_the_number_of_threads() {
     let narrow = [(13, [10, 12], 1), (64, [10, 12], 1), (200, [10, 12], 1), (13, [16, 16], 1)];
     let wide = [(13, [33, 40], 1), (13, [280, 272], 1), (90, [33, 40], 2), (13, [280, 272], 2)];
     for (samples, channels, stride) in narrow.into_iter().chain(wide) {
-        let convolution =
-            Convolution { samples, channels, size: [8, 8], kernel: [3, 3], stride, padding: 1, groups: 1 };
+        let convolution = three_by_three(samples, channels, [8, 8], (stride, 1, 1));
         let x = values::<f32>(convolution.input_length(), 1);
         let w = values::<f32>(channels[0] * channels[1] * 9, 2);
         let y_bar = values::<f32>(convolution.output_length(), 3);
@@ -87,15 +71,7 @@ fn tiles_lose_few_bits() {
     let of_stride_1 = [[8, 32, 16], [64, 16, 1], [512, 4, 2]].map(|size| (size, 1));
     let of_stride_2 = [[64, 32, 1], [512, 8, 2]].map(|size| (size, 2));
     for ([channels, side, samples], stride) in of_stride_1.into_iter().chain(of_stride_2) {
-        let convolution = Convolution {
-            samples,
-            channels: [channels; 2],
-            size: [side; 2],
-            kernel: [3, 3],
-            stride,
-            padding: 1,
-            groups: 1,
-        };
+        let convolution = three_by_three(samples, [channels; 2], [side; 2], (stride, 1, 1));
         let outputs = convolution.output_length() / channels;
         let (x, w) = (values::<f32>(convolution.input_length(), 7), values::<f32>(channels * channels * 9, 8));
         let y_bar = values::<f32>(convolution.output_length(), 9);

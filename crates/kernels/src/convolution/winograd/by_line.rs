@@ -54,7 +54,10 @@ pub(super) fn is_faster(convolution: &Convolution) -> bool {
     let [height, width] = convolution.output();
     let tiled = height.div_ceil(TILE) * SIDE * TAPS * pitch(convolution);
     let is_narrow = input.min(output) < NARROW && input.max(output) <= WIDEST && output >= FEWEST_OUTPUTS;
-    is_narrow && super::fits(convolution, 1) && 4 * tiled <= 3 * height * width * convolution.taps()
+    is_narrow
+        && super::fits(convolution)
+        && convolution.stride == 1
+        && 4 * tiled <= 3 * height * width * convolution.taps()
 }
 
 /// Places from the first of a row to that of the next: those of its pixels and of the zeros before.
@@ -82,7 +85,7 @@ pub(in crate::convolution) fn weight_cotangent<T: Real>(
     let mut w_bar = vec![T::default(); output * convolution.groups * input * 9];
     for (w_bar, sums) in w_bar.chunks_exact_mut(output * input * 9).zip(sums.chunks_exact(parts)) {
         for sums in sums {
-            w_bar.iter_mut().zip(sums).for_each(|(a, &b)| *a = T::of_f64(a.to_f64() + b.to_f64()));
+            super::add_sums(w_bar, sums);
         }
     }
     w_bar

@@ -10,7 +10,9 @@
 use pulp::Simd;
 
 use super::tiling::{Place, PlaceMut};
-use super::transform::{FAR, FAR_2, NEAR, NEAR_2, SIDE, Square, TILE, Transform, add, pair, parts, scale};
+use super::transform::{
+    FAR, FAR_2, NEAR, NEAR_2, OutputCotangents, SIDE, Square, TILE, Transform, add, pair, parts, scale,
+};
 use crate::Real;
 
 /// Values of a tile, a side: five at points, and the four odd pixels.
@@ -177,11 +179,10 @@ struct SumCotangents;
 
 impl Transform<TILE, POINTS> for SumCotangents {
     #[inline(always)]
-    fn line<T: Real, S: Simd>(simd: S, [y0, y1, y2, y3]: [T::Vector<S>; TILE]) -> [T::Vector<S>; POINTS] {
-        let [even, odd] = [add::<T, S>(simd, y0, NEAR_2, y2), add::<T, S>(simd, y1, NEAR_2, y3)];
-        let near = pair::<T, S>(simd, even, NEAR, odd);
-        let [even, odd] = [add::<T, S>(simd, y0, FAR_2, y2), add::<T, S>(simd, y1, FAR_2, y3)];
-        [y0, near[0], near[1], add::<T, S>(simd, even, FAR, odd), y3]
+    fn line<T: Real, S: Simd>(simd: S, outputs: [T::Vector<S>; TILE]) -> [T::Vector<S>; POINTS] {
+        // The same points as of stride 1, but for the last but one.
+        let [zero, plus, minus, far, _, infinite] = OutputCotangents::line::<T, S>(simd, outputs);
+        [zero, plus, minus, far, infinite]
     }
 }
 

@@ -61,7 +61,7 @@ pub(super) fn is_faster_sum(convolution: &Convolution) -> bool {
 
 /// Whether tiles are a way to several sums that share their inputs and weights.
 pub(super) fn is_faster_sums(convolution: &Convolution) -> bool {
-    saves(convolution) && has_channels(convolution, CHANNELS_OF_SUM) && !is_by_sample(convolution)
+    is_faster_sum(convolution) && !is_by_sample(convolution)
 }
 
 /// Whether a sum by tiles has read a sample before it writes any of it.
@@ -87,10 +87,15 @@ pub(super) fn weight_cotangent<T: Real>(convolution: &Convolution, x: Source<'_,
     weight::weight_cotangent(convolution, x, y_bar)
 }
 
+/// Adds a task's sums to the weights' cotangents.
+fn add_sums<T: Real>(w_bar: &mut [T], sums: &[T]) {
+    w_bar.iter_mut().zip(sums).for_each(|(a, &b)| *a = T::of_f64(a.to_f64() + b.to_f64()));
+}
+
 /// A convolution that tiles can compute, with at most half of its products (stride 1), or three quarters (stride 2), even where they reach over
 /// the border.
 fn saves(convolution: &Convolution) -> bool {
-    if !fits(convolution, 2) {
+    if !fits(convolution) {
         return false;
     }
     let map = Map::forward(convolution);
@@ -100,9 +105,9 @@ fn saves(convolution: &Convolution) -> bool {
     products * 4 <= plain * [2, 3][convolution.stride - 1]
 }
 
-/// Whether tiles have the form of its window, up to a stride.
-fn fits(convolution: &Convolution, most: usize) -> bool {
-    convolution.kernel == [3, 3] && (1..=most).contains(&convolution.stride) && convolution.padding <= 2
+/// Whether tiles have the form of its window.
+fn fits(convolution: &Convolution) -> bool {
+    convolution.kernel == [3, 3] && (1..=2).contains(&convolution.stride) && convolution.padding <= 2
 }
 
 fn has_channels(convolution: &Convolution, least: [usize; 2]) -> bool {

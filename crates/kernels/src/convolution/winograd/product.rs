@@ -47,10 +47,7 @@ fn rows_over_channels<T: Real, S: Simd, const N: usize, const M: usize>(
     for (k, b) in b.iter().enumerate() {
         // Each value just before its products: had all been read first, the compiler would have run out of registers.
         for (m, sums) in registers.iter_mut().enumerate() {
-            let a = T::splat(simd, a[m * depth + k]);
-            for (sum, &b) in sums.iter_mut().zip(b) {
-                *sum = T::multiply_add(simd, a, b, *sum);
-            }
+            add_multiple::<T, S, N>(simd, a[m * depth + k], b, sums);
         }
     }
     *sums = registers;
@@ -67,23 +64,18 @@ pub(super) fn over_tiles<T: Real, S: Simd, const N: usize, const M: usize>(
     let mut registers = *sums;
     for (a, b) in a.chunks_exact(width).zip(b) {
         let Some(&a) = a[first..].first_chunk::<M>() else { break };
-        add_row::<T, S, N, M>(simd, a, b, &mut registers);
+        for (sums, a) in registers.iter_mut().zip(a) {
+            add_multiple::<T, S, N>(simd, a, b, sums);
+        }
     }
     *sums = registers;
 }
 
-/// `sums[m] += a[m] b`.
+/// `sums += a b`.
 #[inline(always)]
-fn add_row<T: Real, S: Simd, const N: usize, const M: usize>(
-    simd: S,
-    a: [T; M],
-    b: &[T::Vector<S>; N],
-    sums: &mut [[T::Vector<S>; N]; M],
-) {
-    for (sums, a) in sums.iter_mut().zip(a) {
-        let a = T::splat(simd, a);
-        for (sum, &b) in sums.iter_mut().zip(b) {
-            *sum = T::multiply_add(simd, a, b, *sum);
-        }
+fn add_multiple<T: Real, S: Simd, const N: usize>(simd: S, a: T, b: &[T::Vector<S>; N], sums: &mut [T::Vector<S>; N]) {
+    let a = T::splat(simd, a);
+    for (sum, &b) in sums.iter_mut().zip(b) {
+        *sum = T::multiply_add(simd, a, b, *sum);
     }
 }

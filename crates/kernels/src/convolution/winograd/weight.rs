@@ -9,7 +9,7 @@ use super::product;
 use super::strip::Strip;
 use super::tiling::{ForwardTiling, Halving, Unit};
 use super::transform::{POINTS, Square, apart};
-use super::{Map, Way, samples_at_once};
+use super::{Map, Way, add_sums, samples_at_once};
 use crate::convolution::shape::Convolution;
 use crate::convolution::source::Source;
 use crate::memory::{self, Aligned};
@@ -55,7 +55,7 @@ pub(in crate::convolution) fn weight_cotangent<T: Real>(
         let of_group = &mut w_bar[group * output * input * 9..][..output * input * 9];
         for (part, w_bar) in of_group.chunks_mut(at_once * input * 9).enumerate() {
             for sums in sums.iter().skip(part).step_by(parts) {
-                w_bar.iter_mut().zip(sums).for_each(|(a, &b)| *a = T::of_f64(a.to_f64() + b.to_f64()));
+                add_sums(w_bar, sums);
             }
         }
     }
