@@ -7,6 +7,7 @@
 mod commands;
 mod device;
 mod flags;
+mod job;
 mod machine;
 mod output;
 mod place;

@@ -117,12 +117,17 @@ impl Observer for Progress {
         let text = |scores: &[Option<Score>]| {
             of_network(scores).map_or("-".into(), |score| format!("loss {:.4} {}", score.loss, score.judged()))
         };
+        let sent = match record.bytes_a_step {
+            0 => String::new(),
+            bytes => format!("  {bytes} bytes sent a step"),
+        };
         self.say(&format!(
-            "epoch {:>3}  train {}  test {}  {:.0} images/s",
+            "epoch {:>3}  train {}  test {}  {:.0} images/s{}",
             record.epoch,
             text(&record.train),
             text(&record.test),
-            record.images_per_second
+            record.images_per_second,
+            sent
         ));
     }
 }

@@ -65,19 +65,27 @@ impl Placement {
 pub struct Stream {
     seed: u64,
     id: u64,
+    /// Draws that are left out at its beginning.
+    skipped: usize,
 }
 
 impl Stream {
     /// The stream of a purpose ("guess", "data-order", "initial-weights") under a seed.
     pub fn new(seed: u64, purpose: &str) -> Self {
-        Self { seed, id: 0 }.named(purpose)
+        Self { seed, id: 0, skipped: 0 }.named(purpose)
     }
 
     /// The sub-stream with one more index.
     pub fn at(self, index: u64) -> Self {
         // The odd constant is 2^64 over the golden ratio: neighbouring indices land far apart before mixing.
         let mixed = splitmix64(self.id.rotate_left(23) ^ index.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        Self { id: mixed, ..self }
+        Self { seed: self.seed, id: mixed, skipped: 0 }
+    }
+
+    /// The same stream without its first draws, as many again for every call: `stream.after(a).normal(b)` is the end of
+    /// `stream.normal(a + b)`.
+    pub fn after(self, draws: usize) -> Self {
+        Self { skipped: self.skipped + draws, ..self }
     }
 
     /// The sub-stream with one more name.
@@ -148,17 +156,33 @@ impl Stream {
     /// Fills in pairs, a chunk per counter range, so that the values do not depend on the number of threads.
     fn fill<T: Real + Element>(self, length: usize, draw: impl Fn(&[u32], &mut [T]) + Sync) -> Vec<T> {
         let mut values = vec![T::default(); length];
-        values.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, values)| {
-            let mut generator = self.generator();
-            generator.seek((u128::from(self.id) << 64) | (chunk * CHUNK) as u128);
-            let mut words = [0; WORDS];
-            for values in values.chunks_mut(WORDS) {
-                let words = &mut words[..values.len().next_multiple_of(2)];
-                generator.fill_u32(words);
-                draw(words, values);
-            }
-        });
+        // A chunk that is not wanted from its beginning is drawn aside.
+        let (first, skipped) = (self.skipped / CHUNK, self.skipped % CHUNK);
+        let aside = if skipped == 0 { 0 } else { length.min(CHUNK - skipped) };
+        let (begun, whole) = values.split_at_mut(aside);
+        if aside > 0 {
+            let mut chunk = vec![T::default(); skipped + aside];
+            self.fill_chunk(first, &mut chunk, &draw);
+            begun.copy_from_slice(&chunk[skipped..]);
+        }
+        let first = first + usize::from(aside > 0);
+        whole
+            .par_chunks_mut(CHUNK)
+            .enumerate()
+            .for_each(|(chunk, values)| self.fill_chunk(first + chunk, values, &draw));
         values
+    }
+
+    /// Fills what is one counter range's, from its beginning.
+    fn fill_chunk<T>(self, chunk: usize, values: &mut [T], draw: &impl Fn(&[u32], &mut [T])) {
+        let mut generator = self.generator();
+        generator.seek((u128::from(self.id) << 64) | (chunk * CHUNK) as u128);
+        let mut words = [0; WORDS];
+        for values in values.chunks_mut(WORDS) {
+            let words = &mut words[..values.len().next_multiple_of(2)];
+            generator.fill_u32(words);
+            draw(words, values);
+        }
     }
 }
 
@@ -190,6 +214,19 @@ mod tests {
         let stream = Stream::new(0, "test");
         assert_eq!(stream.normal(CHUNK + 5)[..7], stream.normal(7)[..]);
         assert_eq!(stream.signs(9)[..4], stream.signs(4)[..]);
+    }
+
+    #[test]
+    fn the_rest_of_a_draw_is_the_whole_without_its_beginning() {
+        let (stream, length) = (Stream::new(0, "test").at(3), 2 * CHUNK + 7);
+        let [normal, signs] = [stream.normal(length), stream.signs(length)];
+        for skipped in [1, 2, 5, WORDS, CHUNK - 1, CHUNK, CHUNK + 3, 2 * CHUNK + 6] {
+            let rest = stream.after(skipped);
+            assert_eq!(rest.normal(length - skipped), normal[skipped..], "{skipped}");
+            assert_eq!(rest.signs(length - skipped), signs[skipped..], "{skipped}");
+        }
+        assert_eq!(stream.after(2).after(3), stream.after(5));
+        assert_eq!(stream.after(2).at(1), stream.at(1), "a stream of its own begins at its beginning");
     }
 
     #[test]

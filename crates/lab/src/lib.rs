@@ -11,6 +11,7 @@ struct Documents;
 
 pub mod data;
 pub mod parsers;
+pub mod ranks;
 pub mod report;
 pub mod study;
 pub mod train;

@@ -7,11 +7,13 @@ use burn::tensor::DType;
 use clap::Args;
 use foregrad::{Error, files};
 use foregrad_lab::data;
+use foregrad_lab::ranks::Team;
 use foregrad_lab::train::{
-    Changes, Difference, EpochRecord, Outcome, RunConfig, RunFolder, Score, Trainer, of_network,
+    Changes, Difference, EpochRecord, FREE, Outcome, RunConfig, RunFolder, Score, Trainer, of_network,
 };
 
 use crate::flags::{self, Data, Estimator, Flags, Machine, Model, Training};
+use crate::job::Job;
 use crate::progress::Progress;
 use crate::{Exit, device, output, place, process, table};
 
@@ -24,6 +26,8 @@ use crate::{Exit, device, output, place, process, table};
   foregrad train --resume-or-start --checkpoint-minutes 10 --out runs/first      in the script of a job that may be requeued
   foregrad train --budget-seconds 600 --budget-memory 512 --out runs/small      as many epochs and as large a batch as that allows
   foregrad train --space activity --mix 1 --probe-every 50 --out runs/mixed
+  foregrad train --micro-batches 4 --out runs/lean      a batch in four parts: memory of a quarter of it
+  mpirun -n 4 foregrad train --out runs/shared      four processes (built with --features mpi), stopped by kill -USR2
   foregrad train --config runs/first/config.toml --seed 1 --out runs/second")]
 pub struct Arguments {
     /// Settings to start from (as written into a run's folder); flags override them
@@ -36,7 +40,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     resume: Option<Option<PathBuf>>,
     /// Go on with the run in --out if it has a checkpoint, else start it: the same command, however often it is run. Settings
-    /// must be the run's, but for --epochs, --data-dir, --threads and --device
+    /// must be the run's, but for --epochs, --data-dir, --micro-batches, --threads and --device
     #[arg(long, conflicts_with_all = ["resume", "overwrite"])]
     resume_or_start: bool,
     /// Start again in a folder that already holds a run
@@ -79,6 +83,17 @@ impl Arguments {
 
 /// Runs the command.
 pub fn run(arguments: Arguments) -> Result<Exit> {
+    let job = Job::joined()?;
+    let mut arguments = arguments;
+    if !job.team.is_root() {
+        (arguments.quiet, arguments.json) = (true, false);
+    }
+    let ending = run_among(&arguments, &job.team);
+    job.ended(ending)
+}
+
+/// This process's part of a run.
+fn run_among(arguments: &Arguments, team: &Team) -> Result<Exit> {
     let control = process::requests()?;
     let base = match &arguments.config {
         Some(file) => RunConfig::read(file)?,
@@ -88,19 +103,23 @@ pub fn run(arguments: Arguments) -> Result<Exit> {
     let out = arguments.out.clone().unwrap_or_else(|| default_folder(&config));
     place::for_folder("--out", &out)?;
     let goes_on = arguments.resume.is_some() || (arguments.resume_or_start && has_begun(&out)?);
+    // Others may look when the root has begun already.
+    let goes_on = team.of_root(goes_on.to_string())? == true.to_string();
     let mut progress = Progress::new(arguments.quiet, arguments.json)?;
     let mut trainer = if goes_on {
-        resume(&arguments, &out, config, &progress)?
+        resume(arguments, team, &out, config, &progress)?
     } else {
-        start(&config, &out, arguments.overwrite, &progress)?
+        start(&config, team, &out, arguments.overwrite, &progress)?
     };
     if arguments.resume_or_start && trainer.is_complete() {
-        return already_done(&arguments, &out);
+        return if team.is_root() { already_done(arguments, &out) } else { Ok(Exit::Done) };
     }
     let outcome = trainer.run(&control, &mut progress);
     progress.finish();
     match outcome? {
-        Outcome::Done(record) => done(&arguments, &out, &record),
+        Outcome::Done(_) if !team.is_root() => Ok(Exit::Done),
+        Outcome::Done(record) => done(arguments, &out, &record),
+        Outcome::Stopped(_) if !team.is_root() => Ok(Exit::Interrupted),
         Outcome::Stopped(checkpoint) => {
             let (out, checkpoint) = (files::pasted(&out), checkpoint.unwrap_or_default());
             let checkpoint = checkpoint.display();
@@ -133,10 +152,16 @@ fn already_done(arguments: &Arguments, out: &Path) -> Result<Exit> {
     }
 }
 
-fn start(config: &RunConfig, out: &Path, overwrite: bool, progress: &Progress) -> Result<Trainer> {
+fn start(config: &RunConfig, team: &Team, out: &Path, overwrite: bool, progress: &Progress) -> Result<Trainer> {
+    if !(team.is_alone() || config.budget.is_met()) {
+        let expected =
+            "none: what a step takes is measured by one process; run it alone first, and give its --epochs and --batch";
+        return Err(Error::out_of_range("budget", "given to several processes", expected).into());
+    }
     let config = within_budget(config, progress)?;
     device::set_threads(config.threads)?;
-    Ok(Trainer::start(&config, device::placement(&config.device, DType::F32)?, out, overwrite)?)
+    let placement = device::placement(&config.device, DType::F32)?;
+    Ok(Trainer::start_among(team.clone(), &config, placement, out, overwrite)?)
 }
 
 /// The settings with what their budget allows, which is measured now and told.
@@ -154,18 +179,18 @@ fn has_begun(out: &Path) -> Result<bool> {
 }
 
 /// Goes on with a run under its own settings, or begins it again if it has no checkpoint yet and may be started.
-fn resume(arguments: &Arguments, out: &Path, whole: RunConfig, progress: &Progress) -> Result<Trainer> {
+fn resume(arguments: &Arguments, team: &Team, out: &Path, whole: RunConfig, progress: &Progress) -> Result<Trainer> {
     let saved = RunFolder::config(out)?;
     // What is not said with `--resume` stays; a command that may start a run says everything.
     let says_everything = arguments.resume_or_start || arguments.config.is_some();
     let mut given = if says_everything { whole } else { arguments.settings(saved.clone())? };
     given.adopt_budget(&saved);
-    let fixed = saved.differences(&given).into_iter().find(|difference| difference.setting != "epochs");
+    let fixed = saved.differences(&given).into_iter().find(|difference| !FREE.contains(&difference.setting.as_str()));
     if let Some(Difference { setting, own, other }) = fixed {
         let (flag, out) = (flags::flag_of(&setting), out.display());
         bail!(
             "{flag} is {other}, but {setting} of the run in {out} is {own}; a run that goes on keeps its settings, all but \
-             --epochs, --data-dir, --threads and --device"
+             --epochs, --data-dir, --micro-batches, --threads and --device"
         );
     }
     let from = arguments.resume.clone().flatten();
@@ -177,11 +202,17 @@ fn resume(arguments: &Arguments, out: &Path, whole: RunConfig, progress: &Progre
         if !arguments.quiet {
             output::remark("the run has no checkpoint yet: it begins again");
         }
-        return start(&given, out, false, progress);
+        return start(&given, team, out, false, progress);
     }
     device::set_threads(given.threads)?;
-    let changes = Changes { epochs: Some(given.epochs), data_dir: given.data.dir, dataset: Some(given.data.dataset) };
-    Ok(Trainer::resume(out, from.as_deref(), &changes, device::placement(&given.device, DType::F32)?)?)
+    let changes = Changes {
+        epochs: Some(given.epochs),
+        data_dir: given.data.dir,
+        dataset: Some(given.data.dataset),
+        micro_batches: Some(given.micro_batches),
+    };
+    let placement = device::placement(&given.device, DType::F32)?;
+    Ok(Trainer::resume_among(team.clone(), out, from.as_deref(), &changes, placement)?)
 }
 
 fn default_folder(config: &RunConfig) -> PathBuf {

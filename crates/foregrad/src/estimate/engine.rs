@@ -83,7 +83,8 @@ impl<'a> Engine<'a> {
 
     /// What a block's forward map is told, the same whenever it runs in this step.
     pub fn pass(&self, block: usize) -> Pass {
-        Pass::new(self.config.phase(), Stream::new(self.input.seed, "pass").at(self.input.step).at(block as u64))
+        let stream = Stream::new(self.input.seed, "pass").at(self.input.step).at(block as u64);
+        Pass { first: self.input.first_sample(), ..Pass::new(self.config.phase(), stream) }
     }
 
     /// A block's forward map, its heads, and - at the end - the exact cotangents of classifier and last block.
@@ -355,7 +356,8 @@ impl<'a> Engine<'a> {
     /// The noise at a block's output along which the outputs' tangent is taken: brought by the caller, or drawn for the step.
     pub fn noise(&self, block: usize, shape: [usize; 4]) -> Tensor<4> {
         let given = self.input.given.and_then(|given| given.get(&noise_path(block)));
-        given.unwrap_or_else(|| self.stream(block).named("noise").normal_tensor(shape, &self.placement()))
+        let stream = || self.by_samples(self.stream(block).named("noise"), shape);
+        given.unwrap_or_else(|| stream().normal_tensor(shape, &self.placement()))
     }
 
     /// Lets the guess learn what a block alone shows, once its directions are made.
@@ -370,6 +372,17 @@ impl<'a> Engine<'a> {
     /// The stream of a block's guesses.
     pub fn stream(&self, block: usize) -> Stream {
         Stream::new(self.input.seed, "guess").at(self.input.step).at(block as u64)
+    }
+
+    /// A stream whose draws are one sample's after another's, as far as these samples' own: a sample draws the same in whatever part of a batch
+    /// it stands.
+    pub fn by_samples(&self, stream: Stream, [_, each @ ..]: [usize; 4]) -> Stream {
+        stream.after(self.input.first_sample() * each.iter().product::<usize>())
+    }
+
+    /// Whether scalars wait for those of the batch's other parts.
+    pub fn awaits(&self) -> bool {
+        !self.input.micro_batch.is_whole() && self.config.shares_guesses()
     }
 
     /// Where the step's tensors are.

@@ -104,6 +104,9 @@ impl<'a> Engine<'a> {
 
     /// Adds the update of one slot in weight space from its scalars, one a direction.
     pub fn finish_weight(&self, output: &mut StepOutput, kept: &Kept, slot: usize, b: &[f64]) {
+        if self.awaits() {
+            return output.wait(&kept.slots[slot].name, b);
+        }
         let scale = self.base_scale(&kept.slots[slot].name);
         let residual = self.residual(kept, slot, b, scale);
         let coefficients = self.coefficients(&residual, kept.grams.get(slot), kept.dimensions[slot]);
@@ -204,6 +207,11 @@ impl StepOutput {
     pub(super) fn add(&mut self, part: ParamVector) {
         account::give_vector(&part, Role::Update);
         self.update.extend(part);
+    }
+
+    /// Notes a slot's scalars, one a direction, until those of all parts of the batch are known.
+    pub(super) fn wait(&mut self, slot: &str, b: &[f64]) {
+        self.awaiting.push(Scalars { slot: slot.to_string(), values: b.iter().map(|b| vec![*b]).collect() });
     }
 
     /// Notes a slot's scalars.

@@ -147,6 +147,9 @@ impl Merged {
 
 /// The update of the network's single slot from one scalar a direction. A block's guesses are gone once its update is there.
 pub fn finish_network(engine: &Engine, output: &mut StepOutput, kept: BTreeMap<usize, Kept>, b: &[f64]) {
+    if engine.awaits() {
+        return output.wait("network", b);
+    }
     let gram = whole_gram(&kept);
     let dimension = kept.values().map(Kept::dimension).sum();
     let coefficients = engine.coefficients(&engine.whole_residual(&kept, b), gram.as_ref(), dimension);
@@ -176,7 +179,9 @@ pub fn finish_mixture<'a>(
     let scalars =
         mix::separate(derivatives, &all, |name| if with_baseline { engine.state.baseline(name) } else { 0.0 });
     for (((block, slot), mixed), scalars) in order.into_iter().zip(&all).zip(scalars) {
-        output.state.observe(&mixed.name, &scalars);
+        if !engine.awaits() {
+            output.state.observe(&mixed.name, &scalars);
+        }
         match engine.config.space {
             Space::Weight => engine.finish_weight(output, &kept[&block], slot, &scalars),
             Space::Activity => engine.finish_activity(output, &kept[&block], window, vec![scalars]),

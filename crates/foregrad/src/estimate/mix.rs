@@ -23,10 +23,10 @@ pub struct MixedSlot {
 }
 
 impl MixedSlot {
-    /// A slot with its signs drawn from a step's stream.
-    pub fn new(name: String, stream: Stream, tangents: usize, width: usize) -> Self {
+    /// A slot with its signs drawn from a step's stream, from the first sample's on.
+    pub fn new(name: String, stream: Stream, tangents: usize, (first, width): (usize, usize)) -> Self {
         let stream = stream.named(&stream_name(&name));
-        Self { signs: (0..tangents).map(|tangent| stream.at(tangent as u64).signs(width)).collect(), name }
+        Self { signs: (0..tangents).map(|tangent| stream.at(tangent as u64).after(first).signs(width)).collect(), name }
     }
 }
 
@@ -123,7 +123,7 @@ mod tests {
     fn exact_baselines_leave_no_noise() {
         let own = [vec![0.7], vec![-2.0]];
         let slots: Vec<_> =
-            ["a", "b"].map(|name| MixedSlot::new(name.into(), stream(0, 0), 3, 1)).into_iter().collect();
+            ["a", "b"].map(|name| MixedSlot::new(name.into(), stream(0, 0), 3, (0, 1))).into_iter().collect();
         let scalars = separate(&mixed(&own, &slots, 3), &slots, |name| if name == "a" { 0.7 } else { -2.0 });
         assert!((scalars[0][0] - 0.7).abs() < 1e-15 && (scalars[1][0] + 2.0).abs() < 1e-15);
     }

@@ -18,6 +18,7 @@ mod known;
 mod measuring;
 mod merged;
 mod methods;
+mod micro_batch;
 mod mix;
 mod oracle;
 mod orthogonal;
@@ -28,6 +29,7 @@ mod rehearsal;
 mod slot;
 mod stage;
 mod state;
+mod sum;
 mod sweep;
 mod target;
 mod view;
@@ -44,8 +46,10 @@ pub use guess::{
     UpstreamConfig, UpstreamWeights,
 };
 pub use methods::{METHODS, Method};
+pub use micro_batch::{MicroBatch, Tree, step_in_parts, sum_of_parts};
 pub use plan::{Course, Plan};
 pub use state::EstimatorState;
+pub use sum::Sum;
 pub use target::{HORIZONS, Horizon};
 pub use view::{Block, View};
 
@@ -121,6 +125,8 @@ pub struct StepInput<'a> {
     pub given: Option<&'a ParamVector>,
     /// What the output holds of the guesses used, and in reverse mode of the targets.
     pub collect: Collect,
+    /// The place of these samples in the whole batch, if they are a part of one: [`step`] then gives what belongs to a [`Sum`].
+    pub micro_batch: MicroBatch,
     /// A switch that ends the step at the next block, with [`Error::Stopped`].
     pub stop: Option<&'a AtomicBool>,
 }
@@ -128,7 +134,13 @@ pub struct StepInput<'a> {
 impl<'a> StepInput<'a> {
     /// A mini-batch at a step of a run.
     pub fn new(images: Tensor<4>, labels: &'a Labels, seed: u64, step: u64) -> Self {
-        Self { images, labels, seed, step, momentum: None, given: None, collect: Collect::Nothing, stop: None }
+        let (collect, micro_batch) = (Collect::Nothing, MicroBatch::WHOLE);
+        Self { images, labels, seed, step, momentum: None, given: None, collect, micro_batch, stop: None }
+    }
+
+    /// The place of the first sample in the whole batch.
+    pub fn first_sample(&self) -> usize {
+        self.micro_batch.index * self.labels.len()
     }
 
     /// Called between blocks: a step that was asked to stop ends there, and nothing of it counts.
@@ -149,7 +161,7 @@ pub struct Scalars {
 }
 
 /// What one step gives.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct StepOutput {
     /// The gradient estimate by global path: trunk, classifier and trained heads. Without weight decay.
     pub update: ParamVector,
@@ -159,6 +171,8 @@ pub struct StepOutput {
     pub statistics: ParamVector,
     /// Every scalar.
     pub scalars: Vec<Scalars>,
+    /// Of a part of a batch: scalars along directions that all parts share, before the update is made of their mean.
+    pub awaiting: Vec<Scalars>,
     /// Slots whose guess was zero.
     pub zero_guesses: usize,
     /// The guesses used, as far as they were asked for: `D.PATH`, or `D.blocks.J` in activity space; with all of them the noise that a
@@ -168,6 +182,14 @@ pub struct StepOutput {
     pub targets: ParamVector,
     /// What the next step needs.
     pub state: EstimatorState,
+}
+
+impl StepOutput {
+    /// Lets the guess learn from what the whole step has measured.
+    fn learn(&mut self, config: &EstimatorConfig, step: u64) {
+        let measured = Measured { step, update: &self.update, scalars: &self.scalars };
+        config.guess.learn(&measured, &mut self.state);
+    }
 }
 
 /// One step's update of a network, by the estimator of `config`.
@@ -206,6 +228,7 @@ pub fn step_on(
     config.validate(view.count_losses())?;
     config.validate_losses(view)?;
     config.validate_copies(view)?;
+    input.micro_batch.validate(input.collect)?;
     given::validate(config, view, input)?;
     config.guess.validate_state(view, input, state)?;
     let engine = Engine::new(config, view, input, state)?;
@@ -217,7 +240,8 @@ pub fn step_on(
         Mode::FiniteDifference if !engine.measured => Sweep::run(engine),
         Mode::FiniteDifference => Differences::run(engine),
     }?;
-    let measured = Measured { step: input.step, update: &output.update, scalars: &output.scalars };
-    config.guess.learn(&measured, &mut output.state);
+    if input.micro_batch.is_whole() {
+        output.learn(config, input.step);
+    }
     Ok(output)
 }

@@ -180,9 +180,10 @@ impl<'a> Engine<'a> {
     /// The slots' signs in a mixture.
     pub fn mixed_slots(&self, prepared: &Prepared) -> Vec<MixedSlot> {
         let stream = mix::stream(self.input.seed, self.input.step);
-        let width = if self.config.granularity() == Granularity::Sample { self.input.labels.len() } else { 1 };
+        let is_by_sample = self.config.granularity() == Granularity::Sample;
+        let samples = if is_by_sample { (self.input.first_sample(), self.input.labels.len()) } else { (0, 1) };
         let tangents = self.config.mix.unwrap_or(0);
-        let mixed = |slot: &Slot| MixedSlot::new(slot.name.clone(), stream, tangents, width);
+        let mixed = |slot: &Slot| MixedSlot::new(slot.name.clone(), stream, tangents, samples);
         prepared.slots.iter().map(mixed).collect()
     }
 }

@@ -1,5 +1,7 @@
 //! What is wanted of the outputs of a mini-batch.
 
+use std::ops::Range;
+
 use burn::tensor::Tensor;
 
 use crate::rng::Placement;
@@ -96,9 +98,19 @@ impl Labels {
     /// # Panics
     /// If there is no such sample.
     pub fn of_sample(&self, sample: usize) -> Self {
+        self.of_samples(sample..sample + 1)
+    }
+
+    /// The labels of some consecutive samples.
+    ///
+    /// # Panics
+    /// If there are no such samples.
+    pub fn of_samples(&self, samples: Range<usize>) -> Self {
         match self {
-            Labels::Classes { indices, classes } => Self::classes(vec![indices[sample]], *classes),
-            Labels::Values { rows, width } => Self::values(rows[sample * width..(sample + 1) * width].to_vec(), *width),
+            Labels::Classes { indices, classes } => Self::classes(indices[samples].to_vec(), *classes),
+            Labels::Values { rows, width } => {
+                Self::values(rows[samples.start * width..samples.end * width].to_vec(), *width)
+            }
         }
     }
 

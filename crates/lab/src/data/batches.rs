@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 
 use super::{Label, Source};
 use crate::{Error, Result};
+use foregrad::estimate::MicroBatch;
 use foregrad::losses::{LabelKind, Labels};
 use foregrad::rng::Stream;
 
@@ -36,6 +37,8 @@ pub struct BatchOptions {
     pub augment: bool,
     /// Batches to leave out at the beginning, when a run is resumed.
     pub skip: usize,
+    /// The part of every batch that is made, where others make the rest.
+    pub part: MicroBatch,
 }
 
 /// A mini-batch in memory.
@@ -83,7 +86,9 @@ impl Batches {
                 return;
             }
             for chunk in order.chunks(options.size).take(total).skip(options.skip) {
-                let batch = batch(&*set, chunk, &options);
+                let each = chunk.len() / options.part.count;
+                let own = options.part.index * each;
+                let batch = batch(&*set, &chunk[own..own + each], &options);
                 let is_wrong = batch.is_err();
                 // The receiver is gone once the iterator is dropped: nothing is wanted any more.
                 if sender.send(batch).is_err() || is_wrong {
@@ -195,7 +200,7 @@ mod tests {
     }
 
     fn broken(how: fn() -> Result<Label>) -> Vec<Result<HostBatch>> {
-        let options = BatchOptions { size: 5, order: Order::InOrder, augment: false, skip: 0 };
+        let options = BatchOptions { size: 5, order: Order::InOrder, augment: false, skip: 0, part: MicroBatch::WHOLE };
         Batches::new(Arc::new(Broken { all: set(), at: 12, how }), options).expect("batches").collect()
     }
 
@@ -205,7 +210,13 @@ mod tests {
     }
 
     fn shuffled(size: usize, epoch: u64) -> BatchOptions {
-        BatchOptions { size, order: Order::Shuffled { seed: 3, epoch }, augment: true, skip: 0 }
+        BatchOptions {
+            size,
+            order: Order::Shuffled { seed: 3, epoch },
+            augment: true,
+            skip: 0,
+            part: MicroBatch::WHOLE,
+        }
     }
 
     fn all(options: BatchOptions) -> Vec<HostBatch> {
@@ -258,7 +269,7 @@ mod tests {
 
     #[test]
     fn in_order_everything_comes_and_nothing_moves() {
-        let options = BatchOptions { size: 10, order: Order::InOrder, augment: true, skip: 0 };
+        let options = BatchOptions { size: 10, order: Order::InOrder, augment: true, skip: 0, part: MicroBatch::WHOLE };
         let batches = all(options);
         assert_eq!(batches.iter().map(|b| b.labels.len()).collect::<Vec<_>>(), [10, 10, 5]);
         let first = (f32::from(set().picture(0).expect("a picture")[0]) / 255.0 - 0.5) / 0.25;

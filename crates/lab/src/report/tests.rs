@@ -81,6 +81,7 @@ fn finish(run: &mut RunResult, test: f64, validation: Option<f64>) {
         images_per_second: 1600.0,
         seconds: 6.25,
         peak_memory: 96 * 1048576,
+        bytes_a_step: 0,
     };
     run.epochs = vec![epoch(1), epoch(2)];
     run.row = Row::done(&run.planned, &run.epochs, machine());

@@ -98,8 +98,11 @@ fn train(
 ) -> Result<bool> {
     let config = &planned.config;
     let mut trainer = if RunFolder::has_checkpoint(folder)? {
-        let changes =
-            Changes { data_dir: config.data.dir.clone(), dataset: Some(config.data.dataset.clone()), epochs: None };
+        let changes = Changes {
+            data_dir: config.data.dir.clone(),
+            dataset: Some(config.data.dataset.clone()),
+            ..Default::default()
+        };
         Trainer::resume(folder, None, &changes, placement)?
     } else {
         match config.within_budget(observer) {

@@ -219,6 +219,7 @@ mod tests {
             images_per_second: 10.0,
             seconds: 1.0,
             peak_memory: 1,
+            bytes_a_step: 0,
         }
     }
 

@@ -15,17 +15,19 @@
 //! # Ok::<(), foregrad::Error>(())
 //! ```
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::checkpoint::{Checkpoint, Position};
-use super::config::OWN;
+use super::config::{FREE, OWN};
 use super::settings::check_epochs;
 use super::timetable::Timetable;
 use super::{RunConfig, RunFolder, Tally, Trainer};
 use crate::data::{BatchOptions, Batches, Description, Order, Source, Splits};
+use crate::ranks::Team;
 use crate::{Error, Result};
-use foregrad::estimate::{EstimatorConfig, EstimatorState, Plan, View};
+use foregrad::estimate::{EstimatorConfig, EstimatorState, MicroBatch, Plan, View};
 use foregrad::layers::{Layer, Sequential, size_text};
 use foregrad::models::Network;
 use foregrad::optim::{Optimizer, OptimizerConfig, ScheduleConfig};
@@ -39,6 +41,7 @@ pub struct TrainerBuilder {
     config: RunConfig,
     folder: Option<PathBuf>,
     overwrite: bool,
+    team: Team,
 }
 
 impl Trainer {
@@ -72,7 +75,7 @@ macro_rules! setters {
 impl TrainerBuilder {
     /// Of parts and all settings.
     pub(super) fn of(network: Network, data: Splits, config: RunConfig) -> Self {
-        Self { network, data, config, folder: None, overwrite: false }
+        Self { network, data, config, folder: None, overwrite: false, team: Team::default() }
     }
 
     setters! {
@@ -80,6 +83,8 @@ impl TrainerBuilder {
         epochs: u64,
         /// Samples a step.
         batch: usize,
+        /// Equal parts of a batch that one process computes one after the other, in the memory of one.
+        micro_batches: usize,
         /// Names every random draw of the run: order, variations, guesses.
         seed: u64,
         /// Steps between two probes of alignment and deviation (0: none).
@@ -97,6 +102,12 @@ impl TrainerBuilder {
     /// Whether training samples are varied, in place of what the data say.
     pub fn augment(mut self, augment: bool) -> Self {
         self.config.data.augment = Some(augment);
+        self
+    }
+
+    /// The processes that train the network together; the first writes into the folder.
+    pub fn team(mut self, team: Team) -> Self {
+        self.team = team;
         self
     }
 
@@ -121,12 +132,13 @@ impl TrainerBuilder {
         let overwrite = self.overwrite;
         let mut trainer = self.ready()?;
         let config = &trainer.config;
+        let folder = folder.filter(|_| trainer.team.is_root());
         trainer.folder = folder.map(|folder| RunFolder::create(&folder, config, overwrite)).transpose()?;
         Ok(trainer)
     }
 
     /// Resumes the run in the folder from its newest checkpoint, to the same bits: with the network, the data and the settings that it
-    /// began with, but for more epochs and what is kept of it.
+    /// began with, but for more epochs, other parts of a batch and what is kept of it.
     ///
     /// # Errors
     /// No run there, a damaged checkpoint, other settings, another network, other data.
@@ -152,7 +164,7 @@ impl TrainerBuilder {
     /// Goes on if the settings are those of a checkpoint.
     fn go_on_alike(self, checkpoint: Checkpoint, from: &Path) -> Result<Trainer> {
         let differences = checkpoint.config.differences(&self.config);
-        match differences.into_iter().find(|own| own.setting != "epochs" && !own.is_of_keeping()) {
+        match differences.into_iter().find(|own| !FREE.contains(&own.setting.as_str()) && !own.is_of_keeping()) {
             Some(own) => Err(Error::out_of_range(own.setting, own.other, format!("{}, as the run began", own.own))),
             None => {
                 check_epochs(&self.config, &checkpoint)?;
@@ -172,15 +184,23 @@ impl TrainerBuilder {
         trainer.optimizer.restore(&checkpoint.optimizer, &checkpoint.position.ages);
         trainer.state = checkpoint.estimator;
         trainer.position = checkpoint.position;
+        trainer.leave_counts_to_root();
         let Position { epoch, step, .. } = trainer.position;
-        trainer.folder = Some(RunFolder::resume(&folder, &trainer.config, epoch, step)?);
+        if trainer.team.is_root() {
+            trainer.folder = Some(RunFolder::resume(&folder, &trainer.config, epoch, step)?);
+        }
         Ok(trainer)
     }
 
     /// The run at its beginning, without a folder.
     fn ready(self) -> Result<Trainer> {
-        let Self { network, data, config, .. } = self;
+        let Self { network, data, config, team, .. } = self;
         config.validate_training()?;
+        let parts = team.count() * config.micro_batches;
+        if !config.batch.is_multiple_of(parts) {
+            let expected = format!("a multiple of {parts}, the number of all processes' parts");
+            return Err(Error::out_of_range("batch", config.batch, expected));
+        }
         if !config.budget.is_met() {
             let expected = "one that epochs and batch were found for: RunConfig::within_budget";
             return Err(Error::out_of_range("budget", "given", expected));
@@ -200,6 +220,10 @@ impl TrainerBuilder {
             position,
             plan,
             data,
+            team,
+            saves: Cell::default(),
+            sent_in_steps: Cell::default(),
+            steps_since: Cell::default(),
         })
     }
 }
@@ -251,7 +275,7 @@ pub(super) fn plan_for(config: &RunConfig, data: &Splits, network: &Network) -> 
     config.estimator.validate_outputs(&outputs(data, network)?)?;
     config.estimator.validate_losses(&view)?;
     config.estimator.validate_untrained(&view)?;
-    let first = BatchOptions { size: 1, order: Order::InOrder, augment: false, skip: 0 };
+    let first = BatchOptions { size: 1, order: Order::InOrder, augment: false, skip: 0, part: MicroBatch::WHOLE };
     for batch in Batches::new(data.train.clone(), first)?.take(1) {
         let labels = batch?.labels;
         view.losses.iter().chain(&view.targets).flatten().try_for_each(|loss| loss.validate(&labels))?;

@@ -68,6 +68,8 @@ settings! {
         epochs: u64 = 4 => flag("epochs", "N"),
         /// Images a step.
         batch: usize = 128 => flag("batch", "N"),
+        /// Equal parts of a batch that one process computes one after the other, in the memory of one: the update is the mean of theirs.
+        micro_batches: usize = 1 => flag("micro-batches", "M"),
         /// Names every random draw.
         seed: u64 = 0 => flag("seed", "S"),
         /// Worker threads (0: one a core).
@@ -176,6 +178,10 @@ impl RunConfig {
         if !(1..=MOST_IMAGES).contains(&self.batch) {
             return Err(Error::out_of_range("batch", self.batch, format!("from 1 to {MOST_IMAGES}")));
         }
+        if self.micro_batches == 0 || !self.batch.is_multiple_of(self.micro_batches) {
+            let expected = format!("a number that divides the batch of {}", self.batch);
+            return Err(Error::out_of_range("micro-batches", self.micro_batches, expected));
+        }
         if self.keep_checkpoints == 0 {
             return Err(Error::out_of_range("keep-checkpoints", 0, "at least 1"));
         }
@@ -191,6 +197,9 @@ impl RunConfig {
 
 /// What belongs to the machine of a run and changes no result.
 const OF_THE_MACHINE: [&str; 3] = ["data.dir", "threads", "device"];
+
+/// Settings that may be others when a run goes on.
+pub const FREE: [&str; 2] = ["epochs", "micro-batches"];
 
 /// A setting that two runs do not share.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -226,6 +235,11 @@ impl RunConfig {
         let pairs = settings.into_iter().map(|setting| (setting, value(&own, setting), value(&other, setting)));
         let differing = pairs.filter(|(_, own, other)| own != other);
         differing.map(|(setting, own, other)| Difference { setting: setting.clone(), own, other }).collect()
+    }
+
+    /// The settings that have to be the same in all processes of a run, as text.
+    pub(super) fn differences_text(&self) -> String {
+        self.comparable().into_iter().map(|(place, value)| format!("{place} = {value}\n")).collect()
     }
 
     /// Settings by their place, as text, without those of the machine.

@@ -91,6 +91,16 @@ impl Tally {
         self.images += images;
     }
 
+    /// The sums of its metrics, in the order of their names.
+    pub(super) fn metric_sums(&self) -> impl Iterator<Item = f64> {
+        self.metrics.values().copied()
+    }
+
+    /// Replaces the sums of its metrics by as many others.
+    pub(super) fn set_metric_sums(&mut self, sums: &mut impl Iterator<Item = f64>) {
+        self.metrics.values_mut().zip(sums).for_each(|(own, sum)| *own = sum);
+    }
+
     /// The score so far, if there was any image.
     pub fn score(&self) -> Option<Score> {
         let images = self.images as f64;
@@ -128,6 +138,13 @@ pub struct EpochRecord {
     pub operations: u64,
     /// The process's largest resident memory so far, bytes; 0 where it is not known.
     pub peak_memory: u64,
+    /// Bytes that a process other than the first has sent a step, the most of any; 0 where there is one process.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub bytes_a_step: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 #[cfg(test)]
@@ -151,6 +168,7 @@ mod tests {
             seconds,
             operations: 3,
             peak_memory: 0,
+            bytes_a_step: 0,
         }
     }
 

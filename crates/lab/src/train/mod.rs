@@ -14,6 +14,7 @@ mod observer;
 mod probe;
 mod run;
 mod settings;
+mod shared;
 
 mod timetable;
 mod trial;
@@ -21,7 +22,7 @@ mod trial;
 pub use budget::BudgetConfig;
 pub use builder::TrainerBuilder;
 pub use checkpoint::{Checkpoint, FORMAT_VERSION, Loaded};
-pub use config::{DataConfig, Difference, RunConfig};
+pub use config::{DataConfig, Difference, FREE, RunConfig};
 pub use control::Control;
 pub use evaluate::{data_for, evaluate, evaluate_pausing};
 pub use folder::RunFolder;

@@ -1,17 +1,19 @@
 //! The loop: batches, steps, scores, checkpoints.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::checkpoint::{Checkpoint, Position};
-use super::evaluate::{evaluate_pausing, on_device};
+use super::evaluate::evaluate_among;
 use super::metrics::of_network;
 use super::timetable::Timetable;
-use super::{Control, EpochRecord, Observer, Outcome, RunConfig, RunFolder, Score, StepReport, Tally, probe};
+use super::{Control, EpochRecord, Observer, Outcome, RunConfig, RunFolder, Score, StepReport, Tally};
 use crate::data::{BatchOptions, Batches, Description, HostBatch, Order, Source, Splits};
+use crate::ranks::Team;
 use crate::{Error, Result};
-use foregrad::estimate::{self, EstimatorState, Plan, StepInput, StepOutput};
+use foregrad::estimate::{EstimatorState, MicroBatch, Plan, StepInput, StepOutput};
 use foregrad::models::Network;
 use foregrad::optim::{Optimizer, clip};
 use foregrad::rng::Placement;
@@ -35,6 +37,12 @@ pub struct Trainer {
     pub(super) folder: Option<RunFolder>,
     pub(super) timetable: Timetable,
     pub(super) last: Option<EpochRecord>,
+    pub(super) team: Team,
+    /// Whether a rank was asked for a checkpoint.
+    pub(super) saves: Cell<bool>,
+    /// Bytes sent in steps, and those steps, of this epoch in this process.
+    pub(super) sent_in_steps: Cell<u64>,
+    pub(super) steps_since: Cell<u64>,
 }
 
 impl Trainer {
@@ -68,6 +76,7 @@ impl Trainer {
     /// # Errors
     /// A loss or update that is not finite, files that cannot be written.
     pub fn run(&mut self, control: &Control, observer: &mut dyn Observer) -> Result<Outcome> {
+        self.check_alike()?;
         while self.position.epoch < self.config.epochs {
             match self.epoch(control, observer) {
                 Err(Error::Stopped) if control.is_abandoned() => return Ok(Outcome::Abandoned),
@@ -88,6 +97,7 @@ impl Trainer {
     fn epoch(&mut self, control: &Control, observer: &mut dyn Observer) -> Result<EpochRecord> {
         self.steps(control, observer)?;
         let record = self.scored(control, observer)?;
+        self.check_replicas()?;
         may_write(control)?;
         self.folder.as_mut().map(|folder| folder.epoch(&record)).transpose()?;
         observer.epoch(&record);
@@ -122,22 +132,22 @@ impl Trainer {
     pub(super) fn batches(&self) -> Result<Batches> {
         let order = Order::Shuffled { seed: self.config.seed, epoch: self.position.epoch };
         let augment = self.config.data.augment.unwrap_or(self.data.augment);
-        let options = BatchOptions { size: self.config.batch, order, augment, skip: self.position.batch };
+        let part = MicroBatch { index: self.team.rank(), count: self.team.count() };
+        let options = BatchOptions { size: self.config.batch, order, augment, skip: self.position.batch, part };
         Batches::new(self.data.train.clone(), options)
     }
 
     /// One step, with its probe; gives the network's loss.
     pub(super) fn step(&mut self, batch: HostBatch, control: &Control, observer: &mut dyn Observer) -> Result<f64> {
         let began = Instant::now();
-        let (images, labels) = on_device(batch, &self.placement);
+        let (images, labels) = self.on_own_device(batch);
         let buffer = self.optimizer.buffer().clone();
         let mut input = StepInput::new(images, &labels, self.config.seed, self.position.step);
         (input.momentum, input.stop) = (Some(&buffer), Some(control.stopping()));
-        let estimator = &self.config.estimator;
-        let is_probed = self.config.probe_every > 0 && self.position.step.is_multiple_of(self.config.probe_every);
-        let probed = is_probed.then(|| probe(estimator, &self.network, &input, &self.state)).transpose()?;
+        let is_asked = self.config.probe_every > 0 && self.position.step.is_multiple_of(self.config.probe_every);
+        let probed = (is_asked && self.team.is_root()).then(|| self.probe(&input)).transpose()?;
         observer.operations(); // those of a probe or a test are not the step's
-        let output = estimate::step(estimator, &self.network, &input, &self.state)?;
+        let output = self.output(&input, control)?;
         self.position.operations += observer.operations();
         // Written only now: a step that was asked to stop leaves nothing behind.
         if let Some(record) = probed {
@@ -145,18 +155,20 @@ impl Trainer {
             self.folder.as_mut().map(|folder| folder.probe(&record)).transpose()?;
             observer.probe(&record);
         }
-        let loss = self.apply(output, labels.len())?;
+        let loss = self.apply(output)?;
+        self.steps_since.set(self.steps_since.get() + 1);
         self.position.seconds += began.elapsed().as_secs_f64();
         Ok(loss)
     }
 
     /// Answers what was asked for meanwhile.
     fn pause(&self, control: &Control, observer: &mut dyn Observer) -> Result<()> {
-        if control.is_stopping() {
+        // Of several ranks each is told with the step what the others were asked.
+        if self.team.is_alone() && control.is_stopping() {
             return Err(Error::Stopped);
         }
-        let is_asked = control.takes_checkpoint();
-        if is_asked || self.timetable.is_overdue(Instant::now()) {
+        let is_asked = if self.team.is_alone() { control.takes_checkpoint() } else { self.saves.take() };
+        if is_asked || (self.team.is_alone() && self.timetable.is_overdue(Instant::now())) {
             let path = self.save()?;
             if let Some(path) = path.filter(|_| is_asked) {
                 observer.checkpoint(&path);
@@ -166,7 +178,7 @@ impl Trainer {
     }
 
     /// Moves the parameters and averages by one step's output; gives the network's loss.
-    fn apply(&mut self, output: StepOutput, images: usize) -> Result<f64> {
+    fn apply(&mut self, output: StepOutput) -> Result<f64> {
         let loss = output.evaluations.last().copied().flatten().map_or(f64::NAN, |evaluation| evaluation.loss);
         self.check_finite("the loss", loss.is_finite())?;
         let update = clip(output.update, self.config.optimizer.clip);
@@ -179,7 +191,7 @@ impl Trainer {
         self.network.assign(&averages);
         self.network.follow();
         for (tally, evaluation) in self.position.tallies.iter_mut().zip(&output.evaluations) {
-            evaluation.iter().for_each(|evaluation| tally.add(evaluation, images));
+            evaluation.iter().for_each(|evaluation| tally.add(evaluation, self.config.batch));
         }
         self.position.zero_guesses += output.zero_guesses;
         self.position.step += 1;
@@ -215,11 +227,15 @@ impl Trainer {
             if set.is_empty() {
                 return Ok(Vec::new());
             }
-            let pause = &mut || self.pause(control, observer);
-            Ok(scores(&evaluate_pausing(&self.network, set, &self.plan.trains, &self.placement, pause)?))
+            let pause = &mut || match self.team.is_alone() {
+                true => self.pause(control, observer),
+                false if control.is_stopping() => Err(Error::Stopped),
+                false => Ok(()),
+            };
+            Ok(scores(&evaluate_among(&self.team, &self.network, set, &self.plan.trains, &self.placement, pause)?))
         };
         let (test, validation) = (score(&self.data.test)?, score(&self.data.validation)?);
-        let Position { epoch, batch, step, tallies, zero_guesses, seconds, operations, .. } = &self.position;
+        let Position { epoch, batch, step, tallies, zero_guesses, seconds, operations, .. } = &self.whole_position()?;
         Ok(EpochRecord {
             epoch: epoch + 1,
             step: *step,
@@ -232,6 +248,7 @@ impl Trainer {
             seconds: *seconds,
             operations: *operations,
             peak_memory: observer.peak_memory(),
+            bytes_a_step: self.bytes_a_step()?,
         })
     }
 
@@ -260,11 +277,12 @@ impl Trainer {
 
     /// Writes a checkpoint, if there is a folder for it.
     fn save(&self) -> Result<Option<PathBuf>> {
+        let position = self.whole_position()?;
         let Some(folder) = &self.folder else { return Ok(None) };
         let path = folder.checkpoint(&Checkpoint {
             config: self.config.clone(),
             data: Some(self.description.clone()),
-            position: Position { ages: self.optimizer.ages(), ..self.position.clone() },
+            position: Position { ages: self.optimizer.ages(), ..position },
             state: self.network.state(),
             optimizer: self.optimizer.tensors(),
             estimator: self.state.clone(),

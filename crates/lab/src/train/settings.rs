@@ -6,6 +6,7 @@ use super::builder::{TrainerBuilder, plan_for};
 use super::checkpoint::Checkpoint;
 use super::{RunConfig, RunFolder, Trainer, evaluate::data_for};
 use crate::data::{Description, Splits};
+use crate::ranks::Team;
 use crate::{Error, Result};
 use foregrad::estimate::Plan;
 use foregrad::models::Network;
@@ -20,6 +21,8 @@ pub struct Changes {
     pub data_dir: Option<PathBuf>,
     /// The data set under another name: data of one's own that have been moved.
     pub dataset: Option<String>,
+    /// Parts of a batch that a process computes: the same bits if the number of all processes' parts stays.
+    pub micro_batches: Option<usize>,
 }
 
 impl Trainer {
@@ -28,7 +31,21 @@ impl Trainer {
     /// # Errors
     /// Settings that have no meaning, data that cannot be loaded, a folder that holds a run or cannot be written.
     pub fn start(config: &RunConfig, placement: Placement, folder: &Path, overwrite: bool) -> Result<Self> {
-        prepared(config, None, &placement)?.folder(folder).overwrite(overwrite).start()
+        Self::start_among(Team::default(), config, placement, folder, overwrite)
+    }
+
+    /// As [`Self::start`], as one of several processes.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_among(
+        team: Team,
+        config: &RunConfig,
+        placement: Placement,
+        folder: &Path,
+        overwrite: bool,
+    ) -> Result<Self> {
+        prepared(config, None, &placement)?.team(team).folder(folder).overwrite(overwrite).start()
     }
 
     /// Resumes the run in a folder from its newest checkpoint, or a given one, to the same bits.
@@ -36,16 +53,31 @@ impl Trainer {
     /// # Errors
     /// No run there, a damaged checkpoint, one of another model, data that cannot be loaded or are not those that it began with.
     pub fn resume(folder: &Path, from: Option<&Path>, changes: &Changes, placement: Placement) -> Result<Self> {
+        Self::resume_among(Team::default(), folder, from, changes, placement)
+    }
+
+    /// As [`Self::resume`], as one of several processes, whatever their number was.
+    ///
+    /// # Errors
+    /// As [`Self::resume`].
+    pub fn resume_among(
+        team: Team,
+        folder: &Path,
+        from: Option<&Path>,
+        changes: &Changes,
+        placement: Placement,
+    ) -> Result<Self> {
         let checkpoint = match from {
             Some(file) => Checkpoint::load(file, &placement)?,
             None => RunFolder::newest(folder, &placement)?,
         };
         let mut config = checkpoint.config.clone();
         config.epochs = changes.epochs.unwrap_or(config.epochs);
+        config.micro_batches = changes.micro_batches.unwrap_or(config.micro_batches);
         config.data.dir = changes.data_dir.clone().or(config.data.dir);
         config.data.dataset = changes.dataset.clone().unwrap_or(config.data.dataset);
         check_epochs(&config, &checkpoint)?;
-        let builder = prepared(&config, checkpoint.data.as_ref(), &placement)?.folder(folder);
+        let builder = prepared(&config, checkpoint.data.as_ref(), &placement)?.team(team).folder(folder);
         builder.go_on(checkpoint, from.unwrap_or(folder))
     }
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use burn::tensor::Tensor;
 use foregrad::account::{self, Role};
 use foregrad::baseline;
-use foregrad::estimate::{self, EstimatorConfig, EstimatorState, StepInput};
+use foregrad::estimate::{self, EstimatorConfig, EstimatorState, MicroBatch, StepInput};
 use foregrad::losses::Labels;
 use foregrad::models::Network;
 use foregrad::optim::{Optimizer, OptimizerConfig};
@@ -22,6 +22,7 @@ pub(super) struct Case {
     network: Network,
     images: Tensor<4>,
     labels: Labels,
+    micro_batches: usize,
     /// What one step leaves to the next.
     state: EstimatorState,
     /// What moves the network's weights after each step.
@@ -58,7 +59,8 @@ impl Case {
         };
         let kind = |kind| Optimizer::new(&OptimizerConfig { kind, ..Default::default() });
         let (optimizer, state) = (task.optimizer.map(kind), EstimatorState::default());
-        Ok(Self { network, images, labels, state, optimizer, what })
+        let micro_batches = config.micro_batches;
+        Ok(Self { network, images, labels, micro_batches, state, optimizer, what })
     }
 
     /// Steps after which they come round again.
@@ -67,12 +69,12 @@ impl Case {
     }
 
     pub fn once(&mut self, step: u64) -> Result<()> {
-        let Self { network, images, labels, state, optimizer, what } = self;
+        let Self { network, images, labels, micro_batches, state, optimizer, what } = self;
         match what {
             What::Forward => drop(baseline::forward(network, images.clone(), labels)),
             What::Loading(set) => {
                 let order = Order::Shuffled { seed: 0, epoch: step };
-                let options = BatchOptions { size: set.len(), order, augment: true, skip: 0 };
+                let options = BatchOptions { size: set.len(), order, augment: true, skip: 0, part: MicroBatch::WHOLE };
                 drop(Batches::new(set.clone(), options)?.next().context("the loader gave no batch")??);
             }
             What::Step(config) => {
@@ -80,7 +82,7 @@ impl Case {
                 let input = StepInput { momentum: Some(&momentum), ..StepInput::new(images.clone(), labels, 0, step) };
                 let output = match account::is_open() {
                     true => account::step(config, network, &input, state),
-                    false => estimate::step(config, network, &input, state),
+                    false => estimate::step_in_parts(config, network, &input, *micro_batches, state),
                 }?;
                 *state = output.state;
                 drop(momentum);

@@ -68,6 +68,7 @@ pub struct MeasureTask {
   foregrad bench --memory --html memory.html --methods backprop,local-weight-network-forward
   foregrad bench --memory --optimizer adam --methods backprop,jvp-weights
   foregrad bench --methods backprop-checkpointed --checkpoint-spacing 2
+  foregrad bench --methods backprop,jvp-weights --micro-batches 4
   foregrad bench --model small-net --width 0.25 --threads 1 --json")]
 pub struct Arguments {
     #[arg(long, value_name = "NAMES", value_delimiter = ',', help = help())]
@@ -75,6 +76,9 @@ pub struct Arguments {
     /// Images a step
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     batch: u32,
+    /// Equal parts of the batch that are computed one after the other
+    #[arg(long, value_name = "M", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    micro_batches: u32,
     /// Channels, height and width of the images
     #[arg(long, value_name = "CxHxW", default_value = "3x32x32")]
     image: String,
@@ -142,7 +146,15 @@ impl Arguments {
     fn task(&self) -> Result<MeasureTask> {
         let mut config = self.machine.config()?;
         config.model = ModelConfig { name: "resnet18-8b".into(), ..Default::default() };
-        config.batch = self.batch as usize;
+        (config.batch, config.micro_batches) = (self.batch as usize, self.micro_batches as usize);
+        if !config.batch.is_multiple_of(config.micro_batches) {
+            let expected = format!("a number that divides the batch of {}", config.batch);
+            return Err(Error::out_of_range("--micro-batches", config.micro_batches, expected).into());
+        }
+        if self.memory && config.micro_batches > 1 {
+            let expected = "1: the account is that of a single part's step";
+            return Err(Error::out_of_range("--micro-batches beside --memory", config.micro_batches, expected).into());
+        }
         self.model.apply(&mut config)?;
         self.checkpoints.apply(&mut config)?;
         let image = super::init::parse_image(&self.image)?;

@@ -63,6 +63,7 @@ impl AnyGuess {
                 is_random: supports().all(|support| support.is_random),
                 is_gradient: supports().all(|support| support.is_gradient),
                 is_target: supports().any(|support| support.is_target),
+                is_shared: supports().all(|support| support.is_shared),
                 needs_buffer: supports().any(|support| support.needs_buffer),
                 ..Support::USUAL
             };

@@ -128,6 +128,11 @@ impl<'c, 'a> Context<'c, 'a> {
         self.engine.stream(self.block)
     }
 
+    /// A stream of which every sample draws the same in whatever part of a batch it stands, for a tensor of this part's samples.
+    pub fn by_samples(&self, stream: Stream, shape: [usize; 4]) -> Stream {
+        self.engine.by_samples(stream, shape)
+    }
+
     /// Where the step's tensors are.
     pub fn placement(&self) -> Placement {
         self.engine.placement()
@@ -211,7 +216,8 @@ impl<'c, 'a> Context<'c, 'a> {
             }
             Space::Activity => {
                 let (shape, stream) = (self.output_shape(self.block), self.stream().named("activity"));
-                let tensor = |direction| draw(stream.at(direction as u64), &shape, &self.placement()).tensor();
+                let stream = |direction| self.by_samples(stream.at(direction as u64), shape);
+                let tensor = |direction| draw(stream(direction), &shape, &self.placement()).tensor();
                 Directions::Activity(self.directions().map(tensor).collect())
             }
         }

@@ -121,6 +121,8 @@ pub struct Support {
     pub is_gradient: bool,
     /// Whether it is the target itself: nothing is measured.
     pub is_target: bool,
+    /// Whether it is the same whatever the batch: of seed, step and the optimiser alone, as every random one in weight space is.
+    pub is_shared: bool,
     /// Whether it needs the momentum buffer of the optimiser.
     pub needs_buffer: bool,
     /// Whether the inner products between its directions are the same for every sample (activity space).
@@ -138,13 +140,14 @@ impl Support {
         is_random: false,
         is_gradient: false,
         is_target: false,
+        is_shared: false,
         needs_buffer: false,
         shares_products: false,
     };
     /// A single direction.
     pub const SINGLE: Self = Self { several: false, ..Self::USUAL };
     /// Drawn with unit covariance.
-    pub const RANDOM: Self = Self { is_random: true, ..Self::USUAL };
+    pub const RANDOM: Self = Self { is_random: true, is_shared: true, ..Self::USUAL };
 }
 
 /// The heads whose gradients a guess is made of.

@@ -26,6 +26,7 @@ impl Guess for Momentum {
             spaces: &[Space::Weight],
             least_directions: 2,
             projection_only: true,
+            is_shared: true,
             needs_buffer: true,
             ..Support::USUAL
         }

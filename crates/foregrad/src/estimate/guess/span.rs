@@ -45,7 +45,8 @@ impl Guess for Span {
 
     fn directions(&self, context: &Context<'_, '_>, gradients: Gradients) -> Directions {
         let guesses = gradients.own.expect("the gradient of the block's own head was asked for");
-        Directions::Activity(principal(guesses, context.directions().len(), context.stream().named("span")))
+        let signs = context.by_samples(context.stream().named("span"), [guesses.dims()[0], 1, 1, 1]);
+        Directions::Activity(principal(guesses, context.directions().len(), signs))
     }
 
     fn validate(&self, config: &EstimatorConfig) -> Result<()> {

@@ -42,7 +42,8 @@ impl Guess for Upstream {
     fn directions(&self, context: &Context<'_, '_>, _: Gradients) -> Directions {
         let (next, stream) = (context.block() + 1, context.stream().named("upstream"));
         let shape = context.output_shape(next);
-        let noise = |direction: usize| stream.at(direction as u64).normal_tensor(shape, &context.placement());
+        let stream = |direction: usize| context.by_samples(stream.at(direction as u64), shape);
+        let noise = |direction: usize| stream(direction).normal_tensor(shape, &context.placement());
         let own = &context.config().guesses.upstream;
         match own.weights {
             UpstreamWeights::Own => {

@@ -1,0 +1,206 @@
+#!/usr/bin/env python3
+"""Trains with several processes on MPI and shows that they are one run: the same bits, few bytes, nothing lost.
+
+    python3 scripts/ranks.py --binary target/mpi/release/foregrad
+    python3 scripts/ranks.py --kills 3 --short                           the short form, which runs with every change
+
+The binary is built with `cargo build --release --package foregrad-cli --features mpi`. Every run is compared with one process that
+computes as many parts itself: every tensor of the last checkpoint, bit for bit, and every score.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from kill import children, stable, tensors
+
+DATA = "--dataset glyphs --train-limit 480 --test-limit 600 --width 0.05 --threads 1 --batch 120 --epochs 3".split()
+# What ends later has hung.
+PATIENCE = 120
+
+METHODS = {
+    "gaussian": "--guess gaussian --last-block estimated --norm group --head-norm group",
+    "gaussian, 16 directions, batch norm": "--guess gaussian --directions 16 --last-block estimated",
+    "low-rank, mixed": "--guess low-rank --granularity block --mix 2 --lr 0.005",
+    "momentum": "--guess momentum --directions 3 --lr 0.005",
+    "local": "--guess local",
+    "local, mixed with baselines": "--guess local --granularity block --mix 2",
+    "local, measured every 2 steps": "--guess local --measure-every 2",
+    "local, activity space": "--guess local --space activity",
+    "composite": "--guess local+gaussian:2 --space activity",
+    "feedback": "--guess feedback --space activity",
+    "backprop": "--guess exact --mode oracle",
+}
+SHORT = ["gaussian", "local, mixed with baselines", "local, activity space", "backprop"]
+
+# (ranks, parts of each) that share 4 parts, and such with other numbers.
+SPLITS = [(4, 1), (2, 2), (3, 1), (5, 1)]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--binary", type=pathlib.Path, default=pathlib.Path("target/mpi/release/foregrad"))
+    parser.add_argument("--kills", type=int, default=10, help="kills of a rank (default 10)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--short", action="store_true", help="fewer methods")
+    arguments = parser.parse_args()
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="foregrad-ranks-"))
+    try:
+        trial = Trial(arguments, folder)
+        trial.splits()
+        trial.stop()
+        trial.kill()
+        trial.refusals()
+    except Failed as failed:
+        sys.exit(f"FAILED: {failed}")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class Failed(Exception):
+    pass
+
+
+class Trial:
+    def __init__(self, arguments, folder):
+        self.binary = arguments.binary.resolve()
+        self.methods = {name: METHODS[name] for name in (SHORT if arguments.short else METHODS)}
+        self.kills = arguments.kills
+        self.draws = random.Random(arguments.seed)
+        self.folder = folder
+
+    def command(self, out, ranks, parts, flags):
+        own = [str(self.binary), "train", *DATA, *flags.split(), "--micro-batches", str(parts), "--out", out]
+        return own if ranks == 1 else ["mpirun", "--oversubscribe", "-n", str(ranks), *own]
+
+    def start(self, command, **kwargs):
+        environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
+        return subprocess.Popen(
+            command, cwd=self.folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, **kwargs
+        )
+
+    def ended(self, process, expected):
+        try:
+            said, _ = process.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise Failed(f"no end after {PATIENCE} s: {process.args}") from None
+        if expected is not None and process.returncode not in expected:
+            raise Failed(f"ended with {process.returncode}: {process.args}\n{said[-3000:]}")
+        return said
+
+    def run(self, out, ranks, parts, flags):
+        self.ended(self.start(self.command(out, ranks, parts, flags)), [0])
+        return self.content(out)
+
+    def content(self, out):
+        last = sorted((self.folder / out).glob("checkpoint-*.safetensors"))[-1]
+        records = [{key: value for key, value in record.items() if key != "bytes_a_step"} for record in self.records(out)]
+        return tensors(last), stable(records)
+
+    def records(self, out):
+        return [json.loads(line) for line in (self.folder / out / "metrics.jsonl").read_text().splitlines()]
+
+    def check(self, name, expected, found):
+        for what, own, other in zip(["the tensors", "the scores"], expected, found):
+            if own != other:
+                raise Failed(f"{what} of {name} differ")
+
+    def splits(self):
+        """All splits of as many parts give the same bits; bytes are told."""
+        for name, flags in self.methods.items():
+            alone = {}
+            told = []
+            for ranks, parts in SPLITS:
+                count = ranks * parts
+                if count not in alone:
+                    alone[count] = self.run(f"alone-{count}", 1, count, flags)
+                found = self.run("shared", ranks, parts, flags)
+                self.check(f"`{name}` by {ranks} ranks of {parts} parts", alone[count], found)
+                told.append(f"{ranks} x {parts}: {self.records('shared')[0]['bytes_a_step']}")
+                shutil.rmtree(self.folder / "shared")
+            for count in alone:
+                shutil.rmtree(self.folder / f"alone-{count}")
+            print(f"{name}: the same bits; bytes a step {', '.join(told)}", flush=True)
+
+    def stop(self):
+        """SIGUSR2 to mpirun stops all ranks with a checkpoint, and another number of ranks goes on."""
+        flags = METHODS["local, mixed with baselines"] + " --epochs 40"
+        expected = self.run("alone", 1, 4, flags)
+        process = self.start(self.command("stopped", 4, 1, flags))
+        self.wait_for(self.folder / "stopped", process)
+        process.send_signal(signal.SIGUSR2)
+        self.ended(process, None)
+        resumed = [*self.command("stopped", 2, 2, flags), "--resume"]
+        if len(self.records("stopped")) >= 40:
+            raise Failed("the run was over before it could be stopped")
+        self.ended(self.start(resumed), [0])
+        self.check("a run that was stopped and gone on with", expected, self.content("stopped"))
+        print("stopped by SIGUSR2 with 4 ranks and gone on with 2: the same bits", flush=True)
+        shutil.rmtree(self.folder / "stopped")
+        shutil.rmtree(self.folder / "alone")
+
+    def wait_for(self, folder, process):
+        """Until the first epoch is told."""
+        began = time.monotonic()
+        while not (folder / "metrics.jsonl").exists() or not (folder / "metrics.jsonl").read_text():
+            if process.poll() is not None or time.monotonic() - began > PATIENCE:
+                raise Failed(f"no epoch was told: {self.ended(process, None)[-3000:]}")
+            time.sleep(0.02)
+
+    def kill(self):
+        """A rank that is killed ends the job at once; any later start goes on to the same bits."""
+        flags = METHODS["local, mixed with baselines"] + " --epochs 12 --checkpoint-steps 3"
+        expected = self.run("alone", 1, 3, flags)
+        slowest = 0.0
+        hits = starts = 0
+        while hits < self.kills:
+            starts += 1
+            process = self.start([*self.command("killed", 3, 1, flags), "--resume-or-start"], start_new_session=True)
+            time.sleep(self.draws.uniform(0.3, 3.0))
+            ranks = children(process.pid)
+            if ranks and process.poll() is None:
+                os.kill(self.draws.choice(ranks), signal.SIGKILL)
+                began = time.monotonic()
+                self.ended(process, None)
+                slowest = max(slowest, time.monotonic() - began)
+                hits += 1
+                if slowest > 10:
+                    raise Failed(f"{slowest:.1f} s until the job ended")
+            else:
+                self.ended(process, [0])
+            if process.returncode == 0:
+                self.check("a run with killed ranks", expected, self.content("killed"))
+                shutil.rmtree(self.folder / "killed")
+        self.ended(self.start([*self.command("killed", 3, 1, flags), "--resume-or-start"]), [0])
+        self.check("a run with killed ranks", expected, self.content("killed"))
+        print(f"{hits} kills of a rank in {starts} starts: the job ended within {slowest:.1f} s, the same bits", flush=True)
+
+    def refusals(self):
+        """What is refused is told once, and ends the job."""
+        command = self.command("refused", 4, 1, "--guess local --batch 90")
+        said = self.ended(self.start(command), [2])
+        if said.count("batch is 90") + said.count("--batch is 90") != 1:
+            raise Failed(f"a batch that 4 does not divide:\n{said}")
+        kernels = {"FOREGRAD_KERNELS": "portable"}
+        own = self.command("refused", 1, 1, "--guess local")
+        words = [f"{name}={value}" for name, value in kernels.items()]
+        command = ["mpirun", "--oversubscribe", "-n", "1", *own, ":", "-n", "1", "env", *words, *own]
+        said = self.ended(self.start(command), [1])
+        if "the program of rank 1" not in said:
+            raise Failed(f"ranks with other instructions:\n{said}")
+        print("refused: a batch that cannot be shared out, ranks with other instructions", flush=True)
+
+
+if __name__ == "__main__":
+    main()
