@@ -18,7 +18,7 @@ mod message_passing;
 const OF_LAUNCHERS: [&str; 4] = ["OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_SIZE", "PMI_RANK"];
 
 /// How long another rank waits with an error, so that one that all have is told once, by the root.
-const ROOT_FIRST: Duration = Duration::from_secs(1);
+const ROOT_FIRST: Duration = Duration::from_secs(5);
 
 /// This process's place in a job.
 pub struct Job {

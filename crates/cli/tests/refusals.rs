@@ -147,3 +147,16 @@ fn heads_that_never_learnt_have_no_score() {
         assert_eq!(succeeds(dir.path(), &checkpoint).matches("head ").count(), heads, "{flags}");
     }
 }
+
+#[test]
+fn a_launcher_of_several_processes_is_refused_without_message_passing() {
+    let dir = tempfile::tempdir().expect("a folder");
+    for (name, value) in [("OMPI_COMM_WORLD_SIZE", "2"), ("PMIX_RANK", "0"), ("PMI_SIZE", "3")] {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_foregrad"));
+        let output = command.arg("train").env(name, value).current_dir(dir.path()).output().expect("the program");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{name}: {text}");
+        assert!(text.contains(name) && text.contains("--features mpi"), "{text}");
+        assert_eq!(std::fs::read_dir(dir.path()).expect("a folder").count(), 0);
+    }
+}
