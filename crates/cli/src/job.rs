@@ -49,9 +49,8 @@ impl Job {
 
     #[cfg(not(feature = "mpi"))]
     fn launched(launcher: Option<&str>) -> Result<Self> {
-        let is_single = || {
-            std::env::var("OMPI_COMM_WORLD_SIZE").or_else(|_| std::env::var("PMI_SIZE")).is_ok_and(|size| size == "1")
-        };
+        let sizes = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"];
+        let is_single = || sizes.into_iter().find_map(|name| std::env::var(name).ok()).is_some_and(|size| size == "1");
         match launcher {
             Some(name) if !is_single() => anyhow::bail!(
                 "a launcher has started this program as one of several ({name} is set), but it was built without message passing; \

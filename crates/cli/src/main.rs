@@ -74,7 +74,7 @@ enum Command {
     Man(Box<commands::shell::ManArguments>),
     /// One piece of work of a parent process
     #[command(name = commands::work::NAME, hide = true)]
-    Work,
+    Work(commands::work::Arguments),
 }
 
 /// How a command ended, if not by an error.
@@ -124,7 +124,7 @@ fn main() -> ExitCode {
         Command::Data(arguments) => commands::data::run(*arguments),
         Command::Completions(arguments) => commands::shell::completions(*arguments),
         Command::Man(arguments) => commands::shell::man(*arguments),
-        Command::Work => commands::work::run(),
+        Command::Work(arguments) => commands::work::run(&arguments),
     };
     match ending {
         Ok(Exit::Done) => ExitCode::SUCCESS,

@@ -12,15 +12,25 @@ use serde::de::DeserializeOwned;
 
 use crate::commands::work;
 
-/// Starts this program again with a task of its own: the first line on its standard input, which stays open.
+/// Starts this program again with a task of its own: the first line on its standard input, which stays open. The words of a launcher start
+/// several of it.
 ///
 /// # Errors
 /// The program's file cannot be found or started, or cannot be given its task.
-pub fn start(task: &work::Task) -> Result<Child> {
+pub fn start(task: &work::Task, launcher: &[String]) -> Result<Child> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;
-    let mut command = Command::new(program);
-    command.arg(work::NAME).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().context("cannot start a process")?;
+    let mut command = match launcher {
+        [] => Command::new(program),
+        [name, words @ ..] => {
+            let mut command = Command::new(name);
+            command.args(words).arg(program);
+            command
+        }
+    };
+    let joined = (!launcher.is_empty()).then_some("--joined");
+    command.arg(work::NAME).args(joined).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let what = launcher.first().map_or("a process".to_string(), |name| format!("`{name}`, the study's launcher"));
+    let mut child = command.spawn().with_context(|| format!("cannot start {what}"))?;
     let line = serde_json::to_string(task).context("a task is plain values")?;
     let input = child.stdin.as_mut().context("a child without input")?;
     match writeln!(input, "{line}") {
@@ -38,7 +48,7 @@ pub fn start(task: &work::Task) -> Result<Child> {
 /// # Errors
 /// The process cannot be started, it fails (with its own reason), or it prints something else.
 pub fn result_of<T: DeserializeOwned>(task: &work::Task) -> Result<T> {
-    let mut child = start(task)?;
+    let mut child = start(task, &[])?;
     // Its end would tell the child that this process is gone.
     let _input = child.stdin.take();
     let output = child.wait_with_output().context("cannot wait for a process")?;

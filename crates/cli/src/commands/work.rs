@@ -5,10 +5,13 @@
 use std::io::BufRead;
 
 use anyhow::{Context, Result};
+use clap::Args;
+use foregrad_lab::ranks::Team;
 use serde::{Deserialize, Serialize};
 
 use super::{bench, study, trial};
 use crate::Exit;
+use crate::job::Job;
 
 /// The name of the command, which help does not show.
 pub const NAME: &str = "work";
@@ -26,14 +29,35 @@ pub enum Task {
     Measure(Box<bench::MeasureTask>),
 }
 
+/// The arguments of `work`.
+#[derive(Args)]
+pub struct Arguments {
+    /// A launcher has started several of this process, which work together
+    #[arg(long)]
+    joined: bool,
+}
+
 /// Runs the command.
-pub fn run() -> Result<Exit> {
+pub fn run(arguments: &Arguments) -> Result<Exit> {
+    if !arguments.joined {
+        return run_among(&Team::default());
+    }
+    let job = Job::joined()?;
+    let ending = run_among(&job.team);
+    job.ended(ending)
+}
+
+/// This process's part of the work; of several only the root is given the task.
+fn run_among(team: &Team) -> Result<Exit> {
     let mut line = String::new();
-    std::io::stdin().read_line(&mut line).context("cannot read the task")?;
+    if team.is_root() {
+        std::io::stdin().read_line(&mut line).context("cannot read the task")?;
+    }
+    let line = team.of_root(line)?;
     let task =
         serde_json::from_str(&line).context("`work` is for this program's own children: its input is no task")?;
     match task {
-        Task::Run(task) => study::run_one(&task),
+        Task::Run(task) => study::run_one(&task, team),
         Task::Estimate(config) => {
             end_with_parent();
             study::estimate_one(&config)

@@ -53,6 +53,9 @@ pub struct Study {
     /// Each combination runs once a seed, but for values with `seeds` of their own.
     #[serde(default = "one_seed")]
     pub seeds: Vec<u64>,
+    /// The command that starts the processes of a run: `mpirun -n {ranks}`; none: runs of one process.
+    #[serde(default)]
+    pub launcher: String,
     /// Settings of all runs, as in a run's `config.toml`; what is left out has its default.
     #[serde(default = "no_settings")]
     base: Spanned<Table>,
@@ -191,6 +194,7 @@ impl Study {
             return Err(self.wrong(0, "at least one run", "none: all combinations are excluded"));
         }
         self.check_names(&runs)?;
+        self.check_launcher(&runs)?;
         Ok(runs)
     }
 
@@ -380,6 +384,7 @@ fn merge(settings: &mut Table, changes: &Table) {
     }
 }
 
+mod launch;
 mod located;
 #[cfg(test)]
 mod tests;

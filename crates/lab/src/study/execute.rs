@@ -9,6 +9,7 @@ use super::claim::{Claim, Holder, Sighting};
 use super::planned_run::PlannedRun;
 use super::results::run_folder;
 use super::{Machine, Row};
+use crate::ranks::Team;
 use crate::train::{Changes, Control, Observer, Outcome, RunFolder, Trainer};
 use crate::{Error, Result};
 use foregrad::rng::Placement;
@@ -52,21 +53,46 @@ pub fn execute(
     control: &Arc<Control>,
     observer: &mut dyn Observer,
 ) -> Result<Attempt> {
+    execute_among(&Team::default(), study, planned, placement, terms, control, observer)
+}
+
+/// As [`execute`], as one of several processes: the root claims the run and writes its row, the others train with it.
+///
+/// # Errors
+/// As [`execute`].
+pub fn execute_among(
+    team: &Team,
+    study: &Path,
+    planned: &PlannedRun,
+    placement: Placement,
+    terms: &Terms,
+    control: &Arc<Control>,
+    observer: &mut dyn Observer,
+) -> Result<Attempt> {
     let folder = run_folder(study, &planned.name);
+    if !team.is_root() {
+        return follow(team, &folder, planned, placement, control, observer);
+    }
     let abandoned = control.clone();
     let claim = match Claim::take(&folder, terms.silent.as_ref(), move || abandoned.abandon())? {
         Ok(claim) => claim,
-        Err(holder) => return Ok(Attempt::Held(holder)),
+        Err(holder) => {
+            Beginning::Nothing.told(team)?;
+            return Ok(Attempt::Held(holder));
+        }
     };
     // Looked for only now: whoever held the run before may have ended it.
     if let Some(row) = Row::read(&folder)? {
         let machine = Machine::this(&planned.config, &terms.version);
         if !terms.retry_failed || !row.is_failed() || row.is_replayed(&folder, &planned.config, &machine)? {
+            Beginning::Nothing.told(team)?;
             return Ok(Attempt::Ended(Box::new(row)));
         }
         Row::remove(&folder)?;
     }
-    let outcome = train(&folder, planned, placement, control, observer);
+    let beginning = if RunFolder::has_checkpoint(&folder)? { Beginning::Checkpoint } else { Beginning::Start };
+    beginning.told(team)?;
+    let outcome = train(beginning, team, &folder, planned, placement, control, observer);
     // Looked at anew: what follows writes.
     let loss = match claim.loss() {
         Ok(loss) => loss,
@@ -88,8 +114,51 @@ pub fn execute(
     Ok(Attempt::Ended(Box::new(row)))
 }
 
+/// How a run begins, which the root decides for all.
+#[derive(Clone, Copy, PartialEq)]
+enum Beginning {
+    /// There is nothing to do.
+    Nothing,
+    /// From the newest checkpoint.
+    Checkpoint,
+    /// From fresh weights.
+    Start,
+}
+
+impl Beginning {
+    /// The root's.
+    fn told(self, team: &Team) -> Result<Self> {
+        let all = [Self::Nothing, Self::Checkpoint, Self::Start];
+        let told = team.of_root((self as usize).to_string())?;
+        let place = told.parse::<usize>().ok().and_then(|place| all.get(place).copied());
+        place.ok_or_else(|| Error::Worker(format!("the root begins by `{told}`, which means nothing")))
+    }
+}
+
+/// Trains with the root, which has the claim and writes the row.
+fn follow(
+    team: &Team,
+    folder: &Path,
+    planned: &PlannedRun,
+    placement: Placement,
+    control: &Control,
+    observer: &mut dyn Observer,
+) -> Result<Attempt> {
+    let beginning = Beginning::Nothing.told(team)?;
+    if beginning != Beginning::Nothing {
+        match train(beginning, team, folder, planned, placement, control, observer) {
+            // Of all ranks alike: the root's row says so.
+            Ok(_) | Err(Error::NotFinite { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Attempt::Stopped)
+}
+
 /// Trains a run to its end; false if it was asked to stop.
 fn train(
+    beginning: Beginning,
+    team: &Team,
     folder: &Path,
     planned: &PlannedRun,
     placement: Placement,
@@ -97,18 +166,18 @@ fn train(
     observer: &mut dyn Observer,
 ) -> Result<bool> {
     let config = &planned.config;
-    let mut trainer = if RunFolder::has_checkpoint(folder)? {
+    let mut trainer = if beginning == Beginning::Checkpoint {
         let changes = Changes {
             data_dir: config.data.dir.clone(),
             dataset: Some(config.data.dataset.clone()),
             ..Default::default()
         };
-        Trainer::resume(folder, None, &changes, placement)?
+        Trainer::resume_among(team.clone(), folder, None, &changes, placement)?
     } else {
         match config.within_budget(observer) {
             // Whatever was measured was asked to end as well.
             Err(_) if control.is_stopping() => return Ok(false),
-            within => Trainer::start(&within?, placement, folder, true)?,
+            within => Trainer::start_among(team.clone(), &within?, placement, folder, true)?,
         }
     };
     if trainer.is_complete() {

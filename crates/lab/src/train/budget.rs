@@ -96,7 +96,10 @@ impl RunConfig {
 
     /// Doubles the batch as long as its steps fit, then halves the gap: no trial is much larger than what fits.
     fn largest_batch(&self, memory: f64, observer: &dyn Observer) -> Result<Fit> {
-        let tried = |batch: usize| -> Result<Fit> {
+        // A batch is as many images a part.
+        let parts = self.micro_batches;
+        let tried = |each: usize| -> Result<Fit> {
+            let batch = each * parts;
             let trial = observer.trial(&Self { batch, ..self.clone() })?;
             check_counted("budget.memory", trial.peak_memory)?;
             Ok(Fit { batch, trial })
@@ -105,14 +108,15 @@ impl RunConfig {
         let mut best = tried(1)?;
         if !fits(&best) {
             let least = (best.trial.peak_memory as f64 / MIB).ceil();
-            let expected = format!("at least {least:.0} MiB, which a step with one image takes");
+            let smallest = if parts == 1 { "one image".into() } else { format!("an image in each of {parts} parts") };
+            let expected = format!("at least {least:.0} MiB, which a step with {smallest} takes");
             return Err(Error::out_of_range("budget.memory", memory, expected));
         }
-        let mut too_large = self.batch + 1;
-        while best.batch + 1 < too_large {
-            let middle = best.batch.midpoint(too_large);
-            let next = tried(middle.min(2 * best.batch))?;
-            if fits(&next) { best = next } else { too_large = next.batch }
+        let (mut fitting, mut too_large) = (1, self.batch / parts + 1);
+        while fitting + 1 < too_large {
+            let middle = fitting.midpoint(too_large).min(2 * fitting);
+            let next = tried(middle)?;
+            if fits(&next) { (best, fitting) = (next, middle) } else { too_large = middle }
         }
         Ok(best)
     }

@@ -194,13 +194,9 @@ impl TrainerBuilder {
 
     /// The run at its beginning, without a folder.
     fn ready(self) -> Result<Trainer> {
-        let Self { network, data, config, team, .. } = self;
+        let Self { network, data, mut config, team, .. } = self;
+        config.ranks = team.count();
         config.validate_training()?;
-        let parts = team.count() * config.micro_batches;
-        if !config.batch.is_multiple_of(parts) {
-            let expected = format!("a multiple of {parts}, the number of all processes' parts");
-            return Err(Error::out_of_range("batch", config.batch, expected));
-        }
         if !config.budget.is_met() {
             let expected = "one that epochs and batch were found for: RunConfig::within_budget";
             return Err(Error::out_of_range("budget", "given", expected));

@@ -70,6 +70,8 @@ settings! {
         batch: usize = 128 => flag("batch", "N"),
         /// Equal parts of a batch that one process computes one after the other, in the memory of one: the update is the mean of theirs.
         micro_batches: usize = 1 => flag("micro-batches", "M"),
+        /// Processes that share a batch, each with its own parts: those that a launcher has started.
+        ranks: usize = 1 => file,
         /// Names every random draw.
         seed: u64 = 0 => flag("seed", "S"),
         /// Worker threads (0: one a core).
@@ -182,6 +184,11 @@ impl RunConfig {
             let expected = format!("a number that divides the batch of {}", self.batch);
             return Err(Error::out_of_range("micro-batches", self.micro_batches, expected));
         }
+        let parts = self.ranks.saturating_mul(self.micro_batches);
+        if parts == 0 || !self.batch.is_multiple_of(parts) {
+            let expected = format!("a multiple of {parts}, the number of all processes' parts");
+            return Err(Error::out_of_range("batch", self.batch, expected));
+        }
         if self.keep_checkpoints == 0 {
             return Err(Error::out_of_range("keep-checkpoints", 0, "at least 1"));
         }
@@ -199,7 +206,7 @@ impl RunConfig {
 const OF_THE_MACHINE: [&str; 3] = ["data.dir", "threads", "device"];
 
 /// Settings that may be others when a run goes on.
-pub const FREE: [&str; 2] = ["epochs", "micro-batches"];
+pub const FREE: [&str; 3] = ["epochs", "micro-batches", "ranks"];
 
 /// A setting that two runs do not share.
 #[derive(Debug, Clone, PartialEq, Eq)]

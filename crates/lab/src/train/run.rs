@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::checkpoint::{Checkpoint, Position};
-use super::evaluate::evaluate_among;
+use super::evaluate::{evaluate_among, on_device};
 use super::metrics::of_network;
 use super::timetable::Timetable;
 use super::{Control, EpochRecord, Observer, Outcome, RunConfig, RunFolder, Score, StepReport, Tally};
@@ -140,7 +140,7 @@ impl Trainer {
     /// One step, with its probe; gives the network's loss.
     pub(super) fn step(&mut self, batch: HostBatch, control: &Control, observer: &mut dyn Observer) -> Result<f64> {
         let began = Instant::now();
-        let (images, labels) = self.on_own_device(batch);
+        let (images, labels) = on_device(batch, &self.placement);
         let buffer = self.optimizer.buffer().clone();
         let mut input = StepInput::new(images, &labels, self.config.seed, self.position.step);
         (input.momentum, input.stop) = (Some(&buffer), Some(control.stopping()));

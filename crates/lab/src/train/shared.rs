@@ -1,16 +1,12 @@
 //! What a run's processes do together: a step of all their parts, scores of the data they share out, the sums of an epoch.
 
-use burn::tensor::Tensor;
 use md5::{Digest, Md5};
 
 use super::checkpoint::Position;
-use super::evaluate::on_device;
 use super::{Control, ProbeRecord, Tally, Trainer, probe};
-use crate::data::HostBatch;
 use crate::ranks::Turn;
 use crate::{Error, Result};
 use foregrad::estimate::{self, MicroBatch, StepInput, StepOutput};
-use foregrad::losses::Labels;
 use foregrad::vector::ParamVector;
 
 impl Trainer {
@@ -53,11 +49,6 @@ impl Trainer {
         probe(&self.config.estimator, &self.network, &input, &self.state)
     }
 
-    /// This rank's samples of a batch, on its device.
-    pub(super) fn on_own_device(&self, batch: HostBatch) -> (Tensor<4>, Labels) {
-        on_device(batch, &self.placement)
-    }
-
     /// Where the run stands, with the sums of all ranks.
     pub(super) fn whole_position(&self) -> Result<Position> {
         let mut whole = self.position.clone();
@@ -92,7 +83,8 @@ impl Trainer {
         }
         let settings = self.config.differences_text();
         let data = serde_json::to_string(&self.description).expect("a description is plain values");
-        self.team.agree("the digest of settings and data", &digest_of([settings.as_bytes(), data.as_bytes()]))?;
+        self.team
+            .agree("the digest of settings and data", &hex(Md5::new().chain_update(settings).chain_update(data)))?;
         self.check_replicas()
     }
 
@@ -119,12 +111,6 @@ fn digest(vectors: &[ParamVector]) -> String {
     let data = vectors.iter().flat_map(ParamVector::iter).map(|(_, entry)| entry.values().into_data());
     let mut digest = Md5::new();
     data.for_each(|data| digest.update(data.as_bytes()));
-    hex(digest)
-}
-
-fn digest_of<'b>(parts: impl IntoIterator<Item = &'b [u8]>) -> String {
-    let mut digest = Md5::new();
-    parts.into_iter().for_each(|part| digest.update(part));
     hex(digest)
 }
 

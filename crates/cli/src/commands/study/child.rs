@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use burn::tensor::DType;
-use foregrad_lab::study::{Attempt, PlannedRun, Terms, execute};
+use foregrad_lab::ranks::Team;
+use foregrad_lab::study::{Attempt, PlannedRun, Terms, execute_among};
 use foregrad_lab::train::{Control, Observer, RunConfig, StepReport, Trial};
 use serde::{Deserialize, Serialize};
 
@@ -56,13 +57,20 @@ pub struct Task {
 }
 
 /// Works on a run until it ends.
-pub fn run(Task { study, planned, terms }: &Task) -> Result<Exit> {
+pub fn run(Task { study, planned, terms }: &Task, team: &Team) -> Result<Exit> {
     device::set_threads(planned.config.threads)?;
     let control = process::requests()?;
-    let asked = control.clone();
-    std::thread::spawn(move || listen(std::io::stdin().lock(), &asked));
-    let placement = device::placement(&planned.config.device, DType::F32)?;
-    let attempt = execute(Path::new(study), planned, placement, terms, &control, &mut Reporter { told: None })?;
+    // The parent speaks to the root alone.
+    if team.is_root() {
+        let asked = control.clone();
+        std::thread::spawn(move || listen(std::io::stdin().lock(), &asked));
+    }
+    let (placement, study) = (device::placement(&planned.config.device, DType::F32)?, Path::new(study));
+    let observer: &mut dyn Observer = if team.is_root() { &mut Reporter { told: None } } else { &mut Meter };
+    let attempt = execute_among(team, study, planned, placement, terms, &control, observer)?;
+    if !team.is_root() {
+        return Ok(Exit::Done);
+    }
     let (message, ending) = match attempt {
         Attempt::Ended(_) => (Message::Ended, Exit::Done),
         Attempt::Held(holder) => (Message::Held(holder.to_string()), Exit::Done),

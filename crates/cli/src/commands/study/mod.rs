@@ -134,7 +134,7 @@ pub fn run(arguments: Arguments) -> Result<Exit> {
     can_exist(&arguments, &study, &out, &runs)?;
     prepare(&out, &study)?;
     let unfinished = unfinished(&arguments, &out, &runs)?;
-    let ending = pool::run_all(&arguments, &out, &runs, &unfinished)?;
+    let ending = pool::run_all(&arguments, &study, &out, &runs, &unfinished)?;
     finish(&arguments, &out, ending)
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use foregrad_lab::study::{PlannedRun, Row, Sighting, Standing, Terms, Watch, run_folder};
+use foregrad_lab::study::{PlannedRun, Row, Sighting, Standing, Study, Terms, Watch, run_folder};
 use foregrad_lab::train::Control;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -30,9 +30,15 @@ const MINUTE: Duration = Duration::from_secs(60);
 const PARTS: u64 = 1000;
 
 /// Runs everything unfinished, and waits for what other processes hold.
-pub fn run_all(arguments: &Arguments, out: &Path, runs: &[PlannedRun], unfinished: &[PlannedRun]) -> Result<Exit> {
+pub fn run_all(
+    arguments: &Arguments,
+    study: &Study,
+    out: &Path,
+    runs: &[PlannedRun],
+    unfinished: &[PlannedRun],
+) -> Result<Exit> {
     let control = process::requests()?;
-    let mut pool = Pool::new(arguments, out, [runs.len(), unfinished.len()]);
+    let mut pool = Pool::new(arguments, study, out, [runs.len(), unfinished.len()]);
     let mut pending: VecDeque<&PlannedRun> = unfinished.iter().collect();
     loop {
         let elsewhere = pool.work_off(&mut pending, &control)?;
@@ -54,6 +60,7 @@ pub fn run_all(arguments: &Arguments, out: &Path, runs: &[PlannedRun], unfinishe
 
 struct Pool<'a> {
     arguments: &'a Arguments,
+    study: &'a Study,
     out: &'a Path,
     bars: MultiProgress,
     all: ProgressBar,
@@ -68,7 +75,7 @@ struct Pool<'a> {
 }
 
 impl<'a> Pool<'a> {
-    fn new(arguments: &'a Arguments, out: &'a Path, [total, unfinished]: [usize; 2]) -> Self {
+    fn new(arguments: &'a Arguments, study: &'a Study, out: &'a Path, [total, unfinished]: [usize; 2]) -> Self {
         let bars = MultiProgress::new();
         if arguments.quiet {
             bars.set_draw_target(ProgressDrawTarget::hidden());
@@ -81,6 +88,7 @@ impl<'a> Pool<'a> {
         let has_lines = !arguments.quiet && !std::io::stderr().is_terminal();
         Self {
             arguments,
+            study,
             out,
             bars,
             all,
@@ -124,10 +132,10 @@ impl<'a> Pool<'a> {
         let silent = self.silent.remove(planned.name.as_str());
         let terms = Terms { version: version::FULL.into(), retry_failed: self.arguments.retry_failed, silent };
         let mut task = Task { study: self.out.into(), planned: planned.clone(), terms };
-        task.planned.config.threads = self.arguments.share()?;
+        task.planned.config.threads = (self.arguments.share()? / planned.config.ranks).max(1);
         let style = ProgressStyle::with_template("{bar:24} step {pos}/{len}  {msg}  {eta} left");
         let bar = self.bars.insert_before(&self.all, ProgressBar::new(0).with_style(style.expect("a template")));
-        Running::start(planned, task, bar)
+        Running::start(planned, task, &self.study.launch(planned), bar)
     }
 
     /// Brings all bars up to date, or says how far the runs are.
@@ -293,7 +301,8 @@ mod tests {
         let has_lines = |flags: &[&str]| {
             let words = [&["foregrad", "study", "quick"], flags].concat();
             let crate::Command::Study(arguments) = crate::Cli::parse_from(words).command else { panic!("a study") };
-            Pool::new(&arguments, Path::new("."), [1, 1]).lines.is_some()
+            let study = Study::load("quick").expect("a study");
+            Pool::new(&arguments, &study, Path::new("."), [1, 1]).lines.is_some()
         };
         assert_eq!([has_lines(&[]), has_lines(&["--quiet"])], [!std::io::stderr().is_terminal(), false]);
     }

@@ -31,8 +31,8 @@ pub struct Running<'a> {
 
 impl<'a> Running<'a> {
     /// Starts a child; its output is read by threads, which end with it.
-    pub fn start(planned: &'a PlannedRun, task: Task, bar: ProgressBar) -> Result<Self> {
-        let mut child = process::start(&work::Task::Run(Box::new(task)))?;
+    pub fn start(planned: &'a PlannedRun, task: Task, launcher: &[String], bar: ProgressBar) -> Result<Self> {
+        let mut child = process::start(&work::Task::Run(Box::new(task)), launcher)?;
         let (sender, messages) = channel();
         let lines = BufReader::new(child.stdout.take().context("a child without output")?).lines();
         std::thread::spawn(move || {
