@@ -24,6 +24,26 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from kill import children, stable, tensors
 
 DATA = "--dataset glyphs --train-limit 480 --test-limit 600 --width 0.05 --threads 1".split()
+STUDY = """
+name = "ranks"
+question = "Does it matter how many processes share a batch?"
+launcher = "mpirun --oversubscribe -n {ranks}"
+
+[base]
+epochs = 2
+batch = 120
+data = { dataset = "glyphs", train-limit = 480, test-limit = 120 }
+model = { name = "small-net", width = 0.05 }
+
+[[axis]]
+name = "processes"
+values = [
+    { name = "one", ranks = 1, micro-batches = 4 },
+    { name = "two", ranks = 2, micro-batches = 2 },
+    { name = "four", ranks = 4, micro-batches = 1 },
+]
+"""
+
 # What ends later has hung.
 PATIENCE = 120
 
@@ -59,6 +79,7 @@ def main():
         trial.splits()
         trial.stop()
         trial.kill()
+        trial.study()
         trial.refusals()
     except Failed as failed:
         sys.exit(f"FAILED: {failed}")
@@ -187,6 +208,19 @@ class Trial:
         self.ended(self.start([*self.command("killed", 3, 1, flags), "--resume-or-start"]), [0])
         self.check("a run with killed ranks", expected, self.content("killed"))
         print(f"{hits} kills of a rank in {starts} starts: the job ended within {slowest:.1f} s, the same bits", flush=True)
+
+    def study(self):
+        """Runs of a study that are several processes each."""
+        (self.folder / "ranks.toml").write_text(STUDY)
+        command = [self.binary, "study", "ranks.toml", "--threads", "2", "--jobs", "1", "--out", "study", "--quiet"]
+        self.ended(self.start(command), [0])
+        runs = sorted((self.folder / "study" / "runs").iterdir())
+        if len(runs) != 3:
+            raise Failed(f"3 runs were asked for: {runs}")
+        first, *others = [self.content(run) for run in runs]
+        for run, found in zip(runs[1:], others):
+            self.check(f"`{run.name}` and `{runs[0].name}`", first, found)
+        print("a study of runs with 1, 2 and 4 processes: the same bits", flush=True)
 
     def refusals(self):
         """What is refused is told once, and ends the job."""
