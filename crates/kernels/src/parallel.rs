@@ -11,6 +11,9 @@ use crate::account::{self, Role};
 /// Bytes up to which a thread keeps its memory of a kind for the next call: small arrays cost as much to make and clear as to use.
 const KEPT: usize = 3 << 18;
 
+/// Bytes that a thread goes through in a call, from which making and clearing its memory costs little of that.
+const LONG: usize = 4 << 20;
+
 /// A thread's memory for one kind of work. Whoever gets it finds there whatever the work before left.
 pub(crate) trait Own: Any + Default {
     /// What it holds.
@@ -22,21 +25,20 @@ thread_local! {
     static OWN: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Calls `work` with this thread's memory of a kind; work inside of work gets other memory.
-fn with_own<B: Own, R>(work: impl FnOnce(&mut B) -> R) -> R {
+/// Calls `work` with this thread's memory of a kind; work inside of work gets other memory. `work` tells how often it has used it.
+fn with_own<B: Own>(work: impl FnOnce(&mut B) -> usize) {
     let kept = OWN.with_borrow_mut(|kept| {
         let place = kept.iter().position(|own| own.is::<B>())?;
         kept.swap_remove(place).downcast::<B>().ok()
     });
     let mut own = kept.unwrap_or_default();
-    let result = work(&mut own);
-    if own.bytes() <= KEPT {
+    let uses = work(&mut own);
+    if own.bytes() <= KEPT && own.bytes() * uses < LONG {
         OWN.with_borrow_mut(|kept| {
             kept.retain(|other| !other.is::<B>());
             kept.push(own);
         });
     }
-    result
 }
 
 /// Calls `work` for each of `parts` with its number, on all threads. A thread takes its memory once, whatever the number of parts: large
@@ -51,9 +53,7 @@ pub(crate) fn for_each_with<P: Send, B: Own>(
         let Some(first) = next() else { return };
         with_own(|own: &mut B| {
             work(own, first);
-            while let Some(part) = next() {
-                work(own, part);
-            }
+            std::iter::from_fn(next).map(|part| work(own, part)).count() + 1
         });
     };
     // Said once by the caller: the owner is all threads', and they would leave each other's behind.
@@ -109,13 +109,20 @@ mod tests {
 
     #[test]
     fn little_memory_is_kept_for_the_next_call() {
-        let use_once = || {
+        let use_often = |uses| {
+            let mut found = 0;
             with_own(|own: &mut Uses| {
-                with_own(|inner: &mut Uses| assert_eq!(inner.0, 0, "another than the one in use"));
+                with_own(|inner: &mut Uses| {
+                    assert_eq!(inner.0, 0, "another than the one in use");
+                    1
+                });
                 own.0 += 1;
-                own.0
-            })
+                found = own.0;
+                uses
+            });
+            found
         };
-        assert_eq!([use_once(), use_once(), use_once(), use_once()], [1, 2, 1, 2], "much is not kept");
+        assert_eq!([1, 1, 1, 1].map(use_often), [1, 2, 1, 2], "much is not kept");
+        assert_eq!([8, 7, 1, 1].map(use_often), [1, 1, 2, 1], "what was used often is not kept");
     }
 }

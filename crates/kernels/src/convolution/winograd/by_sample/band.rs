@@ -55,9 +55,9 @@ impl<T: Real> Turned<T> {
         Self { values: memory::aligned(0), shape: None }
     }
 
-    /// Elements held.
-    pub(super) fn length(&self) -> usize {
-        self.values.len()
+    /// What it holds.
+    pub(super) fn bytes(&self) -> usize {
+        memory::bytes([&self.values])
     }
 
     /// `[channel][pixel]`.
@@ -88,7 +88,7 @@ impl<T: Real> Turned<T> {
         let shape = (*band, channels.len());
         if self.shape != Some(shape) {
             self.values.clear();
-            self.values.resize(channels.len() * band.pixels() * LANES, T::default());
+            memory::resize(&mut self.values, channels.len() * band.pixels() * LANES);
             self.shape = Some(shape);
         }
         let (pixels, _) = self.values.as_chunks_mut::<LANES>();
