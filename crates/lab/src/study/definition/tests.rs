@@ -182,3 +182,19 @@ fn a_grid_of_more_runs_than_anybody_means_is_refused_before_it_is_made() {
     let text = format!("name = \"many\"\nquestion = \"?\"\nseeds = [{}]\n", seeds.join(", "));
     assert!(refused(&text).contains("at most 10000 runs"));
 }
+
+#[test]
+fn several_processes_need_a_launcher_that_is_told_how_many() {
+    let ranks = |launcher: &str| format!("{launcher}\n{}", TEXT.replace("epochs = 2", "epochs = 2\nranks = 4"));
+    let study = study(&ranks("launcher = \"mpirun -n {ranks} --quiet\"")).expect("a study");
+    let run = &study.runs().expect("runs")[0];
+    assert_eq!(study.launch(run), ["mpirun", "-n", "4", "--quiet"]);
+    for launcher in ["", "launcher = \"mpirun\""] {
+        let text = refused(&ranks(launcher));
+        assert!(text.contains("{ranks}") && text.contains("a run with 4 ranks"), "{text}");
+    }
+    let odd = refused(&ranks("launcher = \"mpirun -n {ranks}\"").replace("ranks = 4", "ranks = 3"));
+    assert!(odd.contains("batch is 128; expected a multiple of 3"), "{odd}");
+    let alone = self::study(TEXT).expect("a study");
+    assert_eq!(alone.launch(&alone.runs().expect("runs")[0]), [""; 0]);
+}
