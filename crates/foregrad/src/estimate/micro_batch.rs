@@ -133,6 +133,10 @@ pub fn sum_of_parts(
         let expected = format!("a number that divides the {samples} samples");
         return Err(Error::out_of_range("micro-batches", own, expected));
     }
+    if first.count < 2 {
+        let expected = "at least 2: one part alone is a step";
+        return Err(Error::out_of_range("the number of all parts", first.count, expected));
+    }
     let each = samples / own;
     let mut tree = Tree::default();
     for part in 0..own {

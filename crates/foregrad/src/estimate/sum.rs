@@ -31,7 +31,7 @@ pub struct Sum {
 impl Sum {
     /// Of one part. Along directions that all parts share nothing but scalars is its own: the step moves the state, and counts zero guesses.
     pub fn of(mut output: StepOutput, config: &EstimatorConfig) -> Self {
-        let is_shared = config.shares_guesses();
+        let is_shared = config.shares_guesses() && !output.awaiting.is_empty();
         if is_shared {
             (output.state, output.zero_guesses) = Default::default();
         }
