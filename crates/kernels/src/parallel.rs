@@ -11,7 +11,7 @@ use crate::account::{self, Role};
 /// Bytes up to which a thread keeps its memory of a kind for the next call: small arrays cost as much to make and clear as to use.
 const KEPT: usize = 3 << 18;
 
-/// Bytes that a thread goes through in a call, from which making and clearing its memory costs little of that.
+/// Bytes of a thread's memory, times how often it is used in a call, from which nothing is kept: making and clearing it once costs little of that.
 const LONG: usize = 4 << 20;
 
 /// A thread's memory for one kind of work. Whoever gets it finds there whatever the work before left.
@@ -25,35 +25,40 @@ thread_local! {
     static OWN: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Calls `work` with this thread's memory of a kind; work inside of work gets other memory. `work` tells how often it has used it.
-fn with_own<B: Own>(work: impl FnOnce(&mut B) -> usize) {
+/// Calls `work` with this thread's memory of a kind; work inside of work gets other memory. It uses it so often, about.
+fn with_own<B: Own, R>(uses: usize, work: impl FnOnce(&mut B) -> R) -> R {
     let kept = OWN.with_borrow_mut(|kept| {
         let place = kept.iter().position(|own| own.is::<B>())?;
         kept.swap_remove(place).downcast::<B>().ok()
     });
     let mut own = kept.unwrap_or_default();
-    let uses = work(&mut own);
+    let result = work(&mut own);
     if own.bytes() <= KEPT && own.bytes() * uses < LONG {
         OWN.with_borrow_mut(|kept| {
             kept.retain(|other| !other.is::<B>());
             kept.push(own);
         });
     }
+    result
 }
 
 /// Calls `work` for each of `parts` with its number, on all threads. A thread takes its memory once, whatever the number of parts: large
 /// buffers that were made for each part would be cleared each time.
 pub(crate) fn for_each_with<P: Send, B: Own>(
-    parts: impl Iterator<Item = P> + Send,
+    parts: impl ExactSizeIterator<Item = P> + Send,
     work: impl Fn(&mut B, (usize, P)) + Sync,
 ) {
+    // Not how many a thread happens to get: what is kept would differ from run to run.
+    let uses = parts.len().div_ceil(rayon::current_num_threads());
     let parts = Mutex::new(parts.enumerate());
     let next = || parts.lock().unwrap_or_else(PoisonError::into_inner).next();
     let on_a_thread = || {
         let Some(first) = next() else { return };
-        with_own(|own: &mut B| {
+        with_own(uses, |own: &mut B| {
             work(own, first);
-            std::iter::from_fn(next).map(|part| work(own, part)).count() + 1
+            while let Some(part) = next() {
+                work(own, part);
+            }
         });
     };
     // Said once by the caller: the owner is all threads', and they would leave each other's behind.
@@ -110,17 +115,11 @@ mod tests {
     #[test]
     fn little_memory_is_kept_for_the_next_call() {
         let use_often = |uses| {
-            let mut found = 0;
-            with_own(|own: &mut Uses| {
-                with_own(|inner: &mut Uses| {
-                    assert_eq!(inner.0, 0, "another than the one in use");
-                    1
-                });
+            with_own(uses, |own: &mut Uses| {
+                with_own(1, |inner: &mut Uses| assert_eq!(inner.0, 0, "another than the one in use"));
                 own.0 += 1;
-                found = own.0;
-                uses
-            });
-            found
+                own.0
+            })
         };
         assert_eq!([1, 1, 1, 1].map(use_often), [1, 2, 1, 2], "much is not kept");
         assert_eq!([8, 7, 1, 1].map(use_often), [1, 1, 2, 1], "what was used often is not kept");

@@ -120,23 +120,20 @@ impl<T: Real, G: Tiling> WithSimd for OfGroup<'_, '_, T, G> {
         let is_cut = depth * POINTS > samples * rows * columns * G::VALUES;
         let bytes = depth * POINTS * job.output() * size_of::<T>();
         let parts = if is_cut { bytes.div_ceil(WEIGHTS).clamp(1, vectors) } else { 1 };
-        let mut kept: Vec<Aligned<T>> = Vec::new();
-        if parts > 1 {
-            kept.resize_with(samples.div_ceil(at_once), || memory::aligned(0));
-        }
+        let mut kept: Vec<Option<Aligned<T>>> = Vec::new();
+        kept.resize_with(samples.div_ceil(at_once), || (parts > 1).then(|| memory::aligned(0)));
         let mut weights = memory::aligned(0);
         for from in (0..vectors).step_by(vectors.div_ceil(parts)) {
             let part = from..vectors.min(from + vectors.div_ceil(parts));
             panel::transform::<T, S, G>(&job, &part, &mut weights);
-            let kept = kept.iter_mut().map(Some).chain(std::iter::repeat_with(|| None));
-            let each = side_by_side(targets, at_once * sample).into_iter().zip(kept);
-            parallel::for_each_with(each, |buffers: &mut Buffers<T>, (index, (targets, mut kept))| {
+            let each = side_by_side(targets, at_once * sample).into_iter().zip(&mut kept);
+            parallel::for_each_with(each, |buffers: &mut Buffers<T>, (index, (targets, kept))| {
                 let (job, weights, first) = (&job, &weights, index * at_once);
                 let [is_first, is_last] = [part.start == 0, part.end == vectors];
                 let part = part.clone();
-                kept.iter_mut().for_each(|kept| std::mem::swap(&mut buffers.products, *kept));
+                kept.iter_mut().for_each(|kept| std::mem::swap(kept, &mut buffers.products));
                 instructions::dispatch(Samples { job, weights, part, is_first, is_last, first, buffers, targets });
-                kept.iter_mut().for_each(|kept| std::mem::swap(&mut buffers.products, *kept));
+                kept.iter_mut().for_each(|kept| std::mem::swap(kept, &mut buffers.products));
             });
         }
     }
