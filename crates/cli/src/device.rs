@@ -1,35 +1,55 @@
 //! Devices by name.
 
+use std::any::Any;
 use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Result, bail};
 use burn::tensor::{DType, Device, Tensor};
 use foregrad::rng::Placement;
+
+mod failing;
+mod there;
 
 /// Where a run's tensors live: `cpu`, or a GPU whose cargo feature was compiled in.
 pub fn placement(name: &str, dtype: DType) -> Result<Placement> {
     let device = device(name)?;
     if name != "cpu" {
         answers(name, &device)?;
+        failing::watch(name);
     }
     Ok(Placement { device, dtype })
 }
 
 /// Refuses a device that is not there: its first use would end the program.
 fn answers(name: &str, device: &Device) -> Result<()> {
-    let said = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
-    let first_use = || Tensor::<1>::zeros([1], device).into_data();
-    let answer = std::panic::catch_unwind(AssertUnwindSafe(first_use));
-    std::panic::set_hook(said);
-    if answer.is_err() {
-        let expected = "a device that this machine has, with its driver; `cpu` always works";
-        return Err(
-            foregrad::Error::out_of_range("device", format!("`{name}`, which does not answer"), expected).into()
-        );
-    }
-    Ok(())
+    let first_use = || foregrad::ops::host(Tensor::<1>::zeros([1], device));
+    let Err(reason) = quietly(first_use) else { return Ok(()) };
+    let value = format!("`{name}`, which does not answer ({reason})");
+    Err(foregrad::Error::out_of_range("device", value, there::expected()).into())
 }
+
+/// What `work` gives, or the reason of its panic, which is shown nowhere else: Burn panics where a device or its driver fails.
+fn quietly<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    // The reason is that of the first panic, on a thread of the device's own: who waits for that thread knows none.
+    let first = Arc::new(OnceLock::new());
+    let noted = first.clone();
+    let said = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| _ = noted.set(first_line(panic.payload()))));
+    let done = std::panic::catch_unwind(AssertUnwindSafe(work));
+    std::panic::set_hook(said);
+    done.map_err(|panic| first.get().cloned().unwrap_or_else(|| first_line(panic.as_ref())))
+}
+
+/// The first line of what a panic says.
+fn first_line(panic: &dyn Any) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it gives no reason");
+    text.lines().next().unwrap_or_default().chars().take(MOST_OF_A_REASON).collect()
+}
+
+/// Characters of a driver's reason that are shown: some list all that they know.
+const MOST_OF_A_REASON: usize = 200;
 
 /// Devices that need a cargo feature of the same name.
 const GPUS: [&str; 5] = ["cuda", "rocm", "wgpu", "vulkan", "metal"];

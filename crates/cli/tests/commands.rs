@@ -272,6 +272,12 @@ fn an_interrupted_run_ends_cleanly_and_resumes() {
     assert_eq!(lines.lines().count(), 30);
 }
 
+/// The limits of single precision are for devices that have no other; on the CPU they must hold too.
+#[test]
+fn the_identities_hold_in_single_precision() {
+    succeeds(dir().path(), "check --dtype f32 --quiet");
+}
+
 #[test]
 fn an_unknown_path_for_the_kernels_is_said() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_foregrad"));

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
 
-use crate::ops;
 use crate::rng::Placement;
+
+mod numbers;
+
+pub use numbers::{are_finite, dots, norms};
 
 /// One tensor of a [`ParamVector`]: its values in a row, or the two factors they are products of, and its shape.
 #[derive(Debug, Clone)]
@@ -103,27 +106,6 @@ impl ParamTensor {
             Values::Outer([a, b]) => Values::Outer([a.clone().mul_scalar(factor), b.clone()]),
         };
         Self { values, shape: self.shape.clone() }
-    }
-
-    /// The inner product with a tensor of the same shape: of two of rank one, `<a, c> <b, d>`.
-    ///
-    /// # Panics
-    /// If the shapes differ.
-    pub fn dot(&self, other: &Self) -> f64 {
-        match (&self.values, &other.values) {
-            (Values::Outer(mine), Values::Outer(theirs)) => {
-                mine.iter().zip(theirs.iter()).map(|(mine, theirs)| ops::dot(mine, theirs)).product()
-            }
-            _ => ops::dot(&self.values(), &other.values()),
-        }
-    }
-
-    /// The largest magnitude of its elements.
-    fn largest_magnitude(&self) -> f64 {
-        match &self.values {
-            Values::Row(values) => ops::largest_magnitude(values),
-            Values::Outer(factors) => factors.iter().map(ops::largest_magnitude).product(),
-        }
     }
 }
 
@@ -268,35 +250,6 @@ impl ParamVector {
         self
     }
 
-    /// `<self, other>` over the paths that both hold, in the order of the paths.
-    ///
-    /// # Panics
-    /// If two tensors of one path differ in shape.
-    pub fn dot(&self, other: &ParamVector) -> f64 {
-        let product = |(path, entry): (&String, &ParamTensor)| other.entries.get(path).map(|theirs| entry.dot(theirs));
-        self.entries.iter().filter_map(product).sum()
-    }
-
-    /// The Euclidean norm, computed after dividing by the largest magnitude, so that tiny vectors do not underflow.
-    pub fn norm(&self) -> f64 {
-        let largest = self.entries.values().map(ParamTensor::largest_magnitude);
-        let largest = largest.fold(0.0, |a: f64, b| if b > a || b.is_nan() { b } else { a });
-        if largest == 0.0 || !largest.is_finite() {
-            return largest;
-        }
-        // Tensor by tensor, so that no second vector is ever there.
-        let square = |entry: &ParamTensor| {
-            let scaled = entry.scaled(1.0 / largest);
-            scaled.dot(&scaled)
-        };
-        largest * self.entries.values().map(square).sum::<f64>().sqrt()
-    }
-
-    /// Whether every element is a finite number.
-    pub fn is_finite(&self) -> bool {
-        self.entries.values().all(|entry| entry.largest_magnitude().is_finite())
-    }
-
     /// A vector of zeros of the same shape.
     pub fn zeros_like(&self) -> Self {
         self.map(|_, values| values.zeros_like())
@@ -363,7 +316,6 @@ mod tests {
         close(lazy.dot(&other), formed.dot(&other));
         close(lazy.dot(&other), lazy.with_values(lazy.values()).dot(&other.with_values(other.values())));
         close(lazy.scaled(3.0).dot(&formed), 3.0 * formed.dot(&formed));
-        assert_eq!(lazy.largest_magnitude(), 6.0);
         assert_eq!(lazy.tensor::<3>().dims(), [2, 2, 2]);
     }
 

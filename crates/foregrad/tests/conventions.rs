@@ -9,14 +9,10 @@ use foregrad::estimate::{self, Collect, EstimatorConfig, EstimatorState, GuessSe
 use foregrad::layers::{BatchNorm, Conv2dConfig, Layer, MaxPool, Phase, Relu, Wanted};
 use foregrad::losses::{CrossEntropy, Labels, Loss};
 use foregrad::models::{HeadKind, ModelConfig, Norm};
-use foregrad::ops::{ConvShape, conv2d};
+use foregrad::ops::{ConvShape, conv2d, host};
 use foregrad::rng::{Placement, Stream};
 use foregrad::vector::ParamVector;
 use foregrad::weights;
-
-fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
-    tensor.into_data().iter::<f64>().collect()
-}
 
 fn map(values: Vec<f64>, shape: [usize; 4]) -> Tensor<4> {
     double().tensor(values, shape)

@@ -110,7 +110,7 @@ fn outcome(folders: &[PathBuf]) -> Vec<String> {
     for folder in folders {
         let checkpoint = RunFolder::newest(folder, &cpu()).expect("a checkpoint");
         for (name, entry) in checkpoint.state.iter().chain(checkpoint.optimizer.iter()) {
-            let bits: Vec<u32> = entry.values().into_data().iter::<f32>().map(f32::to_bits).collect();
+            let bits: Vec<u64> = foregrad::ops::host(entry.values()).into_iter().map(f64::to_bits).collect();
             told.push(format!("{name} {bits:?}"));
         }
         for record in RunFolder::epochs(folder).expect("epochs") {

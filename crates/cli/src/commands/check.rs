@@ -48,7 +48,8 @@ pub struct Arguments {
     /// Names every random draw
     #[arg(long, value_name = "S", default_value_t = 0)]
     seed: u64,
-    /// cpu, cuda, cuda:N, wgpu, vulkan, metal or rocm
+    /// cpu (the whole test suite runs on it); wgpu, or wgpu:N for the discrete GPU N (tested on a GPU that is software); cuda or cuda:N
+    /// (type-checked, not run); vulkan, metal, rocm (not tested)
     #[arg(long, value_name = "NAME", default_value = "cpu")]
     device: String,
 }

@@ -30,7 +30,7 @@ use super::mix::{DECAY, move_mean};
 use super::slot::Slot;
 use super::stage::Window;
 use super::{AnyCombination, Correction, CorrectionScale, EstimatorConfig, EstimatorState, Space, StepOutput};
-use crate::vector::ParamVector;
+use crate::vector::{self, ParamVector};
 use crate::{Error, Result};
 
 /// Pairs of inner products that the means remember; with fewer, nothing is fitted.
@@ -92,13 +92,13 @@ impl<'a> Engine<'a> {
             (Directions::Weight(guess), Directions::Weight(vectors)) => {
                 let of_slot = |slot: &Slot| {
                     let own = slot.part(&guess[0]);
-                    vectors.iter().map(|vector| own.dot(vector)).collect()
+                    let pairs: Vec<_> = vectors.iter().map(|vector| [&own, vector]).collect();
+                    vector::dots(&pairs)
                 };
                 slots.iter().map(of_slot).collect()
             }
             (Directions::Activity(guess), Directions::Activity(tensors)) => {
-                let rows: Vec<_> = tensors.iter().map(|tensor| self.config.dots(&guess[0], tensor)).collect();
-                by_unit(&rows)
+                by_unit(&self.config.dots(&guess[0], tensors))
             }
             _ => unreachable!("guess and directions are in the estimate's space"),
         };

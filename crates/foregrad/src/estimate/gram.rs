@@ -19,6 +19,11 @@ pub(super) fn eigen(matrix: DMatrix<f64>) -> Option<SymmetricEigen<f64, Dyn>> {
 /// Eigenvalues of a Gram matrix of unit vectors below this are rounding noise: directions that depend on others.
 const RANK_TOLERANCE: f64 = 1e-9;
 
+/// The pairs of directions that a Gram matrix is made of: each with itself and those before it.
+pub(super) fn pairs(directions: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..directions).flat_map(|d| (0..=d).map(move |e| (d, e)))
+}
+
 /// The Gram matrix `B^T B` of the directions of one slot.
 #[derive(Debug, Clone)]
 pub struct Gram {
@@ -39,6 +44,11 @@ impl Gram {
             }
         }
         Self { products: gram, eigen: OnceCell::new() }
+    }
+
+    /// The matrix of the inner products of [`pairs`], in their order.
+    pub(super) fn of(directions: usize, products: &[f64]) -> Self {
+        Self::new(directions, |d, e| products[d * (d + 1) / 2 + e])
     }
 
     /// Adds the products of another part of the same vectors.

@@ -20,7 +20,7 @@ use super::prepared::Prepared;
 use super::stage::{Stage, Window};
 use super::{EstimatorConfig, Granularity, Mode, Space, StepOutput};
 use crate::layers::{AnySaved, Wanted};
-use crate::vector::ParamVector;
+use crate::vector::{self, ParamVector};
 use crate::{Error, Result};
 
 /// A step by reverse mode.
@@ -36,6 +36,8 @@ pub struct Oracle<'a> {
     network: Vec<f64>,
     /// A mixture: every slot's exact scalars and signs.
     mixed: BTreeMap<usize, Vec<(MixedSlot, Vec<f64>)>>,
+    /// Of the guess that is the target: the blocks' gradients, whose norms are read at once at the end.
+    exact: Vec<(usize, ParamVector)>,
 }
 
 /// The gradient that a block's guess is measured against.
@@ -59,6 +61,7 @@ impl<'a> Oracle<'a> {
             kept: BTreeMap::new(),
             network: Vec::new(),
             mixed: BTreeMap::new(),
+            exact: Vec::new(),
         };
         let mut x = oracle.engine.input.images.clone();
         for block in 0..oracle.engine.plan.depth {
@@ -162,8 +165,7 @@ impl<'a> Oracle<'a> {
             self.collect_target(block, &target);
         }
         if self.is_exact() {
-            let norm = target.theta_bar.norm();
-            self.output.record(&format!("blocks.{block}"), vec![vec![norm]]);
+            self.exact.push((block, target.theta_bar.clone()));
             let update = self.engine.view.globalised(block, target.theta_bar);
             return self.output.add(update);
         }
@@ -207,12 +209,13 @@ impl<'a> Oracle<'a> {
                 .iter()
                 .map(|slot| {
                     let aim = slot.part(&target.theta_bar);
-                    vectors.iter().map(|vector| vec![aim.dot(vector)]).collect()
+                    let pairs: Vec<_> = vectors.iter().map(|vector| [&aim, vector]).collect();
+                    vector::dots(&pairs).into_iter().map(|product| vec![product]).collect()
                 })
                 .collect(),
             Directions::Activity(tensors) => {
                 let y_bar = target.y_bar.as_ref().expect("a block has an output");
-                vec![tensors.iter().map(|tensor| self.engine.config.dots(y_bar, tensor)).collect()]
+                vec![self.engine.config.dots(y_bar, tensors)]
             }
         }
     }
@@ -226,6 +229,10 @@ impl<'a> Oracle<'a> {
     }
 
     fn end(&mut self) {
+        let norms = vector::norms(&self.exact.iter().map(|(_, gradient)| gradient).collect::<Vec<_>>());
+        for ((block, _), norm) in self.exact.drain(..).zip(norms) {
+            self.output.record(&format!("blocks.{block}"), vec![vec![norm]]);
+        }
         if self.engine.config.mix.is_some() {
             return self.end_mixture();
         }

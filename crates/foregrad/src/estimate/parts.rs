@@ -12,7 +12,7 @@ use burn::tensor::Tensor;
 use super::stage::Stage;
 use super::{EstimatorConfig, Granularity};
 use crate::layers::Wanted;
-use crate::ops::{self, Parts};
+use crate::ops::{self, Parts, Pending};
 use crate::{Error, Result};
 
 /// Tiles a side, and groups, where the settings say nothing.
@@ -51,12 +51,13 @@ impl EstimatorConfig {
         }
     }
 
-    /// The inner products of two tensors at a block's output, one a scalar: of the mini-batch, or of each sample or part of one.
-    pub(super) fn dots(&self, a: &Tensor<4>, b: &Tensor<4>) -> Vec<f64> {
-        match self.granularity() {
-            Granularity::Batch => vec![ops::dot(a, b)],
-            _ => self.parts().dots(a, b),
-        }
+    /// The inner products of a tensor at a block's output with others, one a scalar: of the mini-batch, or of each sample or part of one.
+    pub(super) fn dots(&self, a: &Tensor<4>, others: &[Tensor<4>]) -> Vec<Vec<f64>> {
+        let asked = |b: &Tensor<4>| match self.granularity() {
+            Granularity::Batch => Pending::dot(a, b),
+            _ => self.parts().asked_dots(a, b),
+        };
+        ops::read(others.iter().map(asked).collect())
     }
 
     /// Refuses numbers of parts that nothing is cut into, and of which nothing is known in the estimate.

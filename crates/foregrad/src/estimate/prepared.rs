@@ -8,15 +8,15 @@ use burn::tensor::Tensor;
 use super::combination::Along;
 use super::correct::Base;
 use super::engine::Engine;
-use super::gram::Gram;
+use super::gram::{self, Gram};
 use super::guess::Directions;
 use super::mix::{self, MixedSlot};
 use super::slot::Slot;
 use super::stage::Window;
 use super::{Collect, Granularity, Space, StepOutput};
 use crate::account::Role;
-use crate::ops::{self, Parts};
-use crate::vector::ParamVector;
+use crate::ops::{self, Parts, Pending};
+use crate::vector::{self, ParamVector};
 
 /// A block's guesses, scaled, with their slots.
 #[derive(Debug, Clone)]
@@ -103,24 +103,22 @@ impl<'a> Engine<'a> {
             Directions::Weight(vectors) => {
                 let mut factors = vec![Vec::new(); slots.len()];
                 let mut scaled = vec![ParamVector::default(); vectors.len()];
-                for (vector, scaled) in vectors.iter().zip(&mut scaled) {
-                    for (slot, factors) in slots.iter().zip(&mut factors) {
-                        let part = slot.part(vector);
-                        let factor = inverse(part.norm(), zeros);
-                        scaled.extend(part.scaled(factor));
-                        factors.push(factor);
-                    }
+                let parts: Vec<_> =
+                    vectors.iter().flat_map(|vector| slots.iter().map(|slot| slot.part(vector))).collect();
+                let norms = vector::norms(&parts.iter().collect::<Vec<_>>());
+                for (number, (part, norm)) in parts.iter().zip(norms).enumerate() {
+                    let factor = inverse(norm, zeros);
+                    scaled[number / slots.len()].extend(part.scaled(factor));
+                    factors[number % slots.len()].push(factor);
                 }
                 (Directions::Weight(scaled), factors)
             }
             Directions::Activity(tensors) if granularity == Granularity::Batch => {
-                let (tensors, factors) = tensors.into_iter().map(|tensor| unit(tensor, zeros)).unzip();
+                let (tensors, factors) = units(tensors, zeros);
                 (Directions::Activity(tensors), vec![factors])
             }
             Directions::Activity(tensors) => {
-                let parts = self.config.parts();
-                let rows = tensors.into_iter().map(|tensor| unit_rows(tensor, parts, zeros));
-                (Directions::Activity(rows.collect()), Vec::new())
+                (Directions::Activity(unit_rows(tensors, self.config.parts(), zeros)), Vec::new())
             }
         }
     }
@@ -131,11 +129,13 @@ impl<'a> Engine<'a> {
                 .iter()
                 .map(|slot| {
                     let parts: Vec<_> = vectors.iter().map(|vector| slot.part(vector)).collect();
-                    Gram::new(parts.len(), |d, e| parts[d].dot(&parts[e]))
+                    let pairs: Vec<_> = gram::pairs(parts.len()).map(|(d, e)| [&parts[d], &parts[e]]).collect();
+                    Gram::of(parts.len(), &vector::dots(&pairs))
                 })
                 .collect(),
             Directions::Activity(tensors) if self.config.granularity() == Granularity::Batch => {
-                vec![Gram::new(tensors.len(), |d, e| ops::dot(&tensors[d], &tensors[e]))]
+                let asked = gram::pairs(tensors.len()).map(|(d, e)| Pending::dot(&tensors[d], &tensors[e]));
+                vec![Gram::of(tensors.len(), &ops::read(asked.collect()).concat())]
             }
             Directions::Activity(tensors) => {
                 let parts = self.config.parts();
@@ -143,9 +143,10 @@ impl<'a> Engine<'a> {
                 let is_shared = self.along.support().shares_products && self.input.given.is_none() && is_whole;
                 let samples = if is_shared { 1 } else { tensors[0].dims()[0] };
                 let rows: Vec<_> = tensors.iter().map(|tensor| tensor.clone().narrow(0, 0, samples)).collect();
-                let below = |d: usize| rows[..=d].iter().map(|other| parts.dots(&rows[d], other)).collect();
-                let products: Vec<Vec<Vec<f64>>> = (0..rows.len()).map(below).collect();
-                (0..samples * parts.count()).map(|unit| Gram::new(rows.len(), |d, e| products[d][e][unit])).collect()
+                let asked = gram::pairs(rows.len()).map(|(d, e)| parts.asked_dots(&rows[d], &rows[e]));
+                let products = ops::read(asked.collect());
+                let of_unit = |unit: usize| products.iter().map(|pair| pair[unit]).collect::<Vec<f64>>();
+                (0..samples * parts.count()).map(|unit| Gram::of(rows.len(), &of_unit(unit))).collect()
             }
         }
     }
@@ -197,25 +198,32 @@ fn inverse(norm: f64, zeros: &mut usize) -> f64 {
     norm.recip()
 }
 
-/// The tensor divided by its norm, with what it was multiplied by.
-fn unit(tensor: Tensor<4>, zeros: &mut usize) -> (Tensor<4>, f64) {
-    let (tensor, factor) = without_underflow(tensor);
-    let norm = ops::row_dots(&tensor, &tensor).iter().sum::<f64>().sqrt();
-    let inverse = inverse(norm, zeros);
-    (tensor.mul_scalar(inverse), factor * inverse)
+/// Every tensor divided by its norm, with what it was multiplied by.
+fn units(tensors: Vec<Tensor<4>>, zeros: &mut usize) -> (Vec<Tensor<4>>, Vec<f64>) {
+    let (tensors, factors) = without_underflow(tensors);
+    let squares = ops::read(tensors.iter().map(|tensor| Pending::row_dots(tensor, tensor)).collect());
+    let inverses = squares.into_iter().map(|squares| inverse(squares.iter().sum::<f64>().sqrt(), zeros));
+    let divided = tensors.into_iter().zip(factors).zip(inverses);
+    divided.map(|((tensor, factor), inverse)| (tensor.mul_scalar(inverse), factor * inverse)).unzip()
 }
 
-/// Every part of every sample divided by its norm.
-fn unit_rows(tensor: Tensor<4>, parts: Parts, zeros: &mut usize) -> Tensor<4> {
-    let (tensor, _) = without_underflow(tensor);
-    let squares = parts.dots(&tensor, &tensor);
-    let factors: Vec<f64> = squares.into_iter().map(|square| inverse(square.sqrt(), zeros)).collect();
-    parts.scale(tensor, &factors)
+/// Every part of every sample of every tensor divided by its norm.
+fn unit_rows(tensors: Vec<Tensor<4>>, parts: Parts, zeros: &mut usize) -> Vec<Tensor<4>> {
+    let (tensors, _) = without_underflow(tensors);
+    let squares = ops::read(tensors.iter().map(|tensor| parts.asked_dots(tensor, tensor)).collect());
+    let mut divided = |(tensor, squares): (Tensor<4>, Vec<f64>)| {
+        let factors: Vec<f64> = squares.into_iter().map(|square| inverse(square.sqrt(), zeros)).collect();
+        parts.scale(tensor, &factors)
+    };
+    tensors.into_iter().zip(squares).map(&mut divided).collect()
 }
 
-/// The tensor divided by its largest magnitude, so that squares of tiny values do not underflow, with what it was multiplied by.
-fn without_underflow(tensor: Tensor<4>) -> (Tensor<4>, f64) {
-    let largest = ops::largest_magnitude(&tensor);
-    let factor = if largest > 0.0 { largest.recip() } else { 1.0 };
-    (if largest > 0.0 { tensor.mul_scalar(factor) } else { tensor }, factor)
+/// Every tensor divided by its largest magnitude, so that squares of tiny values do not underflow, with what it was multiplied by.
+fn without_underflow(tensors: Vec<Tensor<4>>) -> (Vec<Tensor<4>>, Vec<f64>) {
+    let largest = ops::read(tensors.iter().map(Pending::largest_magnitude).collect()).concat();
+    let divided = tensors.into_iter().zip(largest).map(|(tensor, largest)| {
+        let factor = if largest > 0.0 { largest.recip() } else { 1.0 };
+        (if largest > 0.0 { tensor.mul_scalar(factor) } else { tensor }, factor)
+    });
+    divided.unzip()
 }

@@ -7,7 +7,8 @@ use std::fmt::Debug;
 
 use burn::tensor::Tensor;
 
-use crate::{Error, Result, ops};
+use crate::ops::{self, Pending};
+use crate::{Error, Result};
 
 mod any;
 mod cross_entropy;
@@ -71,7 +72,7 @@ impl Gradient {
         let count = z_dot.dims()[0] / samples;
         let z_dot = z_dot.reshape([count * samples, outputs]);
         let chunks = z_dot.split(samples, 0);
-        chunks.iter().map(|z_dot| ops::row_dots(&self.0, z_dot)).collect()
+        ops::read(chunks.iter().map(|z_dot| Pending::row_dots(&self.0, z_dot)).collect())
     }
 
     /// The gradient, shaped as the output.

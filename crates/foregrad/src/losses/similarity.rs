@@ -3,8 +3,9 @@
 use burn::tensor::Tensor;
 
 use super::{Labels, Loss, classes_only, rows};
+use crate::Result;
+use crate::ops::{self, Pending};
 use crate::rng::Placement;
-use crate::{Result, ops};
 
 /// Keeps the norm of a row away from 0.
 const EPSILON: f64 = 1e-8;
@@ -51,7 +52,7 @@ impl Loss for Similarity {
     fn tangent(&self, saved: &Saved, z_dot: Tensor<4>) -> Vec<Vec<f64>> {
         let samples = saved.shape[0];
         let chunks = rows(z_dot).split(samples, 0);
-        chunks.iter().map(|z_dot| vec![ops::dot(&saved.z_bar, z_dot)]).collect()
+        ops::read(chunks.iter().map(|z_dot| Pending::dot(&saved.z_bar, z_dot)).collect())
     }
 
     fn cotangent(&self, saved: &Saved) -> Tensor<4> {

@@ -15,6 +15,7 @@ mod matmul;
 mod parts;
 mod pool;
 mod projection;
+mod reading;
 mod relu;
 
 pub use activation::Activation;
@@ -30,5 +31,6 @@ pub use matmul::{grouped_matmul, matmul};
 pub use parts::Parts;
 pub use pool::{Bins, average_pool, average_pool_cotangent};
 
-pub use projection::{dot, host, largest_magnitude, row_dots, scale_rows};
+pub use projection::{dot, largest_magnitude, row_dots, scale_rows};
+pub use reading::{Pending, host, read, read_backs};
 pub use relu::{add_rectified, relu, relu_gate};

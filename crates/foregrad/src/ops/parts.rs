@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use burn::tensor::Tensor;
 
-use super::{Bins, average_pool, host, row_dots, scale_rows};
+use super::{Bins, Pending, average_pool, scale_rows};
 use crate::rng::Placement;
 
 /// How a sample's maps, `[c, h, w]`, are cut: into `tiles` by `tiles` tiles, and each of those into `groups` runs of `c / groups` channels.
@@ -48,11 +48,16 @@ impl Parts {
 
     /// `<a_p, b_p>` for every part of every sample.
     pub fn dots(self, a: &Tensor<4>, b: &Tensor<4>) -> Vec<f64> {
+        self.asked_dots(a, b).alone()
+    }
+
+    /// [`Parts::dots`], to be read with others.
+    pub fn asked_dots(self, a: &Tensor<4>, b: &Tensor<4>) -> Pending {
         if self.tiles == 1 {
-            return row_dots(&self.runs(a.clone()), &self.runs(b.clone()));
+            return Pending::row_dots(&self.runs(a.clone()), &self.runs(b.clone()));
         }
         let products = self.runs(a.clone().mul(b.clone())).sum_dim(1);
-        host(self.tile_sums(products))
+        Pending::There(self.tile_sums(products).flatten(0, 3))
     }
 
     /// `factors_p x_p` for every part of every sample.
@@ -131,6 +136,7 @@ fn of_part(part: usize, wanted: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::host;
     use super::*;
     use crate::rng::Stream;
     use burn::tensor::{DType, Device};

@@ -1,36 +1,29 @@
 //! Inner products and row scalings: everything a directional derivative is combined with.
 
 use burn::tensor::Tensor;
-use foregrad_kernels::projection as kernels;
 
-use super::cpu::on_cpu;
+use super::reading::Pending;
 use crate::rng::Placement;
 
-/// `<a, b>` over all elements, in `f64` and in a fixed order of addition on the CPU.
+/// [`Pending::dot`], read.
 ///
 /// # Panics
 /// If the shapes differ.
 pub fn dot<const D: usize>(a: &Tensor<D>, b: &Tensor<D>) -> f64 {
-    assert_eq!(a.dims(), b.dims(), "dot: shapes differ");
-    fused_dot(a, b).unwrap_or_else(|| host(a.clone().mul(b.clone()).sum())[0])
+    Pending::dot(a, b).alone()[0]
 }
 
-/// `<a_i, b_i>` for every index `i` of the first axis.
+/// [`Pending::row_dots`], read.
 ///
 /// # Panics
 /// If the shapes differ.
 pub fn row_dots<const D: usize>(a: &Tensor<D>, b: &Tensor<D>) -> Vec<f64> {
-    assert_eq!(a.dims(), b.dims(), "row_dots: shapes differ");
-    let rows = a.dims()[0];
-    fused_row_dots(a, b, rows).unwrap_or_else(|| {
-        let width = a.dims().iter().skip(1).product();
-        host(a.clone().mul(b.clone()).reshape([rows, width]).sum_dim(1))
-    })
+    Pending::row_dots(a, b).alone()
 }
 
-/// `max |a_i|` over all elements; not a number if any element is not.
+/// [`Pending::largest_magnitude`], read.
 pub fn largest_magnitude<const D: usize>(a: &Tensor<D>) -> f64 {
-    fused_largest_magnitude(a).unwrap_or_else(|| host(a.clone().abs().max())[0])
+    Pending::largest_magnitude(a).alone()[0]
 }
 
 /// `factors_i x_i` for every index `i` of the first axis.
@@ -44,25 +37,9 @@ pub fn scale_rows(x: Tensor<4>, factors: &[f64]) -> Tensor<4> {
     x.mul(placement.tensor(factors.to_vec(), [rows, 1, 1, 1]))
 }
 
-/// A tensor's elements as `f64`, row by row.
-pub fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
-    tensor.into_data().iter::<f64>().collect()
-}
-
-fn fused_dot<const D: usize>(a: &Tensor<D>, b: &Tensor<D>) -> Option<f64> {
-    on_cpu!(|a, b| kernels::dot(a, b))
-}
-
-fn fused_row_dots<const D: usize>(a: &Tensor<D>, b: &Tensor<D>, rows: usize) -> Option<Vec<f64>> {
-    on_cpu!(|a, b| kernels::row_dots(a, b, rows))
-}
-
-fn fused_largest_magnitude<const D: usize>(a: &Tensor<D>) -> Option<f64> {
-    on_cpu!(|a| kernels::largest_magnitude(a))
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::host;
     use super::*;
     use burn::tensor::{DType, Device};
 

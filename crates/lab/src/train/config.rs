@@ -76,7 +76,8 @@ settings! {
         seed: u64 = 0 => flag("seed", "S"),
         /// Worker threads (0: one a core).
         threads: usize = 0 => flag("threads", "N"),
-        /// cpu, cuda, cuda:N, wgpu, vulkan, metal or rocm.
+        /// cpu (the whole test suite runs on it); wgpu, or wgpu:N for the discrete GPU N (tested on a GPU that is software); cuda or cuda:N
+        /// (type-checked, not run); vulkan, metal, rocm (not tested).
         device: String = "cpu".into() => flag("device", "NAME"),
         /// Steps between two probes of alignment and deviation (0: none).
         probe_every: u64 = 0 => flag("probe-every", "N"),

@@ -17,7 +17,7 @@ use foregrad::estimate::{EstimatorState, MicroBatch, Plan, StepInput, StepOutput
 use foregrad::models::Network;
 use foregrad::optim::{Optimizer, clip};
 use foregrad::rng::Placement;
-use foregrad::vector::ParamVector;
+use foregrad::vector::{self, ParamVector};
 
 /// The weight of a batch in the moving averages (PyTorch's default).
 const AVERAGE_MOMENTUM: f64 = 0.1;
@@ -185,8 +185,9 @@ impl Trainer {
         self.check_finite("the update", update.is_finite())?;
         let updated = self.optimizer.step(self.rate(self.position.step), &self.network.parameters(), &update);
         let averages = averaged(&self.network.averages(), &output.statistics);
-        self.check_finite("a parameter after the update", updated.is_finite())?;
-        self.check_finite("a moving average", averages.is_finite())?;
+        let finite = vector::are_finite(&[&updated, &averages]);
+        self.check_finite("a parameter after the update", finite[0])?;
+        self.check_finite("a moving average", finite[1])?;
         self.network.assign(&updated);
         self.network.assign(&averages);
         self.network.follow();

@@ -43,8 +43,9 @@ pub fn checkpoints(folder: &Path) -> Vec<std::path::PathBuf> {
 pub fn tensors(folder: &Path) -> Vec<(String, Vec<u32>)> {
     let path = checkpoints(folder).pop().expect("a checkpoint");
     let (tensors, _) = weights::load(&path, &cpu()).expect("a checkpoint");
-    let bits =
-        |values: burn::tensor::Tensor<1>| -> Vec<u32> { values.into_data().iter::<f32>().map(f32::to_bits).collect() };
+    let bits = |values| -> Vec<u32> {
+        foregrad::ops::host(values).into_iter().map(|value| (value as f32).to_bits()).collect()
+    };
     tensors.iter().map(|(path, entry)| (path.to_string(), bits(entry.values()))).collect()
 }
 
