@@ -32,5 +32,5 @@ pub use parts::Parts;
 pub use pool::{Bins, average_pool, average_pool_cotangent};
 
 pub use projection::{dot, largest_magnitude, row_dots, scale_rows};
-pub use reading::{Pending, host, read, read_backs};
+pub use reading::{Pending, data, host, read, read_backs};
 pub use relu::{add_rectified, relu, relu_gate};

@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 use foregrad_kernels::projection as kernels;
 
 use super::cpu::on_cpu;
@@ -25,11 +25,18 @@ pub fn read_backs() -> u64 {
 /// # Panics
 /// If the tensor's device has stopped working.
 pub fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
+    data(tensor).iter::<f64>().collect()
+}
+
+/// A tensor's elements in its own type.
+///
+/// # Panics
+/// As [`host`].
+pub fn data<const D: usize>(tensor: Tensor<D>) -> TensorData {
     READ_BACKS.set(READ_BACKS.get() + 1);
     #[expect(clippy::disallowed_methods, reason = "this is the one door")]
     let data = tensor.try_into_data();
-    let data = data.unwrap_or_else(|error| panic!("a tensor cannot be read from its device: {error}"));
-    data.iter::<f64>().collect()
+    data.unwrap_or_else(|error| panic!("a tensor cannot be read from its device: {error}"))
 }
 
 /// Numbers that were asked for.

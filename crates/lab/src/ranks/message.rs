@@ -6,6 +6,7 @@ use super::Team;
 use super::team::bytes;
 use crate::{Error, Result};
 use foregrad::estimate::Sum;
+use foregrad::ops;
 use foregrad::vector::{ParamTensor, ParamVector};
 
 /// What a rank says after its parts of a step: what was asked of it meanwhile, and the sum over its parts unless it was to stop.
@@ -149,7 +150,7 @@ impl<'m> Rest<'m> {
 
 fn write(vector: &ParamVector, message: &mut Vec<u8>) {
     for (_, entry) in vector.iter() {
-        message.extend(entry.values().into_data().as_bytes());
+        message.extend(ops::data(entry.values()).as_bytes());
     }
 }
 

@@ -7,6 +7,7 @@ use super::{Control, ProbeRecord, Tally, Trainer, probe};
 use crate::ranks::Turn;
 use crate::{Error, Result};
 use foregrad::estimate::{self, MicroBatch, StepInput, StepOutput};
+use foregrad::ops;
 use foregrad::vector::ParamVector;
 
 impl Trainer {
@@ -108,7 +109,7 @@ impl Trainer {
 
 /// A short text that differs where any bit of the tensors does.
 fn digest(vectors: &[ParamVector]) -> String {
-    let data = vectors.iter().flat_map(ParamVector::iter).map(|(_, entry)| entry.values().into_data());
+    let data = vectors.iter().flat_map(ParamVector::iter).map(|(_, entry)| ops::data(entry.values()));
     let mut digest = Md5::new();
     data.for_each(|data| digest.update(data.as_bytes()));
     hex(digest)
