@@ -44,6 +44,13 @@ values = [
 ]
 """
 
+# Open MPI in a container: its only user is root, and no process may read another's memory.
+OPEN_MPI = {
+    "OMPI_ALLOW_RUN_AS_ROOT": "1",
+    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+    "OMPI_MCA_btl_vader_single_copy_mechanism": "none",
+}
+
 # What ends later has hung.
 PATIENCE = 120
 
@@ -106,7 +113,7 @@ class Trial:
         return own if ranks == 1 else ["mpirun", "--oversubscribe", "-n", str(ranks), *own]
 
     def start(self, command, **kwargs):
-        environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
+        environment = dict(os.environ, **OPEN_MPI)
         return subprocess.Popen(
             command, cwd=self.folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, **kwargs
