@@ -199,21 +199,27 @@ def main():
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--tf32", action="store_true", help="of a GPU: products of numbers rounded to ten bits")
     arguments = parser.parse_args()
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = arguments.tf32
+    wait = torch.cuda.synchronize if arguments.device == "cuda" else lambda: None
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     network = Network.resnet() if arguments.model == "resnet18-8b" else Network.small(arguments.width)
-    network = network.to(memory_format=torch.channels_last)
-    images = torch.randn(arguments.batch, 3, 32, 32).to(memory_format=torch.channels_last)
-    labels = torch.arange(arguments.batch) % CLASSES
+    network = network.to(arguments.device, memory_format=torch.channels_last)
+    images = torch.randn(arguments.batch, 3, 32, 32).to(arguments.device, memory_format=torch.channels_last)
+    labels = (torch.arange(arguments.batch) % CLASSES).to(arguments.device)
     seconds = []
     for step in range(arguments.steps + 1):
         began = time.perf_counter()
         METHODS[arguments.method](network, images, labels)
+        wait()
         if step:
             seconds.append(time.perf_counter() - began)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = torch.cuda.max_memory_allocated() if arguments.device == "cuda" else own
     print(json.dumps({"method": arguments.method, "seconds": seconds, "peak_memory": peak}))
 
 
