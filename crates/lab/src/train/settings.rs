@@ -45,7 +45,8 @@ impl Trainer {
         folder: &Path,
         overwrite: bool,
     ) -> Result<Self> {
-        prepared(config, None, &placement)?.team(team).folder(folder).overwrite(overwrite).start()
+        let config = RunConfig { ranks: team.count(), ..config.clone() };
+        prepared(&config, None, &placement)?.team(team).folder(folder).overwrite(overwrite).start()
     }
 
     /// Resumes the run in a folder from its newest checkpoint, or a given one, to the same bits.
@@ -73,6 +74,7 @@ impl Trainer {
         };
         let mut config = checkpoint.config.clone();
         config.epochs = changes.epochs.unwrap_or(config.epochs);
+        config.ranks = team.count();
         config.micro_batches = changes.micro_batches.unwrap_or(config.micro_batches);
         config.data.dir = changes.data_dir.clone().or(config.data.dir);
         config.data.dataset = changes.dataset.clone().unwrap_or(config.data.dataset);

@@ -193,8 +193,6 @@ fn several_processes_need_a_launcher_that_is_told_how_many() {
         let text = refused(&ranks(launcher));
         assert!(text.contains("{ranks}") && text.contains("a run with 4 ranks"), "{text}");
     }
-    let odd = refused(&ranks("launcher = \"mpirun -n {ranks}\"").replace("ranks = 4", "ranks = 3"));
-    assert!(odd.contains("batch is 128; expected a multiple of 3"), "{odd}");
     let alone = self::study(TEXT).expect("a study");
     assert_eq!(alone.launch(&alone.runs().expect("runs")[0]), [""; 0]);
 }
