@@ -374,17 +374,6 @@ impl<'a> Engine<'a> {
         Stream::new(self.input.seed, "guess").at(self.input.step).at(block as u64)
     }
 
-    /// A stream whose draws are one sample's after another's, as far as these samples' own: a sample draws the same in whatever part of a batch
-    /// it stands.
-    pub fn by_samples(&self, stream: Stream, [_, each @ ..]: [usize; 4]) -> Stream {
-        stream.after(self.input.first_sample() * each.iter().product::<usize>())
-    }
-
-    /// Whether scalars wait for those of the batch's other parts.
-    pub fn awaits(&self) -> bool {
-        !self.input.micro_batch.is_whole() && self.config.shares_guesses()
-    }
-
     /// Where the step's tensors are.
     pub fn placement(&self) -> Placement {
         Placement::of(&self.input.images)

@@ -16,10 +16,12 @@
 
 use burn::tensor::Tensor;
 
+use super::engine::Engine;
 use super::sum::Sum;
 use super::{Collect, EstimatorConfig, EstimatorState, Space, StepInput, StepOutput, step};
 use crate::losses::Labels;
 use crate::models::Network;
+use crate::rng::Stream;
 use crate::{Error, Result};
 
 /// A part of a batch, by its place among all.
@@ -158,5 +160,18 @@ impl EstimatorConfig {
     pub fn shares_guesses(&self) -> bool {
         let support = self.along().support();
         self.space == Space::Weight && self.correct.is_none() && support.is_shared && self.is_measured()
+    }
+}
+
+impl Engine<'_> {
+    /// A stream whose draws are one sample's after another's, as far as these samples' own: a sample draws the same in whatever part of a batch
+    /// it stands.
+    pub fn by_samples(&self, stream: Stream, [_, each @ ..]: [usize; 4]) -> Stream {
+        stream.after(self.input.first_sample() * each.iter().product::<usize>())
+    }
+
+    /// Whether scalars wait for those of the batch's other parts.
+    pub fn awaits(&self) -> bool {
+        !self.input.micro_batch.is_whole() && self.config.shares_guesses()
     }
 }
