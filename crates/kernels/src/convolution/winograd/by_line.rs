@@ -125,7 +125,7 @@ impl<T: Real> Lines<T> {
     fn prepare(&mut self, layout: &Layout) {
         if self.layout != Some(*layout) {
             self.values.clear();
-            memory::resize(&mut self.values, SIDE * layout.lines * layout.length);
+            self.values.resize(SIDE * layout.lines * layout.length, T::default());
             self.layout = Some(*layout);
         }
     }
@@ -235,7 +235,7 @@ impl<T: Real> Default for Buffers<T> {
 
 impl<T: Real> Own for Buffers<T> {
     fn bytes(&self) -> usize {
-        memory::bytes([&self.pixels.values, &self.cotangents.values, &self.sums])
+        (self.pixels.values.len() + self.cotangents.values.len() + self.sums.len()) * size_of::<T>()
     }
 }
 
@@ -269,7 +269,7 @@ impl<T: Real> Task<'_, T> {
         let [input, output] = self.convolution.group();
         let panels = output.div_ceil(M);
         self.buffers.sums.clear();
-        memory::resize(&mut self.buffers.sums, SIDE * panels * input * M * TAPS * lanes);
+        self.buffers.sums.resize(SIDE * panels * input * M * TAPS * lanes, T::default());
         let Convolution { size, padding, .. } = *self.convolution;
         let pitch = pitch(self.convolution);
         let bytes = SIDE * (input + panels * M) * size_of::<T::Vector<S>>();

@@ -36,9 +36,9 @@ impl<T: Real> Strip<T> {
         Self { values: memory::aligned(0), columns: 0, geometry: None }
     }
 
-    /// What it holds.
-    pub(super) fn bytes(&self) -> usize {
-        memory::bytes([&self.values])
+    /// Elements held.
+    pub(super) fn length(&self) -> usize {
+        self.values.len()
     }
 
     /// Calls `tile` with the first of every square of `side` pixels and what follows, and the steps between rows and columns: `step` on from one
@@ -63,7 +63,7 @@ impl<T: Real> Strip<T> {
     ) {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         (self.columns, self.geometry) = (columns * side, None);
-        memory::resize(&mut self.values, rows * side * self.columns * lanes);
+        self.values.resize(rows * side * self.columns * lanes, T::default());
         let pixels: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(&mut self.values);
         for rows in pixels.chunks_exact_mut(side * self.columns) {
             for column in (0..self.columns).step_by(side) {
@@ -87,7 +87,7 @@ impl<T: Real> Strip<T> {
         if self.geometry != Some(*geometry) {
             self.columns = geometry.size[1];
             self.values.clear();
-            memory::resize(&mut self.values, geometry.size[0] * geometry.size[1] * LANES);
+            self.values.resize(geometry.size[0] * geometry.size[1] * LANES, T::default());
             self.geometry = Some(*geometry);
         }
         let (pixels, _) = self.values.as_chunks_mut::<LANES>();

@@ -55,9 +55,9 @@ impl<T: Real> Turned<T> {
         Self { values: memory::aligned(0), shape: None }
     }
 
-    /// What it holds.
-    pub(super) fn bytes(&self) -> usize {
-        memory::bytes([&self.values])
+    /// Elements held.
+    pub(super) fn length(&self) -> usize {
+        self.values.len()
     }
 
     /// `[channel][pixel]`.
@@ -88,7 +88,7 @@ impl<T: Real> Turned<T> {
         let shape = (*band, channels.len());
         if self.shape != Some(shape) {
             self.values.clear();
-            memory::resize(&mut self.values, channels.len() * band.pixels() * LANES);
+            self.values.resize(channels.len() * band.pixels() * LANES, T::default());
             self.shape = Some(shape);
         }
         let (pixels, _) = self.values.as_chunks_mut::<LANES>();
