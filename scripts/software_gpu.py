@@ -112,15 +112,15 @@ class Gpu:
     def __init__(self, binary, device, folder, environment, driver):
         self.binary, self.device, self.folder, self.environment, self.driver = binary, device, folder, environment, driver
 
-    def ended(self, *command, environment=None):
-        """A command's end, whatever it is."""
-        command = [self.binary, *(word for part in command for word in str(part).split(" "))]
+    def ended(self, *command, words=(), environment=None, patience=PATIENCE):
+        """A command's end, whatever it is; `words` are taken as they are."""
+        command = [self.binary, *(word for part in command for word in str(part).split(" ")), *words]
         chosen = self.environment if environment is None else environment
-        options = {"capture_output": True, "text": True, "cwd": self.folder, "env": chosen, "timeout": PATIENCE}
+        options = {"capture_output": True, "text": True, "cwd": self.folder, "env": chosen, "timeout": patience}
         try:
             return subprocess.run(command, **options)
         except subprocess.TimeoutExpired:
-            fail(f"{' '.join(map(str, command))} has not ended after {PATIENCE} s")
+            fail(f"{' '.join(map(str, command))} has not ended after {patience} s")
 
     def run(self, *command):
         """A command's standard output; it has to succeed."""
@@ -200,10 +200,7 @@ def identities(gpu):
     entries = []
     for part in gpu.parts:
         only = ["--only", part] if part else []
-        done = subprocess.run(
-            [gpu.binary, *"check --json --quiet --dtype f32 --device".split(), gpu.device, *only],
-            capture_output=True, text=True, cwd=gpu.folder, env=gpu.environment, timeout=IDENTITIES,
-        )
+        done = gpu.ended("check --json --quiet --dtype f32 --device", gpu.device, words=only, patience=IDENTITIES)
         if not done.stdout:
             fail(f"check {part} ended with {done.returncode}:\n{done.stderr[-3000:]}")
         own = json.loads(done.stdout)["entries"]

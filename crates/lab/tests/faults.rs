@@ -13,6 +13,7 @@ use foregrad::Result;
 use foregrad::estimate::Space;
 use foregrad::files::fault::{Fault, Injected, Injection, Operation, inject};
 use foregrad::rng::Placement;
+use foregrad_lab::ranks::Team;
 use foregrad_lab::report;
 use foregrad_lab::study::{Attempt, Ending, PlannedRun, Results, Row, Study, Terms, execute, prepare, run_folder};
 use foregrad_lab::train::{Changes, Control, EpochRecord, RunConfig, RunFolder, Silent, Trainer};
@@ -95,7 +96,7 @@ fn run_study(dir: &Path) -> Result<()> {
     prepare(dir, &study())?;
     let terms = Terms { version: "1".into(), retry_failed: false, silent: None };
     for planned in planned() {
-        match execute(dir, &planned, cpu(), &terms, &Arc::default(), &mut Silent)? {
+        match execute(&Team::default(), dir, &planned, cpu(), &terms, &Arc::default(), &mut Silent)? {
             Attempt::Ended(_) => {}
             other => panic!("nobody else works here: {other:?}"),
         }

@@ -14,7 +14,7 @@ use std::fmt::Debug;
 
 use crate::Result;
 
-pub use message::Turn;
+pub(crate) use message::Turn;
 pub use team::Team;
 pub use threads::threads;
 

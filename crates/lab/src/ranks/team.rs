@@ -93,12 +93,7 @@ impl Team {
     /// # Errors
     /// A rank that has ended, or that has another number of them.
     pub fn sum(&self, own: Vec<f64>) -> Result<Vec<f64>> {
-        self.total(
-            own,
-            |own| bytes(own),
-            |bytes, own| numbers(bytes, own),
-            |own, later| own.iter().zip(later).map(|(own, later)| own + later).collect(),
-        )
+        self.by_place(own, |own, later| own + later)
     }
 
     /// The largest of numbers, place by place.
@@ -106,12 +101,13 @@ impl Team {
     /// # Errors
     /// As [`Self::sum`].
     pub fn largest(&self, own: Vec<f64>) -> Result<Vec<f64>> {
-        self.total(
-            own,
-            |own| bytes(own),
-            |bytes, own| numbers(bytes, own),
-            |own, later| own.iter().zip(later).map(|(own, later)| own.max(later)).collect(),
-        )
+        self.by_place(own, f64::max)
+    }
+
+    fn by_place(&self, own: Vec<f64>, add: impl Fn(f64, f64) -> f64) -> Result<Vec<f64>> {
+        let add =
+            |own: Vec<f64>, later: Vec<f64>| own.into_iter().zip(later).map(|(own, later)| add(own, later)).collect();
+        self.total(own, |own| bytes(own), |bytes, own: &Vec<f64>| numbers(bytes, own), add)
     }
 
     /// The root's text, known to all.

@@ -40,27 +40,13 @@ pub struct Terms {
 
 /// Runs one run of a study's folder to its end: from its newest checkpoint if it has one. A run that has a row is left alone.
 ///
-/// A run that cannot continue (its loss is not finite) ends with a row that says so.
+/// A run that cannot continue (its loss is not finite) ends with a row that says so. Of several processes the root claims the run and writes
+/// its row, the others train with it.
 ///
 /// # Errors
 /// Whatever has nothing to do with the run itself: data that is missing, a damaged checkpoint, a full disk. There is no row
 /// then, and the run can be tried again.
 pub fn execute(
-    study: &Path,
-    planned: &PlannedRun,
-    placement: Placement,
-    terms: &Terms,
-    control: &Arc<Control>,
-    observer: &mut dyn Observer,
-) -> Result<Attempt> {
-    execute_among(&Team::default(), study, planned, placement, terms, control, observer)
-}
-
-/// As [`execute`], as one of several processes: the root claims the run and writes its row, the others train with it.
-///
-/// # Errors
-/// As [`execute`].
-pub fn execute_among(
     team: &Team,
     study: &Path,
     planned: &PlannedRun,
@@ -212,7 +198,7 @@ model = { name = 'mlp', width = 0.25 }
     }
 
     fn attempt(study: &Path, planned: &PlannedRun, terms: &Terms, observer: &mut dyn Observer) -> Result<Attempt> {
-        execute(study, planned, on_cpu(), terms, &Arc::new(Control::default()), observer)
+        execute(&Team::default(), study, planned, on_cpu(), terms, &Arc::new(Control::default()), observer)
     }
 
     /// What a run's folder holds but for the claims, by name.
@@ -322,7 +308,8 @@ model = { name = 'mlp', width = 0.25 }
         let control = Arc::new(Control::default());
         let mut leaver = Leaver { control: &control, folder: &folder, before: Vec::new() };
         let terms = Terms::default();
-        let attempt = execute(dir.path(), &planned, on_cpu(), &terms, &control.clone(), &mut leaver).expect("an end");
+        let attempt = execute(&Team::default(), dir.path(), &planned, on_cpu(), &terms, &control.clone(), &mut leaver)
+            .expect("an end");
         assert!(matches!(attempt, Attempt::Stopped), "{attempt:?}");
         assert_eq!(content(&folder), leaver.before);
     }

@@ -14,7 +14,7 @@ mod row;
 
 pub use claim::{Claim, Holder, PATIENCE, Sighting, Standing, Watch};
 pub use definition::{Axis, Study};
-pub use execute::{Attempt, Terms, execute, execute_among};
+pub use execute::{Attempt, Terms, execute};
 pub use paper::{Published, published};
 pub use planned_run::PlannedRun;
 pub use results::{Results, RunResult, prepare, run_folder};

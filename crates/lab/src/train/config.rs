@@ -174,13 +174,11 @@ impl RunConfig {
         Ok(())
     }
 
-    fn validate_counts(&self) -> Result<()> {
-        if !(1..=MOST_EPOCHS).contains(&self.epochs) {
-            return Err(Error::out_of_range("epochs", self.epochs, format!("from 1 to {MOST_EPOCHS}")));
-        }
-        if !(1..=MOST_IMAGES).contains(&self.batch) {
-            return Err(Error::out_of_range("batch", self.batch, format!("from 1 to {MOST_IMAGES}")));
-        }
+    /// Refuses a batch that cannot be cut into the parts of all processes.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`].
+    pub fn validate_parts(&self) -> Result<()> {
         if self.micro_batches == 0 || !self.batch.is_multiple_of(self.micro_batches) {
             let expected = format!("a number that divides the batch of {}", self.batch);
             return Err(Error::out_of_range("micro-batches", self.micro_batches, expected));
@@ -190,6 +188,17 @@ impl RunConfig {
             let expected = format!("a multiple of {parts}, the number of all processes' parts");
             return Err(Error::out_of_range("batch", self.batch, expected));
         }
+        Ok(())
+    }
+
+    fn validate_counts(&self) -> Result<()> {
+        if !(1..=MOST_EPOCHS).contains(&self.epochs) {
+            return Err(Error::out_of_range("epochs", self.epochs, format!("from 1 to {MOST_EPOCHS}")));
+        }
+        if !(1..=MOST_IMAGES).contains(&self.batch) {
+            return Err(Error::out_of_range("batch", self.batch, format!("from 1 to {MOST_IMAGES}")));
+        }
+        self.validate_parts()?;
         if self.keep_checkpoints == 0 {
             return Err(Error::out_of_range("keep-checkpoints", 0, "at least 1"));
         }

@@ -34,6 +34,7 @@ impl Trainer {
         self.sent_in_steps.set(self.sent_in_steps.get() + self.team.sent() - before);
         self.saves.set(turn.saves);
         let Some(mut sum) = turn.sum.filter(|_| !turn.stops) else { return Err(Error::Stopped) };
+        // A rank's message does not say of how many parts it is.
         sum.parts = first.count;
         let mut output = sum.finish(estimator, &self.network, input, &self.state)?;
         // Losses are everybody's, metrics this rank's until the epoch's end.

@@ -147,10 +147,7 @@ impl Arguments {
         let mut config = self.machine.config()?;
         config.model = ModelConfig { name: "resnet18-8b".into(), ..Default::default() };
         (config.batch, config.micro_batches) = (self.batch as usize, self.micro_batches as usize);
-        if !config.batch.is_multiple_of(config.micro_batches) {
-            let expected = format!("a number that divides the batch of {}", config.batch);
-            return Err(Error::out_of_range("--micro-batches", config.micro_batches, expected).into());
-        }
+        config.validate_parts()?;
         if self.memory && config.micro_batches > 1 {
             let expected = "1: the account is that of a single part's step";
             return Err(Error::out_of_range("--micro-batches beside --memory", config.micro_batches, expected).into());

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use burn::tensor::DType;
 use foregrad_lab::ranks::Team;
-use foregrad_lab::study::{Attempt, PlannedRun, Terms, execute_among};
+use foregrad_lab::study::{Attempt, PlannedRun, Terms, execute};
 use foregrad_lab::train::{Control, Observer, RunConfig, StepReport, Trial};
 use serde::{Deserialize, Serialize};
 
@@ -67,7 +67,7 @@ pub fn run(Task { study, planned, terms }: &Task, team: &Team) -> Result<Exit> {
     }
     let (placement, study) = (device::placement(&planned.config.device, DType::F32)?, Path::new(study));
     let observer: &mut dyn Observer = if team.is_root() { &mut Reporter { told: None } } else { &mut Meter };
-    let attempt = execute_among(team, study, planned, placement, terms, &control, observer)?;
+    let attempt = execute(team, study, planned, placement, terms, &control, observer)?;
     if !team.is_root() {
         return Ok(Exit::Done);
     }
