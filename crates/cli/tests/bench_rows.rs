@@ -77,7 +77,7 @@ fn distant_checkpoints_are_fewer_and_keep_more_values_at_once() {
     if foregrad_kernels::instructions::path() == foregrad_kernels::instructions::Path::Composed {
         return; // what layers keep is that of the kernels
     }
-    let narrow = "bench --model resnet18-8b --width 0.125 --batch 16 --steps 1 --threads 1 --memory";
+    let narrow = "bench --model resnet18-8b --width 0.125 --batch 32 --steps 1 --threads 1 --memory";
     let of = |distance: usize| {
         let methods = format!("--methods backprop-checkpointed --checkpoint-spacing {distance}");
         let row = measured(&format!("{narrow} {methods}")).remove(0);

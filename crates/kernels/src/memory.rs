@@ -17,10 +17,26 @@ pub(crate) fn aligned<T: Copy + Default>(length: usize) -> Aligned<T> {
     values
 }
 
+/// Makes an array as long, with whatever elements. One that is too small goes first, and the new one has no room to spare.
+pub(crate) fn resize<T: Real>(values: &mut Aligned<T>, length: usize) {
+    if values.capacity() < length {
+        *values = AVec::new(64);
+        values.reserve_exact(length);
+    }
+    values.resize(length, T::default());
+}
+
 /// The first elements of an array, which is made longer if it has to be: whoever needs more and less in turn clears nothing twice.
 pub(crate) fn first<T: Real>(values: &mut Aligned<T>, length: usize) -> &mut [T] {
-    values.resize(values.len().max(length), T::default());
+    if values.len() < length {
+        resize(values, length);
+    }
     &mut values[..length]
+}
+
+/// Bytes that arrays take, with the room that they have to spare.
+pub(crate) fn bytes<T, const N: usize>(arrays: [&Aligned<T>; N]) -> usize {
+    arrays.iter().map(|values| values.capacity() * size_of::<T>()).sum()
 }
 
 /// Lets `write` put new elements in place of the old.

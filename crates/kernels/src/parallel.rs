@@ -11,6 +11,9 @@ use crate::account::{self, Role};
 /// Bytes up to which a thread keeps its memory of a kind for the next call: small arrays cost as much to make and clear as to use.
 const KEPT: usize = 3 << 18;
 
+/// Bytes of a thread's memory, times how often it is used in a call, from which nothing is kept: making and clearing it once costs little of that.
+const LONG: usize = 4 << 20;
+
 /// A thread's memory for one kind of work. Whoever gets it finds there whatever the work before left.
 pub(crate) trait Own: Any + Default {
     /// What it holds.
@@ -22,15 +25,15 @@ thread_local! {
     static OWN: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Calls `work` with this thread's memory of a kind; work inside of work gets other memory.
-fn with_own<B: Own, R>(work: impl FnOnce(&mut B) -> R) -> R {
+/// Calls `work` with this thread's memory of a kind; work inside of work gets other memory. It uses it so often, about.
+fn with_own<B: Own, R>(uses: usize, work: impl FnOnce(&mut B) -> R) -> R {
     let kept = OWN.with_borrow_mut(|kept| {
         let place = kept.iter().position(|own| own.is::<B>())?;
         kept.swap_remove(place).downcast::<B>().ok()
     });
     let mut own = kept.unwrap_or_default();
     let result = work(&mut own);
-    if own.bytes() <= KEPT {
+    if own.bytes() <= KEPT && own.bytes() * uses < LONG {
         OWN.with_borrow_mut(|kept| {
             kept.retain(|other| !other.is::<B>());
             kept.push(own);
@@ -42,14 +45,16 @@ fn with_own<B: Own, R>(work: impl FnOnce(&mut B) -> R) -> R {
 /// Calls `work` for each of `parts` with its number, on all threads. A thread takes its memory once, whatever the number of parts: large
 /// buffers that were made for each part would be cleared each time.
 pub(crate) fn for_each_with<P: Send, B: Own>(
-    parts: impl Iterator<Item = P> + Send,
+    parts: impl ExactSizeIterator<Item = P> + Send,
     work: impl Fn(&mut B, (usize, P)) + Sync,
 ) {
+    // Not how many a thread happens to get: what is kept would differ from run to run.
+    let uses = parts.len().div_ceil(rayon::current_num_threads());
     let parts = Mutex::new(parts.enumerate());
     let next = || parts.lock().unwrap_or_else(PoisonError::into_inner).next();
     let on_a_thread = || {
         let Some(first) = next() else { return };
-        with_own(|own: &mut B| {
+        with_own(uses, |own: &mut B| {
             work(own, first);
             while let Some(part) = next() {
                 work(own, part);
@@ -109,13 +114,14 @@ mod tests {
 
     #[test]
     fn little_memory_is_kept_for_the_next_call() {
-        let use_once = || {
-            with_own(|own: &mut Uses| {
-                with_own(|inner: &mut Uses| assert_eq!(inner.0, 0, "another than the one in use"));
+        let use_often = |uses| {
+            with_own(uses, |own: &mut Uses| {
+                with_own(1, |inner: &mut Uses| assert_eq!(inner.0, 0, "another than the one in use"));
                 own.0 += 1;
                 own.0
             })
         };
-        assert_eq!([use_once(), use_once(), use_once(), use_once()], [1, 2, 1, 2], "much is not kept");
+        assert_eq!([1, 1, 1, 1].map(use_often), [1, 2, 1, 2], "much is not kept");
+        assert_eq!([8, 7, 1, 1].map(use_often), [1, 1, 2, 1], "what was used often is not kept");
     }
 }

@@ -95,12 +95,12 @@ pub(in crate::convolution) fn weight_cotangent<T: Real>(
 struct Lines<T> {
     /// `[point][channel][place]`.
     values: Aligned<T>,
-    /// What the zeros between rows were cleared for: they stay as long as rows are put to the same places.
-    layout: Option<Layout>,
+    /// What the zeros between rows were cleared for: they stay as long as rows are put to the same places. At first that is no line.
+    layout: Layout,
 }
 
 /// Where rows lie on a line.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Layout {
     /// Height and width of a plane.
     plane: [usize; 2],
@@ -118,15 +118,15 @@ struct Layout {
 
 impl<T: Real> Lines<T> {
     fn new() -> Self {
-        Self { values: memory::aligned(0), layout: None }
+        Self { values: memory::aligned(0), layout: Layout::default() }
     }
 
     /// Makes room for lines of a layout.
     fn prepare(&mut self, layout: &Layout) {
-        if self.layout != Some(*layout) {
+        if self.layout != *layout {
             self.values.clear();
-            self.values.resize(SIDE * layout.lines * layout.length, T::default());
-            self.layout = Some(*layout);
+            memory::resize(&mut self.values, SIDE * layout.lines * layout.length);
+            self.layout = *layout;
         }
     }
 
@@ -235,7 +235,7 @@ impl<T: Real> Default for Buffers<T> {
 
 impl<T: Real> Own for Buffers<T> {
     fn bytes(&self) -> usize {
-        (self.pixels.values.len() + self.cotangents.values.len() + self.sums.len()) * size_of::<T>()
+        memory::bytes([&self.pixels.values, &self.cotangents.values, &self.sums])
     }
 }
 
@@ -269,7 +269,7 @@ impl<T: Real> Task<'_, T> {
         let [input, output] = self.convolution.group();
         let panels = output.div_ceil(M);
         self.buffers.sums.clear();
-        self.buffers.sums.resize(SIDE * panels * input * M * TAPS * lanes, T::default());
+        memory::resize(&mut self.buffers.sums, SIDE * panels * input * M * TAPS * lanes);
         let Convolution { size, padding, .. } = *self.convolution;
         let pitch = pitch(self.convolution);
         let bytes = SIDE * (input + panels * M) * size_of::<T::Vector<S>>();

@@ -9,7 +9,7 @@ use super::sum::Job;
 use super::tiling::Tiling;
 use super::transform::{POINTS, apart};
 use crate::convolution::outer::Weight;
-use crate::memory::Aligned;
+use crate::memory::{self, Aligned};
 use crate::{Real, instructions};
 
 /// `G g G^T` of some vectors of input channels of every weight, as `[weight][out / N][point][in][N]` vectors, zeros beyond the last channel.
@@ -22,7 +22,7 @@ pub(super) fn transform<T: Real, S: Simd, G: Tiling>(
     let width = job.columns::<S>() * lanes;
     let length = POINTS * part.len() * lanes * width;
     let panels = job.output().div_ceil(width);
-    weights.resize(job.sums.weights.len() * panels * length, T::default());
+    memory::resize(weights, job.sums.weights.len() * panels * length);
     weights.par_chunks_mut(length).enumerate().for_each(|(index, panel)| {
         let (weight, first) = (job.sums.weights[index / panels], index % panels * width);
         let outputs = first..job.output().min(first + width);

@@ -16,12 +16,12 @@ pub(super) struct Strip<T> {
     values: Aligned<T>,
     /// Pixels of a row.
     columns: usize,
-    /// What the margin was cleared for: it stays clear as long as the same pixels are overwritten.
-    geometry: Option<Geometry>,
+    /// What the margin was cleared for: it stays clear as long as the same pixels are overwritten. At first that is a strip of no size.
+    geometry: Geometry,
 }
 
 /// Where a plane lies on a strip.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Geometry {
     /// Height and width of a plane.
     pub plane: [usize; 2],
@@ -33,12 +33,12 @@ pub(super) struct Geometry {
 
 impl<T: Real> Strip<T> {
     pub(super) fn new() -> Self {
-        Self { values: memory::aligned(0), columns: 0, geometry: None }
+        Self { values: memory::aligned(0), columns: 0, geometry: Geometry::default() }
     }
 
-    /// Elements held.
-    pub(super) fn length(&self) -> usize {
-        self.values.len()
+    /// What it holds.
+    pub(super) fn bytes(&self) -> usize {
+        memory::bytes([&self.values])
     }
 
     /// Calls `tile` with the first of every square of `side` pixels and what follows, and the steps between rows and columns: `step` on from one
@@ -62,8 +62,8 @@ impl<T: Real> Strip<T> {
         mut tile: impl FnMut(PlaceMut<T::Vector<S>>),
     ) {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
-        (self.columns, self.geometry) = (columns * side, None);
-        self.values.resize(rows * side * self.columns * lanes, T::default());
+        (self.columns, self.geometry) = (columns * side, Geometry::default());
+        memory::resize(&mut self.values, rows * side * self.columns * lanes);
         let pixels: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(&mut self.values);
         for rows in pixels.chunks_exact_mut(side * self.columns) {
             for column in (0..self.columns).step_by(side) {
@@ -84,11 +84,11 @@ impl<T: Real> Strip<T> {
         let plane = height * width;
         let maps = source.maps_of::<LANES>(planes.clone());
         let planes = source.planes(planes, plane);
-        if self.geometry != Some(*geometry) {
+        if self.geometry != *geometry {
             self.columns = geometry.size[1];
             self.values.clear();
-            self.values.resize(geometry.size[0] * geometry.size[1] * LANES, T::default());
-            self.geometry = Some(*geometry);
+            memory::resize(&mut self.values, geometry.size[0] * geometry.size[1] * LANES);
+            self.geometry = *geometry;
         }
         let (pixels, _) = self.values.as_chunks_mut::<LANES>();
         let (mut place, mut column) = (geometry.margin * (self.columns + 1), 0);

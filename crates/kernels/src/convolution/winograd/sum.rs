@@ -5,7 +5,6 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use pulp::{Simd, WithSimd, bytemuck};
-use rayon::prelude::*;
 
 use super::panel;
 use super::product::{self, ROWS};
@@ -121,28 +120,21 @@ impl<T: Real, G: Tiling> WithSimd for OfGroup<'_, '_, T, G> {
         let is_cut = depth * POINTS > samples * rows * columns * G::VALUES;
         let bytes = depth * POINTS * job.output() * size_of::<T>();
         let parts = if is_cut { bytes.div_ceil(WEIGHTS).clamp(1, vectors) } else { 1 };
-        let mut kept: Vec<Buffers<T>> = Vec::new();
-        if parts > 1 {
-            kept.resize_with(samples.div_ceil(at_once), Buffers::default);
-        }
+        let mut kept: Vec<Option<Aligned<T>>> = Vec::new();
+        kept.resize_with(samples.div_ceil(at_once), || (parts > 1).then(|| memory::aligned(0)));
         let mut weights = memory::aligned(0);
         for from in (0..vectors).step_by(vectors.div_ceil(parts)) {
             let part = from..vectors.min(from + vectors.div_ceil(parts));
             panel::transform::<T, S, G>(&job, &part, &mut weights);
-            let on_samples = |buffers: &mut Buffers<T>, (index, targets): (usize, Vec<&mut [MaybeUninit<T>]>)| {
+            let each = side_by_side(targets, at_once * sample).into_iter().zip(&mut kept);
+            parallel::for_each_with(each, |buffers: &mut Buffers<T>, (index, (targets, kept))| {
                 let (job, weights, first) = (&job, &weights, index * at_once);
                 let [is_first, is_last] = [part.start == 0, part.end == vectors];
                 let part = part.clone();
+                kept.iter_mut().for_each(|kept| std::mem::swap(kept, &mut buffers.products));
                 instructions::dispatch(Samples { job, weights, part, is_first, is_last, first, buffers, targets });
-            };
-            let targets = side_by_side(targets, at_once * sample);
-            match parts {
-                1 => parallel::for_each_with(targets.into_iter(), on_samples),
-                _ => {
-                    let targets = targets.into_par_iter().enumerate();
-                    targets.zip(&mut kept).for_each(|(targets, buffers)| on_samples(buffers, targets));
-                }
-            }
+                kept.iter_mut().for_each(|kept| std::mem::swap(kept, &mut buffers.products));
+            });
         }
     }
 }
@@ -203,7 +195,7 @@ impl<T: Real> Default for Buffers<T> {
 
 impl<T: Real> Own for Buffers<T> {
     fn bytes(&self) -> usize {
-        (self.strip.length() + self.pixels.len() + self.products.len()) * size_of::<T>()
+        self.strip.bytes() + memory::bytes([&self.pixels, &self.products])
     }
 }
 
@@ -257,7 +249,7 @@ impl<T: Real, G: Tiling> Samples<'_, '_, T, G> {
     fn transform_pixels<S: Simd>(&mut self, simd: S, tiles: usize) {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let length = G::VALUES * (tiles * self.part.len() + 1) * lanes;
-        self.buffers.pixels.resize(self.job.sums.inputs.len() * length, T::default());
+        memory::resize(&mut self.buffers.pixels, self.job.sums.inputs.len() * length);
         for number in 0..self.job.sums.inputs.len() {
             self.transform_input::<S>(simd, number, length);
         }
@@ -306,7 +298,7 @@ impl<T: Real, G: Tiling> Samples<'_, '_, T, G> {
         let targets = self.targets.len();
         let Buffers { pixels, products, .. } = &mut *self.buffers;
         let [of_pixels, of_products] = [tiles * depth + lanes, (panels * tiles * N + 1) * lanes];
-        products.resize(targets * G::VALUES * of_products, T::default());
+        memory::resize(products, targets * G::VALUES * of_products);
         let weights: &[T::Vector<S>] = bytemuck::cast_slice(self.weights);
         let (weights, _) = weights.as_chunks::<N>();
         for point in 0..POINTS {

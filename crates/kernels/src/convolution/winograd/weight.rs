@@ -39,21 +39,21 @@ pub(in crate::convolution) fn weight_cotangent<T: Real>(
     let parts = output.div_ceil(at_once);
     let most = (convolution.samples * rows * columns / LEAST_TILES).clamp(1, convolution.samples.max(1));
     let segments = TASKS.div_ceil(parts * convolution.groups).min(most);
+    let mut sums: Vec<Vec<T>> = vec![Vec::new(); convolution.groups * segments * parts];
+    parallel::for_each_with(sums.iter_mut(), |buffers, (task, sums)| {
+        let (part, segment, group) = (task % parts, task / parts % segments, task / parts / segments);
+        let samples = convolution.samples * segment / segments..convolution.samples * (segment + 1) / segments;
+        let outputs = part * at_once..output.min((part + 1) * at_once);
+        let part = Part { group, outputs, samples };
+        *sums = match map.way {
+            Way::Unit => of_task::<T, Unit>(convolution, &map, (x, y_bar), part, buffers),
+            _ => of_task::<T, Halving>(convolution, &map, (x, y_bar), part, buffers),
+        };
+    });
+    // Only now: with many channels it is as large as all that the threads worked in.
     let mut w_bar = vec![T::default(); output * convolution.groups * input * 9];
-    for group in 0..convolution.groups {
-        let mut sums: Vec<Vec<T>> = vec![Vec::new(); parts * segments];
-        parallel::for_each_with(sums.iter_mut(), |buffers, (task, sums)| {
-            let (part, segment) = (task % parts, task / parts);
-            let samples = convolution.samples * segment / segments..convolution.samples * (segment + 1) / segments;
-            let outputs = part * at_once..output.min((part + 1) * at_once);
-            let part = Part { group, outputs, samples };
-            *sums = match map.way {
-                Way::Unit => of_task::<T, Unit>(convolution, &map, (x, y_bar), part, buffers),
-                _ => of_task::<T, Halving>(convolution, &map, (x, y_bar), part, buffers),
-            };
-        });
-        let of_group = &mut w_bar[group * output * input * 9..][..output * input * 9];
-        for (part, w_bar) in of_group.chunks_mut(at_once * input * 9).enumerate() {
+    for (w_bar, sums) in w_bar.chunks_exact_mut(output * input * 9).zip(sums.chunks_exact(segments * parts)) {
+        for (part, w_bar) in w_bar.chunks_mut(at_once * input * 9).enumerate() {
             for sums in sums.iter().skip(part).step_by(parts) {
                 add_sums(w_bar, sums);
             }
@@ -82,7 +82,7 @@ impl<T: Real> Default for Buffers<T> {
 
 impl<T: Real> Own for Buffers<T> {
     fn bytes(&self) -> usize {
-        (self.strip.length() + self.pixels.len() + self.cotangents.len() + self.sums.len()) * size_of::<T>()
+        self.strip.bytes() + memory::bytes([&self.pixels, &self.cotangents, &self.sums])
     }
 }
 
@@ -140,7 +140,7 @@ impl<T: Real, G: ForwardTiling> Task<'_, T, G> {
         let width = lanes.max(M);
         let outputs = self.part.outputs.len().next_multiple_of(width);
         self.buffers.sums.clear();
-        self.buffers.sums.resize(POINTS * (panels * outputs * N + 1) * lanes, T::default());
+        memory::resize(&mut self.buffers.sums, POINTS * (panels * outputs * N + 1) * lanes);
         let at_once = samples_at_once(self.map);
         for first in self.part.samples.clone().step_by(at_once) {
             let samples = first..self.part.samples.end.min(first + at_once);
@@ -158,7 +158,7 @@ impl<T: Real, G: ForwardTiling> Task<'_, T, G> {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let distance = block.panels * block.tiles * N + 1;
         let Buffers { strip, pixels, .. } = &mut *self.buffers;
-        pixels.resize(G::VALUES * distance * lanes, T::default());
+        memory::resize(pixels, G::VALUES * distance * lanes);
         let pixels: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(pixels);
         let (input, geometry) = (self.convolution.group()[0], self.map.reads());
         for (vector, first) in (0..input).step_by(lanes).enumerate() {
@@ -184,7 +184,7 @@ impl<T: Real, G: ForwardTiling> Task<'_, T, G> {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let distance = block.tiles * block.outputs / lanes + 1;
         let Buffers { strip, cotangents, .. } = &mut *self.buffers;
-        cotangents.resize(G::VALUES * distance * lanes, T::default());
+        memory::resize(cotangents, G::VALUES * distance * lanes);
         let cotangents: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(cotangents);
         let (output, geometry) = (self.convolution.group()[1], self.map.stands_for());
         for (vector, first) in self.part.outputs.clone().step_by(lanes).enumerate() {

@@ -12,7 +12,7 @@ use crate::convolution::winograd::transform::{SIDE, TILE};
 use crate::memory::{self, Aligned};
 
 /// The pixels that some rows of tiles read.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Band {
     /// The first source row and column, which may lie outside of the plane.
     first: [isize; 2],
@@ -46,18 +46,18 @@ impl Band {
 pub(super) struct Turned<T> {
     /// `[channel][pixel][sample]`.
     values: Aligned<T>,
-    /// What the zeros around were cleared for: they stay as long as the same pixels are overwritten.
-    shape: Option<(Band, usize)>,
+    /// What the zeros around were cleared for: they stay as long as the same pixels are overwritten. At first that is a band of no size.
+    shape: (Band, usize),
 }
 
 impl<T: Real> Turned<T> {
     pub(super) fn new() -> Self {
-        Self { values: memory::aligned(0), shape: None }
+        Self { values: memory::aligned(0), shape: Default::default() }
     }
 
-    /// Elements held.
-    pub(super) fn length(&self) -> usize {
-        self.values.len()
+    /// What it holds.
+    pub(super) fn bytes(&self) -> usize {
+        memory::bytes([&self.values])
     }
 
     /// `[channel][pixel]`.
@@ -86,10 +86,10 @@ impl<T: Real> Turned<T> {
         (channels, all): (Range<usize>, usize),
     ) {
         let shape = (*band, channels.len());
-        if self.shape != Some(shape) {
+        if self.shape != shape {
             self.values.clear();
-            self.values.resize(channels.len() * band.pixels() * LANES, T::default());
-            self.shape = Some(shape);
+            memory::resize(&mut self.values, channels.len() * band.pixels() * LANES);
+            self.shape = shape;
         }
         let (pixels, _) = self.values.as_chunks_mut::<LANES>();
         for (channel, pixels) in channels.zip(pixels.chunks_exact_mut(band.pixels())) {

@@ -163,8 +163,8 @@ impl<T: Real> Default for Buffers<T> {
 
 impl<T: Real> Own for Buffers<T> {
     fn bytes(&self) -> usize {
-        let turned: usize = self.inputs.iter().map(Turned::length).sum();
-        (turned + self.pixels.len() + self.products.len() + self.outputs.len()) * size_of::<T>()
+        let turned: usize = self.inputs.iter().map(Turned::bytes).sum();
+        turned + memory::bytes([&self.pixels, &self.products, &self.outputs])
     }
 }
 
