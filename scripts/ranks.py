@@ -86,6 +86,8 @@ def main():
         trial.splits()
         trial.stop()
         trial.kill()
+        trial.terminate()
+        trial.bench()
         trial.study()
         trial.refusals()
     except Failed as failed:
@@ -215,6 +217,40 @@ class Trial:
         self.ended(self.start([*self.command("killed", 3, 1, flags), "--resume-or-start"]), [0])
         self.check("a run with killed ranks", expected, self.content("killed"))
         print(f"{hits} kills of a rank in {starts} starts: the job ended within {slowest:.1f} s, the same bits", flush=True)
+        shutil.rmtree(self.folder / "killed")
+        shutil.rmtree(self.folder / "alone")
+
+    def terminate(self):
+        """SIGTERM to mpirun, after which it kills all ranks: what is lost are the steps since the last checkpoint."""
+        flags = METHODS["local, mixed with baselines"] + " --epochs 12 --checkpoint-steps 3"
+        expected = self.run("alone", 1, 3, flags)
+        process = self.start(self.command("ended", 3, 1, flags))
+        self.wait_for(self.folder / "ended", process)
+        process.send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        self.ended(process, None)
+        seconds = time.monotonic() - began
+        if len(self.records("ended")) >= 12:
+            raise Failed("the run was over before it could be ended")
+        self.ended(self.start([*self.command("ended", 3, 1, flags), "--resume"]), [0])
+        self.check("a run that SIGTERM ended", expected, self.content("ended"))
+        print(f"SIGTERM to mpirun: the job ended within {seconds:.1f} s, the same bits", flush=True)
+        shutil.rmtree(self.folder / "ended")
+        shutil.rmtree(self.folder / "alone")
+
+    def bench(self):
+        """The bench counts what a step sends."""
+        sent = {}
+        for name, ranks in [("jvp-weights", 1), ("jvp-weights", 3), ("backprop", 3)]:
+            own = [str(self.binary), *"bench --width 0.05 --model small-net --batch 12 --threads 1 --json".split(), "--methods", name]
+            command = own if ranks == 1 else ["mpirun", "--oversubscribe", "-n", str(ranks), *own]
+            report = json.loads(self.ended(self.start(command), [0]).splitlines()[-1])
+            sent[name, ranks] = report["methods"][0].get("bytes_a_step")
+            if report["ranks"] != ranks or not report["methods"][0]["peak_memory"]:
+                raise Failed(f"a bench of {ranks} processes: {report}")
+        if sent["jvp-weights", 1] is not None or not 0 < sent["jvp-weights", 3] < sent["backprop", 3]:
+            raise Failed(f"bytes a step by the bench: {sent}")
+        print(f"bench of 3 processes: {sent['jvp-weights', 3]} bytes a step for `jvp-weights`, {sent['backprop', 3]} for `backprop`")
 
     def study(self):
         """Runs of a study that are several processes each."""

@@ -2,8 +2,8 @@
 
 use burn::tensor::{Tensor, TensorData};
 
-use super::Team;
 use super::team::bytes;
+use super::{Asked, Team};
 use crate::{Error, Result};
 use foregrad::estimate::Sum;
 use foregrad::ops;
@@ -21,10 +21,8 @@ use foregrad::vector::{ParamTensor, ParamVector};
 /// Every rank knows the names and shapes from its own sum: only the state's numbers come with theirs. Metrics are added up at an epoch's end.
 #[derive(Debug, Default)]
 pub struct Turn {
-    /// Whether the run is to stop.
-    pub stops: bool,
-    /// Whether a checkpoint is to be written.
-    pub saves: bool,
+    /// What was asked for meanwhile.
+    pub asked: Asked,
     /// The sum over the parts; none of a rank that stopped on the way.
     pub sum: Option<Sum>,
 }
@@ -44,11 +42,11 @@ impl Turn {
     /// With that of later ranks; a step that one of them did not finish is nobody's.
     fn plus(self, later: Self) -> Self {
         let sum = self.sum.zip(later.sum).map(|(own, later)| own.plus(later));
-        Self { stops: self.stops || later.stops, saves: self.saves || later.saves, sum }
+        Self { asked: self.asked.or(later.asked), sum }
     }
 
     fn written(&self) -> Vec<u8> {
-        let asked = u8::from(self.stops) * STOPS + u8::from(self.saves) * SAVES;
+        let asked = u8::from(self.asked.stops) * STOPS + u8::from(self.asked.saves) * SAVES;
         let mut message = bytes(&[f64::from(asked)]);
         let Some(sum) = &self.sum else { return message };
         let output = &sum.output;
@@ -78,7 +76,8 @@ impl Turn {
     fn read(message: &[u8], own: &Self) -> Result<Self> {
         let mut rest = Rest(message);
         let asked = rest.number()? as u8;
-        let mut turn = Self { stops: asked & STOPS > 0, saves: asked & SAVES > 0, sum: None };
+        let asked = Asked { stops: asked & STOPS > 0, saves: asked & SAVES > 0 };
+        let mut turn = Self { asked, sum: None };
         let (false, Some(own)) = (rest.0.is_empty(), &own.sum) else { return Ok(turn) };
         let mut sum = own.clone();
         for evaluation in sum.output.evaluations.iter_mut().flatten() {

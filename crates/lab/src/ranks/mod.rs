@@ -7,6 +7,7 @@
 //! the root sends one message a sum. The total comes back from the root, small ones from it to all at once, large ones along the tree.
 
 mod message;
+mod step;
 mod team;
 mod threads;
 
@@ -14,7 +15,8 @@ use std::fmt::Debug;
 
 use crate::Result;
 
-pub(crate) use message::Turn;
+use message::Turn;
+pub use step::Asked;
 pub use team::Team;
 pub use threads::threads;
 

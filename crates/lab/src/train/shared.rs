@@ -4,43 +4,22 @@ use md5::{Digest, Md5};
 
 use super::checkpoint::Position;
 use super::{Control, ProbeRecord, Tally, Trainer, probe};
-use crate::ranks::Turn;
+use crate::ranks::Asked;
 use crate::{Error, Result};
-use foregrad::estimate::{self, MicroBatch, StepInput, StepOutput};
+use foregrad::estimate::{StepInput, StepOutput};
 use foregrad::ops;
 use foregrad::vector::ParamVector;
 
 impl Trainer {
-    /// The first of this rank's parts among all of a batch, and how many are its own.
-    fn own_parts(&self) -> (MicroBatch, usize) {
-        let own = self.config.micro_batches;
-        (MicroBatch { index: self.team.rank() * own, count: self.team.count() * own }, own)
-    }
-
     /// What a batch's step gives, of all ranks' parts.
     pub(super) fn output(&self, input: &StepInput<'_>, control: &Control) -> Result<StepOutput> {
-        let (estimator, (first, own)) = (&self.config.estimator, self.own_parts());
-        if self.team.is_alone() {
-            return estimate::step_in_parts(estimator, &self.network, input, own, &self.state);
-        }
-        let sum = match estimate::sum_of_parts(estimator, &self.network, input, (first, own), &self.state) {
-            Err(Error::Stopped) => None,
-            sum => Some(sum?),
-        };
-        let metrics: Vec<_> = sum.iter().flat_map(|sum| &sum.output.evaluations).map(|own| (*own)?.metric).collect();
-        let stops = sum.is_none() || control.is_stopping();
+        let (estimator, own) = (&self.config.estimator, (self.config.micro_batches, &self.state));
+        let asked = || Asked { stops: control.is_stopping(), saves: self.wants_checkpoint(control) };
         let before = self.team.sent();
-        let turn = Turn { stops, saves: self.wants_checkpoint(control), sum }.shared(&self.team)?;
+        let (asked, output) = self.team.step(estimator, &self.network, input, own, asked)?;
         self.sent_in_steps.set(self.sent_in_steps.get() + self.team.sent() - before);
-        self.saves.set(turn.saves);
-        let Some(mut sum) = turn.sum.filter(|_| !turn.stops) else { return Err(Error::Stopped) };
-        // A rank's message does not say of how many parts it is.
-        sum.parts = first.count;
-        let mut output = sum.finish(estimator, &self.network, input, &self.state)?;
-        // Losses are everybody's, metrics this rank's until the epoch's end.
-        let evaluations = output.evaluations.iter_mut().zip(metrics);
-        evaluations.for_each(|(evaluation, own)| evaluation.iter_mut().for_each(|evaluation| evaluation.metric = own));
-        Ok(output)
+        self.saves.set(asked.saves);
+        output.ok_or(Error::Stopped)
     }
 
     /// A probe of the first part, so that it takes no more memory than a step.

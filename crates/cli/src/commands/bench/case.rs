@@ -6,20 +6,23 @@ use anyhow::{Context, Result};
 use burn::tensor::Tensor;
 use foregrad::account::{self, Role};
 use foregrad::baseline;
-use foregrad::estimate::{self, EstimatorConfig, EstimatorState, MicroBatch, StepInput};
+use foregrad::estimate::{EstimatorConfig, EstimatorState, MicroBatch, StepInput};
 use foregrad::losses::Labels;
 use foregrad::models::Network;
 use foregrad::optim::{Optimizer, OptimizerConfig};
 use foregrad::rng::{Placement, Stream};
 use foregrad::vector::ParamVector;
 use foregrad_lab::data::{Augmentation, BatchOptions, Batches, Dataset, Order};
+use foregrad_lab::ranks::{Asked, Team};
 
 use super::row::LOADING;
 use super::{CLASSES, MeasureTask};
 
 /// What a method works on.
 pub(super) struct Case {
+    team: Team,
     network: Network,
+    /// This rank's samples of the batch, and their labels.
     images: Tensor<4>,
     labels: Labels,
     micro_batches: usize,
@@ -44,14 +47,16 @@ enum What {
 }
 
 impl Case {
-    pub fn new(task: &MeasureTask, placement: &Placement) -> Result<Self> {
+    pub fn new(task: &MeasureTask, team: Team, placement: &Placement) -> Result<Self> {
         let MeasureTask { row, config, image, .. } = task;
         let network = config.model.init(*image, CLASSES, config.seed, placement)?;
         account::give_network(&network);
-        let ([channels, height, width], samples) = (*image, config.batch);
-        let images = Stream::new(config.seed, "bench").normal_tensor([samples, channels, height, width], placement);
+        let ([channels, height, width], samples) = (*image, config.batch / team.count());
+        let first = team.rank() * samples;
+        let draws = Stream::new(config.seed, "bench").after(first * channels * height * width);
+        let images = draws.normal_tensor([samples, channels, height, width], placement);
         account::give(&images, Role::Batch);
-        let labels = Labels::classes((0..samples).map(|sample| sample % CLASSES).collect(), CLASSES);
+        let labels = Labels::classes((first..first + samples).map(|sample| sample % CLASSES).collect(), CLASSES);
         let what = match row.estimator(config) {
             Some(estimator) => What::Step(Box::new(estimator)),
             None if row.method == LOADING => What::Loading(random_set(*image, samples).into()),
@@ -60,7 +65,7 @@ impl Case {
         let kind = |kind| Optimizer::new(&OptimizerConfig { kind, ..Default::default() });
         let (optimizer, state) = (task.optimizer.map(kind), EstimatorState::default());
         let micro_batches = config.micro_batches;
-        Ok(Self { network, images, labels, micro_batches, state, optimizer, what })
+        Ok(Self { team, network, images, labels, micro_batches, state, optimizer, what })
     }
 
     /// Steps after which they come round again.
@@ -69,7 +74,7 @@ impl Case {
     }
 
     pub fn once(&mut self, step: u64) -> Result<()> {
-        let Self { network, images, labels, micro_batches, state, optimizer, what } = self;
+        let Self { team, network, images, labels, micro_batches, state, optimizer, what } = self;
         match what {
             What::Forward => drop(baseline::forward(network, images.clone(), labels)),
             What::Loading(set) => {
@@ -81,9 +86,10 @@ impl Case {
                 let momentum = optimizer.as_ref().map(|optimizer| optimizer.buffer().clone()).unwrap_or_default();
                 let input = StepInput { momentum: Some(&momentum), ..StepInput::new(images.clone(), labels, 0, step) };
                 let output = match account::is_open() {
-                    true => account::step(config, network, &input, state),
-                    false => estimate::step_in_parts(config, network, &input, *micro_batches, state),
-                }?;
+                    true => Some(account::step(config, network, &input, state)?),
+                    false => team.step(config, network, &input, (*micro_batches, state), Asked::default)?.1,
+                };
+                let output = output.context("a step of ranks that were not asked to stop")?;
                 *state = output.state;
                 drop(momentum);
                 if let Some(optimizer) = optimizer {
