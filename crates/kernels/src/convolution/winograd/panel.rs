@@ -12,7 +12,8 @@ use crate::convolution::outer::Weight;
 use crate::memory::{self, Aligned};
 use crate::{Real, instructions};
 
-/// `G g G^T` of some vectors of input channels of every weight, as `[weight][out / N][point][in][N]` vectors, zeros beyond the last channel.
+/// `G g G^T` of some vectors of input channels of every weight, as `[weight][out / N][point][in][N]` vectors, zeros beyond the last channel;
+/// a channel more a point, else the points' places share a few cache sets.
 pub(super) fn transform<T: Real, S: Simd, G: Tiling>(
     job: &Job<'_, T, G>,
     part: &Range<usize>,
@@ -20,7 +21,7 @@ pub(super) fn transform<T: Real, S: Simd, G: Tiling>(
 ) {
     let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
     let width = job.columns::<S>() * lanes;
-    let length = POINTS * part.len() * lanes * width;
+    let length = POINTS * (part.len() * lanes + 1) * width;
     let panels = job.output().div_ceil(width);
     memory::resize(weights, job.sums.weights.len() * panels * length);
     weights.par_chunks_mut(length).enumerate().for_each(|(index, panel)| {
@@ -47,7 +48,7 @@ impl<T: Real, G: Tiling> WithSimd for Panel<'_, T, G> {
         let Self { job, weight, part, outputs, panel } = self;
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let columns = job.columns::<S>();
-        let distance = part.len() * lanes * columns;
+        let distance = (part.len() * lanes + 1) * columns;
         let panel: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(panel);
         for (index, vector) in part.clone().enumerate() {
             let channels = job.channels(vector, lanes);

@@ -306,7 +306,7 @@ impl<T: Real, G: Tiling> Samples<'_, '_, T, G> {
                 let before = &self.job.sums.products[..number];
                 let adds = !self.is_first || before.iter().any(|one| one.target == target);
                 for panel in 0..panels {
-                    let weights = &weights[((weight * panels + panel) * POINTS + point) * depth..][..depth];
+                    let weights = &weights[((weight * panels + panel) * POINTS + point) * (depth + 1)..][..depth];
                     for value in G::values_of(point) {
                         let pixels = &pixels[(input * G::VALUES + value) * of_pixels..][..tiles * depth];
                         let products = &mut products[(target * G::VALUES + value) * of_products..][..of_products];
