@@ -19,7 +19,7 @@ import tempfile
 
 KERNELS = "crates/kernels/src/"
 
-# Kinds by the first of these that stands in a file's name on the way to a sample, outermost call first.
+# Kinds by the first of these that stands in the name of any file on the way to a sample.
 KINDS = [
     ("operations.rs", None),
     ("winograd/panel.rs", "tiles: weights' transforms"),
