@@ -71,7 +71,7 @@ impl Job {
         match ending {
             Ok(exit) => {
                 // A launcher ends all of a job once one process has left with a code other than 0: none leaves before the root has written.
-                self.team.sum(vec![0.0])?;
+                self.team.wait()?;
                 Ok(exit)
             }
             Err(error) => {

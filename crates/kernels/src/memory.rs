@@ -26,6 +26,39 @@ pub(crate) fn resize<T: Real>(values: &mut Aligned<T>, length: usize) {
     values.resize(length, T::default());
 }
 
+/// An array with zeros between the elements that are written: cleared when they come to lie otherwise, and not as long as the same are
+/// overwritten.
+pub(crate) struct Cleared<T, L> {
+    pub values: Aligned<T>,
+    /// How they lie. The default stands for no way: an `Option`'s `None` would be compared by a content that was never written, which does no
+    /// harm and is reported by valgrind.
+    layout: L,
+}
+
+impl<T: Real, L: Copy + Default + PartialEq> Cleared<T, L> {
+    /// No elements.
+    pub fn new() -> Self {
+        Self { values: aligned(0), layout: L::default() }
+    }
+
+    /// As many elements that lie in a way, which is not the default.
+    #[inline(always)]
+    pub fn lay_out(&mut self, layout: L, length: usize) {
+        if self.layout != layout {
+            self.values.clear();
+            resize(&mut self.values, length);
+            self.layout = layout;
+        }
+    }
+
+    /// As many elements for anything else.
+    #[inline(always)]
+    pub fn spoil(&mut self, length: usize) {
+        resize(&mut self.values, length);
+        self.layout = L::default();
+    }
+}
+
 /// The first elements of an array, which is made longer if it has to be: whoever needs more and less in turn clears nothing twice.
 pub(crate) fn first<T: Real>(values: &mut Aligned<T>, length: usize) -> &mut [T] {
     if values.len() < length {

@@ -110,6 +110,23 @@ impl Team {
         self.total(own, |own| bytes(own), |bytes, own: &Vec<f64>| numbers(bytes, own), add)
     }
 
+    /// Waits until all ranks have come as far.
+    ///
+    /// # Errors
+    /// A rank that has ended.
+    pub fn wait(&self) -> Result<()> {
+        self.sum(vec![0.0]).map(drop)
+    }
+
+    /// The most bytes that a rank other than the root has sent, of what each says of itself.
+    ///
+    /// # Errors
+    /// A rank that has ended.
+    pub fn most_sent(&self, own: u64) -> Result<u64> {
+        let own = if self.is_root() { 0 } else { own };
+        Ok(self.largest(vec![own as f64])?[0] as u64)
+    }
+
     /// The root's text, known to all.
     ///
     /// # Errors
@@ -243,6 +260,14 @@ mod tests {
                     assert!(is_large || rank == 0 || sent == up);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn the_most_bytes_are_those_of_a_rank_other_than_the_root() {
+        for count in 1..=5 {
+            let most = each(count, |team| team.most_sent([100, 3, 7, 5, 1][team.rank()]).expect("all say"));
+            assert_eq!(most, vec![[0, 3, 7, 7, 7][count - 1]; count]);
         }
     }
 

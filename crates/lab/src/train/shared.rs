@@ -51,10 +51,8 @@ impl Trainer {
 
     /// Bytes that a rank other than the root has sent a step of this epoch, the most of any.
     pub(super) fn bytes_a_step(&self) -> Result<u64> {
-        let own = if self.team.is_root() { 0 } else { self.sent_in_steps.take() };
-        self.sent_in_steps.set(0);
         let steps = self.steps_since.replace(0).max(1);
-        Ok((self.team.largest(vec![own as f64])?[0] / steps as f64).ceil() as u64)
+        Ok(self.team.most_sent(self.sent_in_steps.take())?.div_ceil(steps))
     }
 
     /// Refuses to begin with ranks that have other settings or data, or stand elsewhere.

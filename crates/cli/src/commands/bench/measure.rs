@@ -36,7 +36,7 @@ pub(super) fn measure(task: &MeasureTask, team: &Team) -> Result<Measurement> {
     let mut seconds = Vec::new();
     let (mut counted, mut sent, mut last) = (0, 0, 0);
     for turn in 0..u64::from(warm_up + steps) {
-        team.sum(vec![0.0])?;
+        team.wait()?;
         operations::take();
         last = account::length();
         let (began, before) = (Instant::now(), team.sent());
@@ -51,8 +51,6 @@ pub(super) fn measure(task: &MeasureTask, team: &Team) -> Result<Measurement> {
     let peak_memory = machine::peak_memory();
     let account = task.memory.then(|| Account::new(&movements, last..movements.len(), program, peak_memory));
     let seconds = team.largest(seconds)?;
-    let sent = if team.is_root() { 0 } else { sent };
-    let most = team.largest(vec![peak_memory as f64, sent as f64])?;
     let mut sorted = seconds.clone();
     sorted.sort_by(f64::total_cmp);
     Ok(Measurement {
@@ -61,9 +59,9 @@ pub(super) fn measure(task: &MeasureTask, team: &Team) -> Result<Measurement> {
         minimum_seconds: sorted[0],
         seconds,
         operations: team.sum(vec![counted as f64])?[0] as u64,
-        peak_memory: Some(most[0] as u64),
+        peak_memory: Some(team.largest(vec![peak_memory as f64])?[0] as u64),
         fraction_of_peak: None,
-        bytes_a_step: (!team.is_alone()).then_some(most[1] as u64),
+        bytes_a_step: (!team.is_alone()).then(|| team.most_sent(sent)).transpose()?,
         account,
     })
 }

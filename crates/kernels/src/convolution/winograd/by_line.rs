@@ -15,7 +15,7 @@ use pulp::{Simd, WithSimd, bytemuck};
 use super::transform::{OutputCotangents, Pixels, SIDE, TILE, Transform, WeightCotangents};
 use crate::convolution::shape::Convolution;
 use crate::convolution::source::{PlaneMap, Source};
-use crate::memory::{self, Aligned};
+use crate::memory::{self, Aligned, Cleared};
 use crate::parallel::{self, Own};
 use crate::{Real, instructions};
 
@@ -91,13 +91,8 @@ pub(in crate::convolution) fn weight_cotangent<T: Real>(
     w_bar
 }
 
-/// The lines of some channels.
-struct Lines<T> {
-    /// `[point][channel][place]`.
-    values: Aligned<T>,
-    /// What the zeros between rows were cleared for: they stay as long as rows are put to the same places. At first that is no line.
-    layout: Layout,
-}
+/// The lines of some channels: `[point][channel][place]`, with zeros between rows.
+struct Lines<T>(Cleared<T, Layout>);
 
 /// Where rows lie on a line.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -117,17 +112,9 @@ struct Layout {
 }
 
 impl<T: Real> Lines<T> {
-    fn new() -> Self {
-        Self { values: memory::aligned(0), layout: Layout::default() }
-    }
-
     /// Makes room for lines of a layout.
     fn prepare(&mut self, layout: &Layout) {
-        if self.layout != *layout {
-            self.values.clear();
-            memory::resize(&mut self.values, SIDE * layout.lines * layout.length);
-            self.layout = *layout;
-        }
+        self.0.lay_out(*layout, SIDE * layout.lines * layout.length);
     }
 
     /// Puts the values at the points of some tiles of a channel to its lines, `FROM` rows of its plane a tile.
@@ -142,7 +129,7 @@ impl<T: Real> Lines<T> {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let Layout { plane: [height, width], margin, pitch, length, lines, pieces: longest } = *layout;
         let mut points: [&mut [T]; SIDE] = Default::default();
-        for (point, values) in points.iter_mut().zip(self.values.chunks_exact_mut(lines * length)) {
+        for (point, values) in points.iter_mut().zip(self.0.values.chunks_exact_mut(lines * length)) {
             *point = &mut values[line * length..(line + 1) * length];
         }
         for (place, piece) in (margin..).step_by(pitch).zip(pieces.clone()) {
@@ -229,13 +216,13 @@ struct Buffers<T> {
 
 impl<T: Real> Default for Buffers<T> {
     fn default() -> Self {
-        Self { pixels: Lines::new(), cotangents: Lines::new(), sums: memory::aligned(0) }
+        Self { pixels: Lines(Cleared::new()), cotangents: Lines(Cleared::new()), sums: memory::aligned(0) }
     }
 }
 
 impl<T: Real> Own for Buffers<T> {
     fn bytes(&self) -> usize {
-        memory::bytes([&self.pixels.values, &self.cotangents.values, &self.sums])
+        memory::bytes([&self.pixels.0.values, &self.cotangents.0.values, &self.sums])
     }
 }
 
@@ -315,8 +302,8 @@ impl<T: Real> Task<'_, T> {
         let Buffers { pixels, cotangents, sums } = &mut *self.buffers;
         let sums: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(sums);
         let mut sums = sums.as_chunks_mut::<TAPS>().0.as_chunks_mut::<M>().0.iter_mut();
-        let points = pixels.values.chunks_exact(input * length);
-        for (pixels, cotangents) in points.zip(cotangents.values.chunks_exact(panels * M * length)) {
+        let points = pixels.0.values.chunks_exact(input * length);
+        for (pixels, cotangents) in points.zip(cotangents.0.values.chunks_exact(panels * M * length)) {
             for cotangents in cotangents.chunks_exact(M * length) {
                 for (pixels, sums) in pixels.chunks_exact(length).zip(&mut sums) {
                     multiply_lines::<T, S, M>(simd, pixels, (cotangents, length, steps), sums);

@@ -9,15 +9,13 @@ use super::tiling::{Place, PlaceMut};
 use crate::Real;
 use crate::convolution::source::Source;
 use crate::convolution::turn::{turn, with_lanes};
-use crate::memory::{self, Aligned};
+use crate::memory::{self, Cleared};
 
 /// A plane's pixels with a margin around; every pixel is a vector of channels.
 pub(super) struct Strip<T> {
-    values: Aligned<T>,
+    pixels: Cleared<T, Geometry>,
     /// Pixels of a row.
     columns: usize,
-    /// What the margin was cleared for: it stays clear as long as the same pixels are overwritten. At first that is a strip of no size.
-    geometry: Geometry,
 }
 
 /// Where a plane lies on a strip.
@@ -33,19 +31,19 @@ pub(super) struct Geometry {
 
 impl<T: Real> Strip<T> {
     pub(super) fn new() -> Self {
-        Self { values: memory::aligned(0), columns: 0, geometry: Geometry::default() }
+        Self { pixels: Cleared::new(), columns: 0 }
     }
 
     /// What it holds.
     pub(super) fn bytes(&self) -> usize {
-        memory::bytes([&self.values])
+        memory::bytes([&self.pixels.values])
     }
 
     /// Calls `tile` with the first of every square of `side` pixels and what follows, and the steps between rows and columns: `step` on from one
     /// square to the next, row by row.
     #[inline(always)]
     pub(super) fn each_tile<S: Simd>(&self, [side, step]: [usize; 2], mut tile: impl FnMut(Place<T::Vector<S>>)) {
-        let pixels: &[T::Vector<S>] = bytemuck::cast_slice(&self.values);
+        let pixels: &[T::Vector<S>] = bytemuck::cast_slice(&self.pixels.values);
         for rows in pixels.windows(side * self.columns).step_by(step * self.columns) {
             for column in (0..=self.columns - side).step_by(step) {
                 tile((&rows[column..], [self.columns, 1]));
@@ -62,9 +60,9 @@ impl<T: Real> Strip<T> {
         mut tile: impl FnMut(PlaceMut<T::Vector<S>>),
     ) {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
-        (self.columns, self.geometry) = (columns * side, Geometry::default());
-        memory::resize(&mut self.values, rows * side * self.columns * lanes);
-        let pixels: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(&mut self.values);
+        self.columns = columns * side;
+        self.pixels.spoil(rows * side * self.columns * lanes);
+        let pixels: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(&mut self.pixels.values);
         for rows in pixels.chunks_exact_mut(side * self.columns) {
             for column in (0..self.columns).step_by(side) {
                 tile((&mut rows[column..], [self.columns, 1]));
@@ -84,13 +82,9 @@ impl<T: Real> Strip<T> {
         let plane = height * width;
         let maps = source.maps_of::<LANES>(planes.clone());
         let planes = source.planes(planes, plane);
-        if self.geometry != *geometry {
-            self.columns = geometry.size[1];
-            self.values.clear();
-            memory::resize(&mut self.values, geometry.size[0] * geometry.size[1] * LANES);
-            self.geometry = *geometry;
-        }
-        let (pixels, _) = self.values.as_chunks_mut::<LANES>();
+        self.columns = geometry.size[1];
+        self.pixels.lay_out(*geometry, geometry.size[0] * geometry.size[1] * LANES);
+        let (pixels, _) = self.pixels.values.as_chunks_mut::<LANES>();
         let (mut place, mut column) = (geometry.margin * (self.columns + 1), 0);
         for from in (0..plane).step_by(LANES) {
             let count = LANES.min(plane - from);
@@ -125,7 +119,7 @@ impl<T: Real> Strip<T> {
     fn write_lanes<const LANES: usize>(&self, geometry: &Geometry, planes: &mut [MaybeUninit<T>]) {
         let [height, width] = geometry.plane;
         let plane = height * width;
-        let (pixels, _) = self.values.as_chunks::<LANES>();
+        let (pixels, _) = self.pixels.values.as_chunks::<LANES>();
         let (mut place, mut column) = (geometry.margin * (self.columns + 1), 0);
         for from in (0..plane).step_by(LANES) {
             let count = LANES.min(plane - from);

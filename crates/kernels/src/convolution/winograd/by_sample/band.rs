@@ -9,7 +9,7 @@ use crate::convolution::source::{LaneMap, Source};
 use crate::convolution::turn::{turn, with_lanes};
 use crate::convolution::winograd::Map;
 use crate::convolution::winograd::transform::{SIDE, TILE};
-use crate::memory::{self, Aligned};
+use crate::memory::{self, Cleared};
 
 /// The pixels that some rows of tiles read.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -44,25 +44,23 @@ impl Band {
 
 /// A band of some channels.
 pub(super) struct Turned<T> {
-    /// `[channel][pixel][sample]`.
-    values: Aligned<T>,
-    /// What the zeros around were cleared for: they stay as long as the same pixels are overwritten. At first that is a band of no size.
-    shape: (Band, usize),
+    /// `[channel][pixel][sample]`, of as many channels.
+    pixels: Cleared<T, (Band, usize)>,
 }
 
 impl<T: Real> Turned<T> {
     pub(super) fn new() -> Self {
-        Self { values: memory::aligned(0), shape: Default::default() }
+        Self { pixels: Cleared::new() }
     }
 
     /// What it holds.
     pub(super) fn bytes(&self) -> usize {
-        memory::bytes([&self.values])
+        memory::bytes([&self.pixels.values])
     }
 
     /// `[channel][pixel]`.
     pub(super) fn pixels<S: Simd>(&self) -> &[T::Vector<S>] {
-        bytemuck::cast_slice(&self.values)
+        bytemuck::cast_slice(&self.pixels.values)
     }
 
     /// Reads some channels of at most as many samples as a register has lanes.
@@ -85,13 +83,8 @@ impl<T: Real> Turned<T> {
         samples: Range<usize>,
         (channels, all): (Range<usize>, usize),
     ) {
-        let shape = (*band, channels.len());
-        if self.shape != shape {
-            self.values.clear();
-            memory::resize(&mut self.values, channels.len() * band.pixels() * LANES);
-            self.shape = shape;
-        }
-        let (pixels, _) = self.values.as_chunks_mut::<LANES>();
+        self.pixels.lay_out((*band, channels.len()), channels.len() * band.pixels() * LANES);
+        let (pixels, _) = self.pixels.values.as_chunks_mut::<LANES>();
         for (channel, pixels) in channels.zip(pixels.chunks_exact_mut(band.pixels())) {
             let planes = samples.clone().map(|sample| sample * all + channel);
             read_channel(band, source, planes, pixels);
