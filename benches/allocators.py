@@ -18,9 +18,9 @@ import os
 import pathlib
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
+
+from running import arguments_and_options, printed
 
 METHODS = ["forward", "backprop", "backprop-checkpointed", "local-weight-network-forward", "jvp-weights"]
 
@@ -37,10 +37,7 @@ class Build:
 
     def measured(self, method, options):
         command = [self.binary, "bench", "--json", "--methods", method, *options]
-        result = subprocess.run(command, capture_output=True, text=True, env=self.environment)
-        if result.returncode:
-            sys.exit(f"{self.name}: bench of {method} failed:\n{result.stderr}")
-        return json.loads(result.stdout)["methods"][0]
+        return json.loads(printed(command, env=self.environment))["methods"][0]
 
 
 def row(*cells):
@@ -65,8 +62,7 @@ def main():
     parser.add_argument("builds", nargs="+", metavar="NAME=PATH")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--methods", default=",".join(METHODS), help="separated by commas [default: %(default)s]")
-    end = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
-    arguments, options = parser.parse_args(sys.argv[1:end]), sys.argv[end + 1 :]
+    arguments, options = arguments_and_options(parser)
     with tempfile.TemporaryDirectory() as folder:
         compare([Build(text, folder) for text in arguments.builds], arguments, options)
 

@@ -13,16 +13,13 @@ import pathlib
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
+
+from running import arguments_and_options, printed
 
 
 def measured(binary, method, options):
-    command = [binary, "bench", "--json", "--methods", method, *options]
-    result = subprocess.run(command, capture_output=True, text=True)
-    if result.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n{result.stderr}")
-    return json.loads(result.stdout)["methods"][0]
+    return json.loads(printed([binary, "bench", "--json", "--methods", method, *options]))["methods"][0]
 
 
 def known(binary):
@@ -43,8 +40,7 @@ def main():
     parser.add_argument("new")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--methods", help="separated by commas [default: all that both builds have]")
-    end = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
-    arguments, options = parser.parse_args(sys.argv[1:end]), sys.argv[end + 1 :]
+    arguments, options = arguments_and_options(parser)
     with tempfile.TemporaryDirectory() as folder:
         compare(alike(folder, [arguments.old, arguments.new]), arguments, options)
 

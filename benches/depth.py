@@ -14,8 +14,9 @@ rounds, in each of which every method of a network runs once.
 import argparse
 import json
 import statistics
-import subprocess
 import sys
+
+from running import arguments_and_options, printed
 
 CHECKPOINTED = "backprop-checkpointed"
 DISTANT = f"{CHECKPOINTED}, distant"
@@ -35,10 +36,7 @@ class Bench:
 
     def run(self, methods, options):
         command = [*self.command, "--methods", ",".join(methods), *map(str, options)]
-        result = subprocess.run(command, capture_output=True, text=True)
-        if result.returncode:
-            sys.exit(f"{' '.join(command)} failed:\n{result.stderr}")
-        return {method["method"]: method for method in json.loads(result.stdout)["methods"]}
+        return {method["method"]: method for method in json.loads(printed(command))["methods"]}
 
     def own(self, network):
         """MiB of the program before it has a network, and of the network's weights and averages."""
@@ -100,8 +98,7 @@ def main():
     parser.add_argument("--spacings", type=numbers, default=[2, 3, 4, 6, 8], help="between checkpoints [default: 2,3,4,6,8]")
     parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=1)
-    end = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
-    arguments, options = parser.parse_args(sys.argv[1:end]), sys.argv[end + 1 :]
+    arguments, options = arguments_and_options(parser)
     bench = Bench(arguments, options)
     networks = [
         *((f"{4 * n} residual blocks", 4 * n, ["--model", "resnet18-8b", "--blocks-per-stage", n]) for n in arguments.blocks),

@@ -13,9 +13,10 @@ import argparse
 import collections
 import pathlib
 import re
-import subprocess
 import sys
 import tempfile
+
+from running import arguments_and_options, printed
 
 KERNELS = "crates/kernels/src/"
 
@@ -36,13 +37,10 @@ CLEARING = re.compile("memset|clear_page|clear_huge")
 
 
 def main():
-    argv, options = sys.argv[1:], []
-    if "--" in argv:
-        argv, options = argv[: argv.index("--")], argv[argv.index("--") + 1 :]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binary", type=pathlib.Path, default=pathlib.Path("target/profile/release/foregrad"))
     parser.add_argument("methods", nargs="+")
-    arguments = parser.parse_args(argv)
+    arguments, options = arguments_and_options(parser)
     shares = {method: profile(arguments.binary.resolve(), method, options) for method in arguments.methods}
     kinds = sorted({kind for own in shares.values() for kind in own}, key=lambda kind: -max(own[kind] for own in shares.values()))
     print("| part of the time | " + " | ".join(f"`{method}`" for method in shares) + " |")
@@ -56,9 +54,9 @@ def profile(binary, method, options):
     with tempfile.TemporaryDirectory() as folder:
         data = f"{folder}/perf.data"
         # Without random addresses the bench's child, which measures, has its code where its parent has it.
-        run(["perf", "record", "-F", "499", "-o", data, "setarch", "-R", binary, "bench", "--methods", method, *options])
-        lines = run(["perf", "script", "-i", data, "-F", "ip,sym,dso"]).splitlines()
-        offset = offset_of(binary, run(["perf", "script", "-i", data, "--show-mmap-events"]))
+        printed(["perf", "record", "-F", "499", "-o", data, "setarch", "-R", binary, "bench", "--methods", method, *options])
+        lines = printed(["perf", "script", "-i", data, "-F", "ip,sym,dso"]).splitlines()
+        offset = offset_of(binary, printed(["perf", "script", "-i", data, "--show-mmap-events"]))
     own, counts = collections.Counter(), collections.Counter()
     for line in filter(str.strip, lines):
         address, rest = line.split(None, 1)
@@ -77,7 +75,7 @@ def offset_of(binary, maps):
     """What an address of the running program is beyond that of its file."""
     found = re.search(rf"\[(0x[0-9a-f]+)\(0x[0-9a-f]+\) @ (0x[0-9a-f]+|0) [^\n]*r-xp [^\n]*/{re.escape(binary.name)}\n", maps)
     start, place = int(found[1], 16), int(found[2], 16)
-    for line in run(["readelf", "-lW", binary]).splitlines():
+    for line in printed(["readelf", "-lW", binary]).splitlines():
         words = line.split()
         if words[:1] == ["LOAD"] and int(words[1], 16) & ~0xFFF == place:
             return start - (int(words[2], 16) & ~0xFFF)
@@ -86,19 +84,12 @@ def offset_of(binary, maps):
 
 def kinds_of(binary, addresses):
     """Every address with its kind, by the files of the calls that were put in line there."""
-    told = run(["addr2line", "-i", "-f", "-a", "-e", binary], "\n".join(map(hex, addresses)))
+    told = printed(["addr2line", "-i", "-f", "-a", "-e", binary], input="\n".join(map(hex, addresses)))
     blocks = re.split(r"^0x[0-9a-f]+\n", told, flags=re.MULTILINE)[1:]
     for address, block in zip(addresses, blocks, strict=True):
         files = [file for file in block.splitlines()[1::2] if KERNELS in file]
         kind = next((kind for part, kind in KINDS if any(part in file for file in files)), "everything else")
         yield address, kind
-
-
-def run(command, text=None):
-    result = subprocess.run(command, input=text, capture_output=True, text=True)
-    if result.returncode:
-        sys.exit(f"{' '.join(map(str, command))} failed:\n{result.stderr}")
-    return result.stdout
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ the gain of a second thread beside that of plain multiply-adds in registers, whi
 
 import argparse
 import json
-import subprocess
+
+from running import printed
 
 METHODS = ["forward", "backprop", "local-weight-network-forward"]
 SIZES = [
@@ -21,7 +22,7 @@ SIZES = [
 
 def bench(arguments, *options):
     command = [arguments.binary, "bench", "--json", "--methods", ",".join(METHODS), "--steps", str(arguments.steps)]
-    report = json.loads(subprocess.run([*command, *map(str, options)], check=True, capture_output=True).stdout)
+    report = json.loads(printed([*command, *options]))
     return {method["method"]: method for method in report["methods"]}, report["peak_operations_per_second"]
 
 

@@ -12,10 +12,11 @@ import argparse
 import json
 import pathlib
 import statistics
-import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+from running import printed
 
 # Foregrad's method, the peer, the peer's method.
 PAIRS = [
@@ -42,10 +43,7 @@ PAIRS = [
 
 
 def measured(command):
-    result = subprocess.run(command, capture_output=True, text=True)
-    if result.returncode:
-        sys.exit(f"{' '.join(map(str, command))} failed:\n{result.stderr}")
-    return json.loads(result.stdout.splitlines()[-1])
+    return json.loads(printed(command).splitlines()[-1])
 
 
 def options(arguments):
