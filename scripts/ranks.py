@@ -67,6 +67,8 @@ METHODS = {
     "feedback": "--guess feedback --space activity",
     "backprop": "--guess exact --mode oracle",
 }
+# With a checkpoint after every few steps.
+OFTEN = METHODS["local, mixed with baselines"] + " --checkpoint-steps 3"
 SHORT = ["gaussian", "local, mixed with baselines", "local, activity space", "backprop"]
 
 # (ranks, parts of each) that share 4 parts, and such with other numbers.
@@ -111,7 +113,11 @@ class Trial:
     def command(self, out, ranks, parts, flags):
         length = [] if "--epochs" in flags else ["--epochs", "3"]
         length += [] if "--batch" in flags else ["--batch", "120"]
-        own = [str(self.binary), "train", *DATA, *length, *flags.split(), "--micro-batches", str(parts), "--out", out]
+        return self.among(ranks, ["train", *DATA, *length, *flags.split(), "--micro-batches", str(parts), "--out", out])
+
+    def among(self, ranks, words):
+        """The program with some words, started once or as so many processes."""
+        own = [str(self.binary), *words]
         return own if ranks == 1 else ["mpirun", "--oversubscribe", "-n", str(ranks), *own]
 
     def start(self, command, **kwargs):
@@ -168,19 +174,26 @@ class Trial:
     def stop(self):
         """SIGUSR2 to mpirun stops all ranks with a checkpoint, and another number of ranks goes on."""
         flags = METHODS["local, mixed with baselines"] + " --epochs 40"
-        expected = self.run("alone", 1, 4, flags)
-        process = self.start(self.command("stopped", 4, 1, flags))
-        self.wait_for(self.folder / "stopped", process)
-        process.send_signal(signal.SIGUSR2)
-        self.ended(process, None)
-        resumed = [*self.command("stopped", 2, 2, flags), "--resume"]
-        if len(self.records("stopped")) >= 40:
-            raise Failed("the run was over before it could be stopped")
-        self.ended(self.start(resumed), [0])
-        self.check("a run that was stopped and gone on with", expected, self.content("stopped"))
+        self.interrupted(signal.SIGUSR2, flags, 40, [(4, 1), (2, 2)])
         print("stopped by SIGUSR2 with 4 ranks and gone on with 2: the same bits", flush=True)
-        shutil.rmtree(self.folder / "stopped")
+
+    def interrupted(self, sent, flags, epochs, splits):
+        """A run that a signal to mpirun ends after its first epoch, and that goes on in another split; gives the seconds until it ended."""
+        before, after = splits
+        expected = self.run("alone", 1, before[0] * before[1], flags)
+        process = self.start(self.command("interrupted", *before, flags))
+        self.wait_for(self.folder / "interrupted", process)
+        process.send_signal(sent)
+        began = time.monotonic()
+        self.ended(process, None)
+        seconds = time.monotonic() - began
+        if len(self.records("interrupted")) >= epochs:
+            raise Failed(f"the run was over before {sent.name} could end it")
+        self.ended(self.start([*self.command("interrupted", *after, flags), "--resume"]), [0])
+        self.check(f"a run that {sent.name} ended, gone on with", expected, self.content("interrupted"))
+        shutil.rmtree(self.folder / "interrupted")
         shutil.rmtree(self.folder / "alone")
+        return seconds
 
     def wait_for(self, folder, process):
         """Until the first epoch is told."""
@@ -192,7 +205,7 @@ class Trial:
 
     def kill(self):
         """A rank that is killed ends the job at once; any later start goes on to the same bits."""
-        flags = METHODS["local, mixed with baselines"] + " --epochs 12 --checkpoint-steps 3"
+        flags = f"{OFTEN} --epochs 12"
         expected = self.run("alone", 1, 3, flags)
         slowest = 0.0
         hits = starts = 0
@@ -222,29 +235,15 @@ class Trial:
 
     def terminate(self):
         """SIGTERM to mpirun, after which it kills all ranks: what is lost are the steps since the last checkpoint."""
-        flags = METHODS["local, mixed with baselines"] + " --epochs 12 --checkpoint-steps 3"
-        expected = self.run("alone", 1, 3, flags)
-        process = self.start(self.command("ended", 3, 1, flags))
-        self.wait_for(self.folder / "ended", process)
-        process.send_signal(signal.SIGTERM)
-        began = time.monotonic()
-        self.ended(process, None)
-        seconds = time.monotonic() - began
-        if len(self.records("ended")) >= 12:
-            raise Failed("the run was over before it could be ended")
-        self.ended(self.start([*self.command("ended", 3, 1, flags), "--resume"]), [0])
-        self.check("a run that SIGTERM ended", expected, self.content("ended"))
+        seconds = self.interrupted(signal.SIGTERM, f"{OFTEN} --epochs 12", 12, [(3, 1), (3, 1)])
         print(f"SIGTERM to mpirun: the job ended within {seconds:.1f} s, the same bits", flush=True)
-        shutil.rmtree(self.folder / "ended")
-        shutil.rmtree(self.folder / "alone")
 
     def bench(self):
         """The bench counts what a step sends."""
         sent = {}
         for name, ranks in [("jvp-weights", 1), ("jvp-weights", 3), ("backprop", 3)]:
-            own = [str(self.binary), *"bench --width 0.05 --model small-net --batch 12 --threads 1 --json".split(), "--methods", name]
-            command = own if ranks == 1 else ["mpirun", "--oversubscribe", "-n", str(ranks), *own]
-            report = json.loads(self.ended(self.start(command), [0]).splitlines()[-1])
+            words = ["bench", *"--width 0.05 --model small-net --batch 12 --threads 1 --json".split(), "--methods", name]
+            report = json.loads(self.ended(self.start(self.among(ranks, words)), [0]).splitlines()[-1])
             sent[name, ranks] = report["methods"][0].get("bytes_a_step")
             if report["ranks"] != ranks or not report["methods"][0]["peak_memory"]:
                 raise Failed(f"a bench of {ranks} processes: {report}")
