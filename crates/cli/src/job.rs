@@ -9,7 +9,7 @@ use anyhow::Result;
 use foregrad_kernels::instructions;
 use foregrad_lab::ranks::Team;
 
-use crate::{Exit, exit_code, output, told, version};
+use crate::{Exit, exit_code, output, process, told, version};
 
 #[cfg(feature = "mpi")]
 mod message_passing;
@@ -89,12 +89,12 @@ impl Job {
     fn abort(self, code: u8) -> ! {
         match self.session {
             Some(session) => session.abort(code),
-            None => std::process::exit(code.into()),
+            None => process::leave(code),
         }
     }
 
     #[cfg(not(feature = "mpi"))]
     fn abort(self, code: u8) -> ! {
-        std::process::exit(code.into())
+        process::leave(code)
     }
 }

@@ -16,7 +16,7 @@ mod progress;
 mod table;
 mod version;
 
-use std::process::ExitCode;
+use std::io::Write;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -101,14 +101,22 @@ fn negative(command: clap::Command) -> clap::Command {
     command.mut_args(allowed).mut_subcommands(negative)
 }
 
-fn main() -> ExitCode {
+fn main() -> ! {
+    let code = run();
+    // Who no longer reads has nothing to miss.
+    let _ = std::io::stdout().flush();
+    process::leave(code)
+}
+
+/// Does what the arguments say, and gives the exit code.
+fn run() -> u8 {
     machine::keep_freed();
     output::show_warnings();
     let matches = command().get_matches();
     let command = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()).command;
     if let Err(reason) = foregrad_kernels::instructions::requested() {
         output::remark(format_args!("error: {reason}"));
-        return ExitCode::from(2);
+        return 2;
     }
     let ending = match command {
         Command::Train(arguments) => commands::train::run(*arguments),
@@ -127,13 +135,13 @@ fn main() -> ExitCode {
         Command::Work(arguments) => commands::work::run(&arguments),
     };
     match ending {
-        Ok(Exit::Done) => ExitCode::SUCCESS,
-        Ok(Exit::Failed) => ExitCode::from(1),
-        Ok(Exit::Interrupted) => ExitCode::from(130),
+        Ok(Exit::Done) => 0,
+        Ok(Exit::Failed) => 1,
+        Ok(Exit::Interrupted) => process::STOPPED,
         Err(error) => {
             let code = exit_code(&error);
             output::remark(format_args!("error: {}", told(error)));
-            ExitCode::from(code)
+            code
         }
     }
 }

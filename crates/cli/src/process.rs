@@ -12,6 +12,18 @@ use serde::de::DeserializeOwned;
 
 use crate::commands::work;
 
+/// The exit code of a program that was stopped, or that Ctrl-C ended at once.
+pub const STOPPED: u8 = 130;
+
+/// Ends the program at once. Nothing is run that libraries keep for the end: a device's driver would take apart there what its own threads
+/// still work with.
+pub fn leave(code: u8) -> ! {
+    #[cfg(unix)]
+    signal_hook::low_level::exit(code.into());
+    #[cfg(not(unix))]
+    std::process::exit(code.into())
+}
+
 /// Starts this program again with a task of its own: the first line on its standard input, which stays open. The words of a launcher start
 /// several of it.
 ///

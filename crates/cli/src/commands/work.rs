@@ -10,8 +10,8 @@ use foregrad_lab::ranks::Team;
 use serde::{Deserialize, Serialize};
 
 use super::{bench, study, trial};
-use crate::Exit;
 use crate::job::Job;
+use crate::{Exit, process};
 
 /// The name of the command, which help does not show.
 pub const NAME: &str = "work";
@@ -81,6 +81,6 @@ fn end_with_parent() {
         while rest.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
             line.clear();
         }
-        std::process::exit(1);
+        process::leave(1);
     });
 }

@@ -3,7 +3,7 @@
 use std::panic::{PanicHookInfo, set_hook, take_hook};
 use std::sync::{Mutex, PoisonError};
 
-use crate::output;
+use crate::{output, process};
 
 /// Where the library reads from devices.
 const READING: &str = "ops/reading.rs";
@@ -26,7 +26,7 @@ pub(super) fn watch(name: &str) {
                 "error: the device `{name}` stopped working: {reason}; what was written before is whole, and a run goes on from its \
                  last checkpoint with --resume"
             ));
-            std::process::exit(1);
+            process::leave(1);
         }
     }));
 }

@@ -17,9 +17,6 @@ use foregrad_lab::train::Control;
 /// Launchers repeat a signal (GNU `timeout` sends it to the process and to its group): within this time it is the same one.
 const REPEATS: Duration = Duration::from_secs(1);
 
-/// The exit code of a program that was stopped, or that Ctrl-C ended at once.
-const STOPPED: i32 = 130;
-
 /// What a signal is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Signal {
@@ -67,7 +64,7 @@ pub fn requests() -> Result<Arc<Control>> {
     listen(move |signal| match policy.answer(signal, Instant::now()) {
         Answer::Stop => asked.stop(),
         Answer::Checkpoint => asked.checkpoint(),
-        Answer::EndAtOnce => std::process::exit(STOPPED),
+        Answer::EndAtOnce => super::leave(super::STOPPED),
     })?;
     Ok(control)
 }
