@@ -1,6 +1,11 @@
 //! Squares of elements turned round in registers.
 
+use pulp::Simd;
+
 use crate::Real;
+
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 /// An expression with the number of a register's lanes as a constant of the given name.
 macro_rules! with_lanes {
@@ -20,10 +25,21 @@ macro_rules! with_lanes {
 }
 pub(super) use with_lanes;
 
-/// Rows to columns: putting the second half of the rows between the first, `log2(N)` times, which the compiler makes
-/// shuffles of.
+/// Rows to columns.
 #[inline(always)]
-pub(super) fn turn<T: Real, const N: usize>(rows: &mut [[T; N]; N]) {
+pub(super) fn turn<T: Real, S: Simd, const N: usize>(simd: S, rows: &mut [[T; N]; N]) {
+    #[cfg(target_arch = "x86_64")]
+    if x86::turn(&simd, rows) {
+        return;
+    }
+    let _ = simd;
+    shuffled(rows);
+}
+
+/// Rows to columns on any machine: the second half of the rows is put between the first, `log2(N)` times, which the compiler makes shuffles of,
+/// but with the square in memory between them.
+#[inline(always)]
+fn shuffled<T: Real, const N: usize>(rows: &mut [[T; N]; N]) {
     let mut left = N;
     while left > 1 {
         let mut merged = [[T::default(); N]; N];
@@ -39,17 +55,34 @@ pub(super) fn turn<T: Real, const N: usize>(rows: &mut [[T; N]; N]) {
 
 #[cfg(test)]
 mod tests {
+    use pulp::WithSimd;
+
     use super::*;
+    use crate::instructions;
+
+    /// Turns a square of a register's lanes on the instruction set in use.
+    struct Turn<T>(T);
+
+    impl<T: Real> WithSimd for Turn<T> {
+        type Output = ();
+
+        fn with_simd<S: Simd>(self, simd: S) {
+            with_lanes!(T, S, LANES => {
+                let mut block = [[T::default(); LANES]; LANES];
+                block.as_flattened_mut().iter_mut().enumerate().for_each(|(index, value)| *value = T::of_f64(index as f64));
+                turn(simd, &mut block);
+                for (row, values) in block.iter().enumerate() {
+                    for (column, value) in values.iter().enumerate() {
+                        assert!(value.to_f64() == (column * LANES + row) as f64, "{LANES} lanes, [{row}, {column}]");
+                    }
+                }
+            });
+        }
+    }
 
     #[test]
     fn rows_become_columns() {
-        let mut block = [[0.0f64; 8]; 8];
-        block.as_flattened_mut().iter_mut().enumerate().for_each(|(index, value)| *value = index as f64);
-        turn(&mut block);
-        for (row, values) in block.iter().enumerate() {
-            for (column, &value) in values.iter().enumerate() {
-                assert!(value == (column * 8 + row) as f64);
-            }
-        }
+        instructions::dispatch(Turn(0.0f32));
+        instructions::dispatch(Turn(0.0f64));
     }
 }

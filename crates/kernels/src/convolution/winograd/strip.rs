@@ -72,12 +72,18 @@ impl<T: Real> Strip<T> {
 
     /// Reads planes of a source that lie one after the other, at most as many as there are lanes; zeros elsewhere.
     #[inline(always)]
-    pub(super) fn read<S: Simd>(&mut self, source: Source<'_, T>, planes: Range<usize>, geometry: &Geometry) {
-        with_lanes!(T, S, LANES => self.read_lanes::<LANES>(source, planes, geometry))
+    pub(super) fn read<S: Simd>(&mut self, simd: S, source: Source<'_, T>, planes: Range<usize>, geometry: &Geometry) {
+        with_lanes!(T, S, LANES => self.read_lanes::<S, LANES>(simd, source, planes, geometry))
     }
 
     #[inline(always)]
-    fn read_lanes<const LANES: usize>(&mut self, source: Source<'_, T>, planes: Range<usize>, geometry: &Geometry) {
+    fn read_lanes<S: Simd, const LANES: usize>(
+        &mut self,
+        simd: S,
+        source: Source<'_, T>,
+        planes: Range<usize>,
+        geometry: &Geometry,
+    ) {
         let [height, width] = geometry.plane;
         let plane = height * width;
         let maps = source.maps_of::<LANES>(planes.clone());
@@ -95,7 +101,7 @@ impl<T: Real> Strip<T> {
                     None => row[..count].copy_from_slice(&plane[from..]),
                 }
             }
-            turn(&mut block);
+            turn(simd, &mut block);
             if let Some(maps) = &maps {
                 maps.apply(&mut block);
             }
@@ -111,12 +117,12 @@ impl<T: Real> Strip<T> {
 
     /// Writes planes, which lie one after the other, from the strip.
     #[inline(always)]
-    pub(super) fn write<S: Simd>(&self, geometry: &Geometry, planes: &mut [MaybeUninit<T>]) {
-        with_lanes!(T, S, LANES => self.write_lanes::<LANES>(geometry, planes))
+    pub(super) fn write<S: Simd>(&self, simd: S, geometry: &Geometry, planes: &mut [MaybeUninit<T>]) {
+        with_lanes!(T, S, LANES => self.write_lanes::<S, LANES>(simd, geometry, planes))
     }
 
     #[inline(always)]
-    fn write_lanes<const LANES: usize>(&self, geometry: &Geometry, planes: &mut [MaybeUninit<T>]) {
+    fn write_lanes<S: Simd, const LANES: usize>(&self, simd: S, geometry: &Geometry, planes: &mut [MaybeUninit<T>]) {
         let [height, width] = geometry.plane;
         let plane = height * width;
         let (pixels, _) = self.pixels.values.as_chunks::<LANES>();
@@ -131,7 +137,7 @@ impl<T: Real> Strip<T> {
                     (place, column) = (place + self.columns - width, 0);
                 }
             }
-            turn(&mut block);
+            turn(simd, &mut block);
             for (row, plane) in block.iter().zip(planes.chunks_exact_mut(plane)) {
                 match plane[from..].first_chunk_mut::<LANES>() {
                     Some(to) => to.write_copy_of_slice(row),

@@ -277,7 +277,7 @@ impl<T: Real, G: Tiling> Samples<'_, '_, T, G> {
                     None => (Source::from(unsafe { self.targets[number].assume_init_ref() }), sample - self.first),
                 };
                 let first = sample * sizes.channels[0] + group * self.job.input();
-                strip.read::<S>(source, first + channels.start..first + channels.end, &geometry);
+                strip.read::<S>(simd, source, first + channels.start..first + channels.end, &geometry);
                 strip.each_tile::<S>(
                     [G::SIDES.read, G::SIDES.step],
                     #[inline(always)]
@@ -343,7 +343,7 @@ impl<T: Real, G: Tiling> Samples<'_, '_, T, G> {
                         },
                     );
                     let planes = group * output + channel..group * output + output.min(channel + lanes);
-                    strip.write::<S>(&map.stands_for(), &mut target[planes.start * plane..planes.end * plane]);
+                    strip.write::<S>(simd, &map.stands_for(), &mut target[planes.start * plane..planes.end * plane]);
                 }
             }
         }

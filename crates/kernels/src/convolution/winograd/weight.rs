@@ -165,7 +165,7 @@ impl<T: Real, G: ForwardTiling> Task<'_, T, G> {
             let mut place = vector / N * block.tiles * N + vector % N;
             let channels = self.part.group * input + first..self.part.group * input + input.min(first + lanes);
             for sample in samples.clone() {
-                strip.read::<S>(self.x, planes(self.convolution.channels[0], sample, &channels), &geometry);
+                strip.read::<S>(simd, self.x, planes(self.convolution.channels[0], sample, &channels), &geometry);
                 strip.each_tile::<S>(
                     [G::SIDES.read, G::SIDES.step],
                     #[inline(always)]
@@ -194,7 +194,7 @@ impl<T: Real, G: ForwardTiling> Task<'_, T, G> {
                 self.part.group * output + first..self.part.group * output + self.part.outputs.end.min(first + lanes);
             for sample in samples.clone() {
                 let of_sample = planes(self.convolution.channels[1], sample, &channels);
-                strip.read::<S>(self.y_bar.into(), of_sample, &geometry);
+                strip.read::<S>(simd, self.y_bar.into(), of_sample, &geometry);
                 strip.each_tile::<S>(
                     [G::SIDES.written; 2],
                     #[inline(always)]

@@ -67,17 +67,19 @@ impl<T: Real> Turned<T> {
     #[inline(always)]
     pub(super) fn read<S: Simd>(
         &mut self,
+        simd: S,
         band: &Band,
         source: Source<'_, T>,
         samples: Range<usize>,
         (channels, all): (Range<usize>, usize),
     ) {
-        with_lanes!(T, S, LANES => self.read_lanes::<LANES>(band, source, samples, (channels, all)))
+        with_lanes!(T, S, LANES => self.read_lanes::<S, LANES>(simd, band, source, samples, (channels, all)))
     }
 
     #[inline(always)]
-    fn read_lanes<const LANES: usize>(
+    fn read_lanes<S: Simd, const LANES: usize>(
         &mut self,
+        simd: S,
         band: &Band,
         source: Source<'_, T>,
         samples: Range<usize>,
@@ -87,14 +89,15 @@ impl<T: Real> Turned<T> {
         let (pixels, _) = self.pixels.values.as_chunks_mut::<LANES>();
         for (channel, pixels) in channels.zip(pixels.chunks_exact_mut(band.pixels())) {
             let planes = samples.clone().map(|sample| sample * all + channel);
-            read_channel(band, source, planes, pixels);
+            read_channel(simd, band, source, planes, pixels);
         }
     }
 }
 
 /// One channel of some samples; the zeros around are there.
 #[inline(always)]
-fn read_channel<T: Real, const LANES: usize>(
+fn read_channel<T: Real, S: Simd, const LANES: usize>(
+    simd: S,
     band: &Band,
     source: Source<'_, T>,
     planes: impl Iterator<Item = usize> + Clone,
@@ -115,14 +118,14 @@ fn read_channel<T: Real, const LANES: usize>(
                 *row = *pixels;
             }
         }
-        at.put(band, &mut block, LANES, &maps, pixels);
+        at.put(simd, band, &mut block, LANES, &maps, pixels);
     }
     if whole < end {
         let mut block = [[T::default(); LANES]; LANES];
         for (row, plane) in block.iter_mut().zip(planes.clone()) {
             row[..end - whole].copy_from_slice(&plane_of(plane)[whole..]);
         }
-        at.put(band, &mut block, end - whole, &maps, pixels);
+        at.put(simd, band, &mut block, end - whole, &maps, pixels);
     }
 }
 
@@ -135,15 +138,16 @@ struct Position {
 impl Position {
     /// Turns the next `count` pixels round and puts those to their places that the band holds.
     #[inline(always)]
-    fn put<T: Real, const LANES: usize>(
+    fn put<T: Real, S: Simd, const LANES: usize>(
         &mut self,
+        simd: S,
         band: &Band,
         block: &mut [[T; LANES]; LANES],
         count: usize,
         maps: &Option<LaneMap<T, LANES>>,
         pixels: &mut [[T; LANES]],
     ) {
-        turn(block);
+        turn(simd, block);
         if let Some(maps) = maps {
             maps.apply(block);
         }
@@ -164,18 +168,22 @@ impl Position {
 
 /// Turns consecutive pixels of one channel back, and calls `write` with each sample's: `write(sample, pixels from the first, values)`.
 #[inline(always)]
-pub(super) fn each_sample<T: Real, S: Simd>(pixels: &[T::Vector<S>], mut write: impl FnMut(usize, usize, &[T])) {
+pub(super) fn each_sample<T: Real, S: Simd>(
+    simd: S,
+    pixels: &[T::Vector<S>],
+    mut write: impl FnMut(usize, usize, &[T]),
+) {
     let values: &[T] = bytemuck::cast_slice(pixels);
-    with_lanes!(T, S, LANES => each_of::<T, LANES>(values, &mut write))
+    with_lanes!(T, S, LANES => each_of::<T, S, LANES>(simd, values, &mut write))
 }
 
 #[inline(always)]
-fn each_of<T: Real, const LANES: usize>(values: &[T], write: &mut impl FnMut(usize, usize, &[T])) {
+fn each_of<T: Real, S: Simd, const LANES: usize>(simd: S, values: &[T], write: &mut impl FnMut(usize, usize, &[T])) {
     let (pixels, _) = values.as_chunks::<LANES>();
     let (whole, rest) = pixels.as_chunks::<LANES>();
     for (index, pixels) in whole.iter().enumerate() {
         let mut block = *pixels;
-        turn(&mut block);
+        turn(simd, &mut block);
         // Of a length known to the compiler, so that a row is one move.
         for (sample, values) in block.iter().enumerate() {
             write(sample, index * LANES, values);
@@ -184,7 +192,7 @@ fn each_of<T: Real, const LANES: usize>(values: &[T], write: &mut impl FnMut(usi
     if !rest.is_empty() {
         let mut block = [[T::default(); LANES]; LANES];
         block[..rest.len()].copy_from_slice(rest);
-        turn(&mut block);
+        turn(simd, &mut block);
         for (sample, values) in block.iter().enumerate() {
             write(sample, whole.len() * LANES, &values[..rest.len()]);
         }

@@ -183,7 +183,7 @@ impl<T: Real, const M: usize> WithSimd for Samples<'_, T, M> {
     fn with_simd<S: Simd>(mut self, simd: S) {
         let at_once = self.job.rows_at_once::<M>(size_of::<T::Vector<S>>());
         for (rows, band) in self.job.bands {
-            self.turn::<S>(band);
+            self.turn::<S>(simd, band);
             for first in rows.clone().step_by(at_once) {
                 let block = first..rows.end.min(first + at_once);
                 let tiles = block.len() * self.job.map.tiles()[1];
@@ -202,7 +202,7 @@ impl<T: Real, const M: usize> Samples<'_, T, M> {
 
     /// Reads every term's channels.
     #[inline(always)]
-    fn turn<S: Simd>(&mut self, band: &Band) {
+    fn turn<S: Simd>(&mut self, simd: S, band: &Band) {
         let (Job { sizes, group, terms, .. }, samples) = (self.job, self.samples());
         let input = sizes.channels[0] / sizes.groups;
         let inputs = &mut self.buffers.inputs;
@@ -215,7 +215,7 @@ impl<T: Real, const M: usize> Samples<'_, T, M> {
                 None => (Source::from(unsafe { self.target.assume_init_ref() }), 0),
             };
             let channels = (group * input..(group + 1) * input, sizes.channels[0]);
-            turned.read::<S>(band, source, first..first + samples, channels);
+            turned.read::<S>(simd, band, source, first..first + samples, channels);
         }
     }
 
@@ -288,6 +288,7 @@ impl<T: Real, const M: usize> Samples<'_, T, M> {
                 }
             }
             each_sample::<T, S>(
+                simd,
                 outputs,
                 #[inline(always)]
                 |sample, from, values| {
