@@ -8,7 +8,7 @@ use pulp::{Simd, bytemuck};
 use super::tiling::{Place, PlaceMut};
 use crate::Real;
 use crate::convolution::source::Source;
-use crate::convolution::turn::{turn, with_lanes};
+use crate::convolution::turn::{Square, with_lanes};
 use crate::memory::{self, Cleared};
 
 /// A plane's pixels with a margin around; every pixel is a vector of channels.
@@ -94,16 +94,16 @@ impl<T: Real> Strip<T> {
         let (mut place, mut column) = (geometry.margin * (self.columns + 1), 0);
         for from in (0..plane).step_by(LANES) {
             let count = LANES.min(plane - from);
-            let mut block = [[T::default(); LANES]; LANES];
+            let mut block = Square::<T, LANES>::zeros();
             for (row, plane) in block.iter_mut().zip(planes.chunks_exact(plane)) {
                 match plane[from..].first_chunk::<LANES>() {
                     Some(pixels) => *row = *pixels,
                     None => row[..count].copy_from_slice(&plane[from..]),
                 }
             }
-            turn(simd, &mut block);
+            block.turn(simd);
             if let Some(maps) = &maps {
-                maps.apply(&mut block);
+                maps.apply(&mut *block);
             }
             for pixel in block.iter().take(count) {
                 pixels[place] = *pixel;
@@ -129,7 +129,7 @@ impl<T: Real> Strip<T> {
         let (mut place, mut column) = (geometry.margin * (self.columns + 1), 0);
         for from in (0..plane).step_by(LANES) {
             let count = LANES.min(plane - from);
-            let mut block = [[T::default(); LANES]; LANES];
+            let mut block = Square::<T, LANES>::zeros();
             for pixel in block.iter_mut().take(count) {
                 *pixel = pixels[place];
                 (place, column) = (place + 1, column + 1);
@@ -137,7 +137,7 @@ impl<T: Real> Strip<T> {
                     (place, column) = (place + self.columns - width, 0);
                 }
             }
-            turn(simd, &mut block);
+            block.turn(simd);
             for (row, plane) in block.iter().zip(planes.chunks_exact_mut(plane)) {
                 match plane[from..].first_chunk_mut::<LANES>() {
                     Some(to) => to.write_copy_of_slice(row),

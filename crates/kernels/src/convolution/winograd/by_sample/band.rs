@@ -6,7 +6,7 @@ use pulp::{Simd, bytemuck};
 
 use crate::Real;
 use crate::convolution::source::{LaneMap, Source};
-use crate::convolution::turn::{turn, with_lanes};
+use crate::convolution::turn::{Square, with_lanes};
 use crate::convolution::winograd::Map;
 use crate::convolution::winograd::transform::{SIDE, TILE};
 use crate::memory::{self, Cleared};
@@ -111,7 +111,7 @@ fn read_channel<T: Real, S: Simd, const LANES: usize>(
     let plane_of = |plane: usize| &source.planes(plane..plane + 1, (height * width) as usize)[..end];
     let whole = end - (end - start) % LANES;
     for from in (start..whole).step_by(LANES) {
-        let mut block = [[T::default(); LANES]; LANES];
+        let mut block = Square::<T, LANES>::zeros();
         for (row, plane) in block.iter_mut().zip(planes.clone()) {
             // Of a length known to the compiler, so that it is one move.
             if let Some(pixels) = plane_of(plane)[from..].first_chunk::<LANES>() {
@@ -121,7 +121,7 @@ fn read_channel<T: Real, S: Simd, const LANES: usize>(
         at.put(simd, band, &mut block, LANES, &maps, pixels);
     }
     if whole < end {
-        let mut block = [[T::default(); LANES]; LANES];
+        let mut block = Square::<T, LANES>::zeros();
         for (row, plane) in block.iter_mut().zip(planes.clone()) {
             row[..end - whole].copy_from_slice(&plane_of(plane)[whole..]);
         }
@@ -142,14 +142,14 @@ impl Position {
         &mut self,
         simd: S,
         band: &Band,
-        block: &mut [[T; LANES]; LANES],
+        block: &mut Square<T, LANES>,
         count: usize,
         maps: &Option<LaneMap<T, LANES>>,
         pixels: &mut [[T; LANES]],
     ) {
-        turn(simd, block);
+        block.turn(simd);
         if let Some(maps) = maps {
-            maps.apply(block);
+            maps.apply(&mut **block);
         }
         let (width, columns) = (band.plane[1] as isize, band.size[1] as isize);
         let held = band.first[1].max(0)..(band.first[1] + columns).min(width);
@@ -182,17 +182,17 @@ fn each_of<T: Real, S: Simd, const LANES: usize>(simd: S, values: &[T], write: &
     let (pixels, _) = values.as_chunks::<LANES>();
     let (whole, rest) = pixels.as_chunks::<LANES>();
     for (index, pixels) in whole.iter().enumerate() {
-        let mut block = *pixels;
-        turn(simd, &mut block);
+        let mut block = Square::of(*pixels);
+        block.turn(simd);
         // Of a length known to the compiler, so that a row is one move.
         for (sample, values) in block.iter().enumerate() {
             write(sample, index * LANES, values);
         }
     }
     if !rest.is_empty() {
-        let mut block = [[T::default(); LANES]; LANES];
+        let mut block = Square::<T, LANES>::zeros();
         block[..rest.len()].copy_from_slice(rest);
-        turn(simd, &mut block);
+        block.turn(simd);
         for (sample, values) in block.iter().enumerate() {
             write(sample, whole.len() * LANES, &values[..rest.len()]);
         }

@@ -18,13 +18,13 @@ use crate::convolution::outer::Sizes;
 use crate::instructions;
 
 /// Channels on either side with which it is the fastest way.
-const CHANNELS: RangeInclusive<usize> = 6..=64;
+const CHANNELS: RangeInclusive<usize> = 3..=64;
 
 /// Bytes of turned planes at a time, at most: all of a sample's, where a sum works in place.
 const BAND: usize = 320 << 10;
 
 /// Bytes of transformed pixels and products at a time, about; with the turned planes they fit a second-level cache of a megabyte.
-const BLOCK: usize = 448 << 10;
+const BLOCK: usize = 224 << 10;
 
 /// Registers of samples from which an empty part of the last one costs little.
 const REGISTERS: usize = 4;
@@ -37,10 +37,10 @@ const fn rows<S: Simd>() -> usize {
 /// Whether it is the faster way: there are samples enough, and few channels.
 pub(super) fn is_faster(sizes: &Sizes, map: &Map, samples: usize) -> bool {
     let channels = sizes.channels.map(|channels| channels / sizes.groups);
-    let row = POINTS * (channels[0] + channels[1]) * map.tiles()[1] * register();
+    let row = POINTS * (channels[0] + 8) * map.tiles()[1] * register();
     map.way == Way::Unit
         && channels.into_iter().all(|channels| CHANNELS.contains(&channels))
-        && row <= 2 * BLOCK
+        && row <= 4 * BLOCK
         && fills(samples)
 }
 

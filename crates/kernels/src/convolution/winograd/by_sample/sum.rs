@@ -135,9 +135,8 @@ impl<T: Real> Job<'_, T> {
 
     /// Rows of tiles at a time, if a register takes `bytes`.
     fn rows_at_once<const M: usize>(&self, bytes: usize) -> usize {
-        let [depth, output] = self.channels();
         let [rows, columns] = self.map.tiles();
-        let row = POINTS * (depth + output.next_multiple_of(M)) * columns * bytes;
+        let row = POINTS * (self.channels()[0] + M) * columns * bytes;
         rows.div_ceil(rows.div_ceil((BLOCK / row).max(1)))
     }
 }
@@ -148,7 +147,7 @@ struct Buffers<T> {
     inputs: Vec<Turned<T>>,
     /// `[point][term, in][tile]` registers, and one more a point: else the points' places share a few cache sets.
     pixels: Aligned<T>,
-    /// `[point][out][tile]` registers, and one more a point.
+    /// Those of a panel of output channels: `[point][out][tile]` registers, and one more a point.
     products: Aligned<T>,
     /// The pixels of one channel of some rows of tiles.
     outputs: Aligned<T>,
@@ -188,8 +187,10 @@ impl<T: Real, const M: usize> WithSimd for Samples<'_, T, M> {
                 let block = first..rows.end.min(first + at_once);
                 let tiles = block.len() * self.job.map.tiles()[1];
                 self.transform_pixels::<S>(simd, band, (first - rows.start) * TILE, tiles);
-                self.multiply::<S>(simd, tiles);
-                self.transform_products::<S>(simd, block, tiles);
+                for panel in 0..self.job.channels()[1].div_ceil(M) {
+                    self.multiply::<S>(simd, panel, tiles);
+                    self.transform_products::<S>(simd, panel, block.clone(), tiles);
+                }
             }
         }
     }
@@ -237,43 +238,40 @@ impl<T: Real, const M: usize> Samples<'_, T, M> {
         }
     }
 
-    /// The products over channels.
+    /// The products over channels, for a panel of output channels.
     #[inline(always)]
-    fn multiply<S: Simd>(&mut self, simd: S, tiles: usize) {
+    fn multiply<S: Simd>(&mut self, simd: S, panel: usize, tiles: usize) {
         let Buffers { pixels, products, .. } = &mut *self.buffers;
-        let [depth, output] = self.job.channels();
-        let panels = output.div_ceil(M);
-        let [from, to] = [depth, panels * M].map(|rows| rows * tiles + 1);
+        let depth = self.job.channels()[0];
+        let [from, to] = [depth, M].map(|rows| rows * tiles + 1);
         let (pixels, products) = (registers::<T, S>(pixels), registers_mut::<T, S>(products, POINTS * to));
         let (weights, _) = self.job.weights.as_chunks::<M>();
         let points = pixels.chunks_exact(from).zip(products.chunks_exact_mut(to));
         for (point, (pixels, products)) in points.enumerate() {
-            for (panel, products) in products.chunks_exact_mut(M * tiles).enumerate() {
-                let weights = &weights[(panel * POINTS + point) * depth..][..depth];
-                let whole = tiles - tiles % COLUMNS;
-                for tile in (0..whole).step_by(COLUMNS) {
-                    multiply_tile::<T, S, M, COLUMNS>(simd, weights, pixels, products, (tile, tiles));
-                }
-                for tile in whole..tiles {
-                    multiply_tile::<T, S, M, 1>(simd, weights, pixels, products, (tile, tiles));
-                }
+            let weights = &weights[(panel * POINTS + point) * depth..][..depth];
+            let whole = tiles - tiles % COLUMNS;
+            for tile in (0..whole).step_by(COLUMNS) {
+                multiply_tile::<T, S, M, COLUMNS>(simd, weights, pixels, products, (tile, tiles));
+            }
+            for tile in whole..tiles {
+                multiply_tile::<T, S, M, 1>(simd, weights, pixels, products, (tile, tiles));
             }
         }
     }
 
-    /// `A^T m A` of every tile and channel, put to its pixels.
+    /// `A^T m A` of every tile and channel of a panel, put to its pixels.
     #[inline(always)]
-    fn transform_products<S: Simd>(&mut self, simd: S, block: Range<usize>, tiles: usize) {
+    fn transform_products<S: Simd>(&mut self, simd: S, panel: usize, block: Range<usize>, tiles: usize) {
         let (Job { sizes, map, group, .. }, samples) = (self.job, self.samples());
         let Buffers { products, outputs, .. } = &mut *self.buffers;
         let (columns, [_, output]) = (map.tiles()[1], self.job.channels());
         let [height, width] = map.target;
-        let distance = output.next_multiple_of(M) * tiles + 1;
+        let distance = M * tiles + 1;
         let rows = block.start * TILE..height.min(block.end * TILE);
         let (products, outputs) = (registers::<T, S>(products), registers_mut::<T, S>(outputs, rows.len() * width));
-        for out in 0..output {
+        for (index, out) in (panel * M..output.min((panel + 1) * M)).enumerate() {
             for tile in 0..tiles {
-                let points = (&products[out * tiles + tile..], apart(distance));
+                let points = (&products[index * tiles + tile..], apart(distance));
                 let (row, column) = (tile / columns * TILE, tile % columns * TILE);
                 if column + TILE <= width && row + TILE <= rows.len() {
                     let outputs = &mut outputs[row * width + column..];
