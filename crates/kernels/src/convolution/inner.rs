@@ -3,6 +3,7 @@
 //! Both operands are laid out pixels side by side, so that no transposition is needed: a lane adds up its own pixels, and
 //! the lanes are summed at the very end.
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use pulp::{Simd, WithSimd, bytemuck};
@@ -13,6 +14,7 @@ use super::product::{self, Lanes, PanelRow, RIGHT};
 use super::shape::{Convolution, Grid};
 use super::source::Source;
 use crate::account::{self, Role};
+use crate::memory::{self, Aligned};
 use crate::{Real, instructions};
 
 /// Rows of `x` laid out at a time, about.
@@ -99,7 +101,10 @@ impl<T: Real> Part<'_, T> {
         let mut left = Operand::<T, S, L, P>::new(output);
         let mut right = Operand::<T, S, RIGHT, P>::new(depth);
         let (tiles_left, tiles_right) = (output.div_ceil(L), depth.div_ceil(RIGHT));
-        let mut lanes: Vec<Lanes<T, S, L>> = vec![[[T::splat(simd, T::default()); L]; RIGHT]; tiles_left * tiles_right];
+        let tile = RIGHT * L * size_of::<T::Vector<S>>() / size_of::<T>();
+        let mut lanes = memory::aligned::<T>(tiles_left * tiles_right * tile);
+        let lanes: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(&mut lanes);
+        let (lanes, _): (&mut [Lanes<T, S, L>], _) = lanes.as_chunks_mut().0.as_chunks_mut();
         let at_once = BLOCK * Operand::<T, S, RIGHT, P>::WIDTH;
         let pixels = self.samples.start * self.grid.pixels()..self.samples.end * self.grid.pixels();
         for from in pixels.clone().step_by(at_once) {
@@ -127,7 +132,8 @@ impl<T: Real> Part<'_, T> {
 /// One side of the product: tiles of `ROWS` rows, panel by panel.
 struct Operand<T: Real, S: Simd, const ROWS: usize, const P: usize> {
     tiles: usize,
-    packed: Vec<[PanelRow<T, S, P>; ROWS]>,
+    registers: PhantomData<PanelRow<T, S, P>>,
+    packed: Aligned<T>,
     scratch: Vec<T>,
 }
 
@@ -135,24 +141,23 @@ impl<T: Real, S: Simd, const ROWS: usize, const P: usize> Operand<T, S, ROWS, P>
     const WIDTH: usize = P * size_of::<T::Vector<S>>() / size_of::<T>();
 
     fn new(rows: usize) -> Self {
-        Self { tiles: rows.div_ceil(ROWS), packed: Vec::new(), scratch: Vec::new() }
+        Self { tiles: rows.div_ceil(ROWS), registers: PhantomData, packed: memory::aligned(0), scratch: Vec::new() }
     }
 
     /// Every tap of every channel.
     #[inline(always)]
     fn pack_taps(&mut self, grid: &Grid, planes: &Planes<'_, T>, pixels: Range<usize>) {
         let block = Block::new(grid, pixels, P, Self::WIDTH / P);
-        self.packed.resize(block.panels * self.tiles, [[bytemuck::Zeroable::zeroed(); P]; ROWS]);
-        let packed = bytemuck::cast_slice_mut(self.packed.as_flattened_mut().as_flattened_mut());
-        block.pack(grid, planes, &mut self.scratch, packed, ROWS);
+        memory::resize(&mut self.packed, block.panels * self.tiles * ROWS * Self::WIDTH);
+        block.pack(grid, planes, &mut self.scratch, &mut self.packed, ROWS);
     }
 
     /// The channels themselves, with zeros after the last pixel.
     #[inline(always)]
     fn pack_channels(&mut self, per_sample: usize, planes: &Planes<'_, T>, pixels: Range<usize>) {
         let panels = pixels.len().div_ceil(Self::WIDTH);
-        self.packed.resize(panels * self.tiles, [[bytemuck::Zeroable::zeroed(); P]; ROWS]);
-        let rows: &mut [T] = bytemuck::cast_slice_mut(self.packed.as_flattened_mut().as_flattened_mut());
+        memory::resize(&mut self.packed, panels * self.tiles * ROWS * Self::WIDTH);
+        let rows = &mut self.packed;
         for (index, channel) in planes.range.clone().enumerate() {
             for (panel, first) in pixels.clone().step_by(Self::WIDTH).enumerate() {
                 let place = (index / ROWS * panels + panel) * ROWS + index % ROWS;
@@ -175,7 +180,8 @@ impl<T: Real, S: Simd, const ROWS: usize, const P: usize> Operand<T, S, ROWS, P>
 
     /// All panels of a tile.
     fn tile(&self, tile: usize) -> &[[PanelRow<T, S, P>; ROWS]] {
-        let panels = self.packed.len() / self.tiles;
-        &self.packed[tile * panels..(tile + 1) * panels]
+        let length = self.packed.len() / self.tiles;
+        let registers: &[T::Vector<S>] = bytemuck::cast_slice(&self.packed[tile * length..][..length]);
+        registers.as_chunks().0.as_chunks().0
     }
 }

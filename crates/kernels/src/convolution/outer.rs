@@ -14,6 +14,8 @@ use super::pack::{Block, Planes, write_short};
 use super::product::{self, PanelRow};
 use super::shape::{Convolution, Grid};
 use super::source::Source;
+use crate::memory::{self, Aligned};
+use crate::parallel::{self, Own};
 use crate::{Real, instructions};
 
 /// Rows of `x` laid out at a time, about: with [`PIXELS`] pixels they take 440 KB in `f32`.
@@ -80,11 +82,11 @@ impl<T: Real> WithSimd for Sum<'_, T> {
         let sample = sizes.channels[1] * grid.target[0] * grid.target[1];
         for group in 0..sizes.groups {
             let weights: Vec<Vec<T>> = terms.iter().map(|term| pack_weights(sizes, grid, term, group, rows)).collect();
-            target.par_chunks_mut(at_once * sample).enumerate().for_each(|(index, target)| {
+            parallel::for_each_with(target.chunks_mut(at_once * sample), |buffers, (index, target)| {
                 let job = Job { sizes, grid, terms, weights: &weights, group, first: index * at_once };
                 match (rows, panel) {
-                    (8, 3) => instructions::dispatch(Samples::<T, 8, 3> { job, target }),
-                    _ => instructions::dispatch(Samples::<T, 6, 2> { job, target }),
+                    (8, 3) => instructions::dispatch(Samples::<T, 8, 3> { job, target, buffers }),
+                    _ => instructions::dispatch(Samples::<T, 6, 2> { job, target, buffers }),
                 }
             });
         }
@@ -124,6 +126,7 @@ struct Job<'a, T> {
 struct Samples<'a, T, const M: usize, const P: usize> {
     job: Job<'a, T>,
     target: &'a mut [MaybeUninit<T>],
+    buffers: &'a mut Buffers<T>,
 }
 
 impl<T: Real, const M: usize, const P: usize> WithSimd for Samples<'_, T, M, P> {
@@ -131,7 +134,7 @@ impl<T: Real, const M: usize, const P: usize> WithSimd for Samples<'_, T, M, P> 
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { job, target } = self;
+        let Self { job, target, buffers } = self;
         let Job { sizes, grid, .. } = job;
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let width = P * lanes;
@@ -140,30 +143,42 @@ impl<T: Real, const M: usize, const P: usize> WithSimd for Samples<'_, T, M, P> 
         let pixels = samples * grid.pixels();
         let blocks = pixels.div_ceil(PIXELS.next_multiple_of(width)).max(1);
         let panels = pixels.div_ceil(width).div_ceil(blocks);
-        let zero = [T::splat(simd, T::default()); P];
-        let mut sums: Vec<[PanelRow<T, S, P>; M]> = vec![[zero; M]; output.div_ceil(M) * panels];
-        let mut buffers = Buffers { scratch: Vec::new(), packed: Vec::new() };
+        memory::resize(&mut buffers.sums, output.div_ceil(M) * panels * M * width);
         let start = job.first * grid.pixels();
         for from in (0..pixels).step_by((panels * width).max(1)) {
             let to = (from + panels * width).min(pixels);
             let block = Block::new(grid, start + from..start + to, P, lanes);
-            sums.fill([zero; M]);
+            buffers.sums.fill(T::default());
             for (term, weights) in job.terms.iter().zip(job.weights) {
-                add_term::<T, S, M, P>(simd, &job, &block, (term, weights), &mut buffers, (&mut sums, panels));
+                add_term::<T, S, M, P>(simd, &job, &block, (term, weights), buffers, panels);
             }
-            for (index, sums) in sums.chunks_exact(panels).enumerate() {
+            for (index, sums) in buffers.sums.chunks_exact(panels * M * width).enumerate() {
                 let channels = job.group * output + index * M..job.group * output + output.min((index + 1) * M);
-                let tiles: Vec<&[T]> = sums.iter().map(|tile| bytemuck::cast_slice(tile.as_flattened())).collect();
-                store(&job, channels, from..to, &tiles, width, target);
+                store(&job, channels, from..to, sums.chunks_exact(M * width), width, target);
             }
         }
     }
 }
 
-/// One thread's memory, used again for every block.
-struct Buffers<T: Real, S: Simd, const P: usize> {
+/// One thread's memory.
+struct Buffers<T> {
     scratch: Vec<T>,
-    packed: Vec<PanelRow<T, S, P>>,
+    /// `[panel][in, tap][P]` registers.
+    packed: Aligned<T>,
+    /// `[out / M][panel][M][P]` registers.
+    sums: Aligned<T>,
+}
+
+impl<T: Real> Default for Buffers<T> {
+    fn default() -> Self {
+        Self { scratch: Vec::new(), packed: memory::aligned(0), sums: memory::aligned(0) }
+    }
+}
+
+impl<T: Real> Own for Buffers<T> {
+    fn bytes(&self) -> usize {
+        self.scratch.capacity() * size_of::<T>() + memory::bytes([&self.packed, &self.sums])
+    }
 }
 
 #[inline(always)]
@@ -172,9 +187,12 @@ fn add_term<T: Real, S: Simd, const M: usize, const P: usize>(
     job: &Job<'_, T>,
     block: &Block,
     (term, weights): (&Term<'_, T>, &[T]),
-    buffers: &mut Buffers<T, S, P>,
-    (sums, panels): (&mut [[PanelRow<T, S, P>; M]], usize),
+    Buffers { scratch, packed, sums }: &mut Buffers<T>,
+    panels: usize,
 ) {
+    let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
+    let sums: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(sums);
+    let sums = sums.as_chunks_mut::<P>().0.as_chunks_mut::<M>().0;
     let input = job.sizes.channels[0] / job.sizes.groups;
     let taps = job.grid.taps.len();
     let (weights, _) = weights.as_chunks::<M>();
@@ -182,14 +200,15 @@ fn add_term<T: Real, S: Simd, const M: usize, const P: usize>(
     for first in (0..input).step_by(at_once) {
         let count = at_once.min(input - first);
         let depth = count * taps;
-        buffers.packed.resize(block.panels * depth, [bytemuck::Zeroable::zeroed(); P]);
+        let packed = memory::first(packed, block.panels * depth * P * lanes);
         let channels = job.group * input + first..job.group * input + first + count;
         let planes = Planes { values: term.elsewhere(), channels: job.sizes.channels[0], range: channels };
-        let packed = bytemuck::cast_slice_mut(buffers.packed.as_flattened_mut());
-        block.pack(job.grid, &planes, &mut buffers.scratch, packed, depth);
+        block.pack(job.grid, &planes, scratch, packed, depth);
+        let packed: &[T::Vector<S>] = bytemuck::cast_slice(packed);
+        let (packed, _): (&[PanelRow<T, S, P>], _) = packed.as_chunks();
         for (weights, sums) in weights.chunks_exact(input * taps).zip(sums.chunks_exact_mut(panels)) {
             let weights = &weights[first * taps..][..depth];
-            for (pixels, sums) in buffers.packed.chunks_exact(depth).zip(sums) {
+            for (pixels, sums) in packed.chunks_exact(depth).zip(sums) {
                 product::outer::<T, S, M, P>(simd, weights, pixels, sums);
             }
         }
@@ -198,18 +217,18 @@ fn add_term<T: Real, S: Simd, const M: usize, const P: usize>(
 
 /// Copies the sums of some channels, tiles of `[panel][M]` rows, to the pixels they belong to.
 #[inline(always)]
-fn store<T: Real>(
+fn store<'a, T: Real>(
     job: &Job<'_, T>,
     channels: Range<usize>,
     pixels: Range<usize>,
-    tiles: &[&[T]],
+    tiles: impl Iterator<Item = &'a [T]> + Clone,
     width: usize,
     target: &mut [MaybeUninit<T>],
 ) {
     let grid = job.grid;
     let (per_sample, plane) = (grid.pixels(), grid.target[0] * grid.target[1]);
     for (row, channel) in channels.enumerate() {
-        for (tile, first) in tiles.iter().zip(pixels.clone().step_by(width)) {
+        for (tile, first) in tiles.clone().zip(pixels.clone().step_by(width)) {
             let mut values = &tile[row * width..][..width.min(pixels.end - first)];
             let mut at = first;
             while !values.is_empty() {
