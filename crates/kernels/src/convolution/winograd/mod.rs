@@ -21,6 +21,7 @@
 
 mod by_line;
 mod by_sample;
+mod few;
 mod halving;
 mod panel;
 mod product;

@@ -32,12 +32,14 @@ pub(super) fn transform<T: Real, S: Simd, G: Tiling>(
 }
 
 /// A panel of output channels.
-struct Panel<'a, T, G> {
-    job: &'a Job<'a, T, G>,
-    weight: Weight<'a, T>,
-    part: &'a Range<usize>,
-    outputs: Range<usize>,
-    panel: &'a mut [T],
+pub(super) struct Panel<'a, T, G> {
+    pub job: &'a Job<'a, T, G>,
+    pub weight: Weight<'a, T>,
+    /// Vectors of input channels.
+    pub part: &'a Range<usize>,
+    pub outputs: Range<usize>,
+    /// `[point][in][N]` vectors, and a channel more a point.
+    pub panel: &'a mut [T],
 }
 
 impl<T: Real, G: Tiling> WithSimd for Panel<'_, T, G> {
@@ -45,6 +47,14 @@ impl<T: Real, G: Tiling> WithSimd for Panel<'_, T, G> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
+        self.fill(simd);
+    }
+}
+
+impl<T: Real, G: Tiling> Panel<'_, T, G> {
+    /// Transforms its weights.
+    #[inline(always)]
+    pub(super) fn fill<S: Simd>(self, simd: S) {
         let Self { job, weight, part, outputs, panel } = self;
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let columns = job.columns::<S>();

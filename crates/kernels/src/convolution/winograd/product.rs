@@ -53,15 +53,15 @@ fn rows_over_channels<T: Real, S: Simd, const N: usize, const M: usize>(
     *sums = registers;
 }
 
-/// `sums[m] += sum_k a[k][first + m] b[k]`, with rows of `width` in `a`.
+/// `sums[m] = sum_k a[k][first + m] b[k]`, to which what was there is added if `adds`, with rows of `width` in `a`.
 #[inline(always)]
 pub(super) fn over_tiles<T: Real, S: Simd, const N: usize, const M: usize>(
     simd: S,
     (a, width, first): (&[T], usize, usize),
     b: &[[T::Vector<S>; N]],
-    sums: &mut [[T::Vector<S>; N]; M],
+    (sums, adds): (&mut [[T::Vector<S>; N]; M], bool),
 ) {
-    let mut registers = *sums;
+    let mut registers = if adds { *sums } else { [[T::splat(simd, T::default()); N]; M] };
     for (a, b) in a.chunks_exact(width).zip(b) {
         let Some(&a) = a[first..].first_chunk::<M>() else { break };
         for (sums, a) in registers.iter_mut().zip(a) {

@@ -11,7 +11,7 @@ use super::product::{self, ROWS};
 use super::strip::Strip;
 use super::tiling::{Doubling, Halving, Tiling, Unit};
 use super::transform::POINTS;
-use super::{Map, Way, by_sample, samples_at_once};
+use super::{Map, Way, by_sample, few, samples_at_once};
 use crate::convolution::outer::{Sizes, Term, Weight};
 use crate::convolution::source::Source;
 use crate::memory::{self, Aligned};
@@ -111,6 +111,9 @@ impl<T: Real, G: Tiling> WithSimd for OfGroup<'_, '_, T, G> {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let sample = job.sizes.channels[1] * job.map.target[0] * job.map.target[1];
         let samples = targets.first().map_or(0, |target| target.len() / sample);
+        if few::is_faster::<T, S, G>(&job, samples) {
+            return few::sums::<T, S, G>(&job, samples, targets);
+        }
         // Enough parts for all threads.
         let at_once = samples_at_once(job.map).min(samples.div_ceil(rayon::current_num_threads()));
         let vectors = job.input().div_ceil(lanes);
@@ -150,7 +153,7 @@ fn side_by_side<'a, T>(targets: &'a mut [&mut [MaybeUninit<T>]], size: usize) ->
 pub(super) struct Job<'a, T, G> {
     /// How it is cut into tiles.
     tiling: PhantomData<G>,
-    sizes: &'a Sizes,
+    pub(super) sizes: &'a Sizes,
     pub(super) map: &'a Map,
     pub(super) sums: &'a Sums<'a, T>,
     pub(super) group: usize,
@@ -158,7 +161,7 @@ pub(super) struct Job<'a, T, G> {
 
 impl<T: Real, G> Job<'_, T, G> {
     /// Input channels of the group.
-    fn input(&self) -> usize {
+    pub(super) fn input(&self) -> usize {
         self.sizes.channels[0] / self.sizes.groups
     }
 

@@ -1,6 +1,7 @@
 //! The weight's cotangent by tiles.
 
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use pulp::{Simd, WithSimd, bytemuck};
@@ -19,8 +20,15 @@ use crate::{Real, instructions};
 /// Bytes of the sums that a task adds to, about: they are gone through once for every block.
 const SUMS: usize = 5 << 20;
 
+/// The same where there is one block: the sums stay in the second-level cache, and what a task transforms for itself is little.
+const SUMS_OF_ONE_BLOCK: usize = 1 << 19;
+
 /// Tasks that a product is cut into, if it has the tiles; fixed, so that sums do not depend on the threads.
 const TASKS: usize = 32;
+
+/// Tasks that there are at least, if each gets [`LEAST_OUTPUTS`] channels; what each transforms for itself is little then.
+const LEAST_TASKS: usize = 8;
+const LEAST_OUTPUTS: usize = 32;
 
 /// Tiles of a task at least, so that its sums are worth clearing and transforming.
 const LEAST_TILES: usize = 256;
@@ -35,31 +43,51 @@ pub(in crate::convolution) fn weight_cotangent<T: Real>(
     let map = Map::forward(convolution);
     let [rows, columns] = map.tiles();
     let bytes = POINTS * input * output * size_of::<T>();
-    let at_once = output.div_ceil(bytes.div_ceil(SUMS)).next_multiple_of(16);
-    let parts = output.div_ceil(at_once);
+    let most_bytes = if convolution.samples <= samples_at_once(&map) { SUMS_OF_ONE_BLOCK } else { SUMS };
     let most = (convolution.samples * rows * columns / LEAST_TILES).clamp(1, convolution.samples.max(1));
+    let for_all = output.div_ceil(LEAST_TASKS.div_ceil(most * convolution.groups)).max(LEAST_OUTPUTS);
+    let at_once = output.div_ceil(bytes.div_ceil(most_bytes)).min(for_all).next_multiple_of(16);
+    let parts = output.div_ceil(at_once);
     let segments = TASKS.div_ceil(parts * convolution.groups).min(most);
-    let mut sums: Vec<Vec<T>> = vec![Vec::new(); convolution.groups * segments * parts];
-    parallel::for_each_with(sums.iter_mut(), |buffers, (task, sums)| {
-        let (part, segment, group) = (task % parts, task / parts % segments, task / parts / segments);
-        let samples = convolution.samples * segment / segments..convolution.samples * (segment + 1) / segments;
-        let outputs = part * at_once..output.min((part + 1) * at_once);
-        let part = Part { group, outputs, samples };
-        *sums = match map.way {
-            Way::Unit => of_task::<T, Unit>(convolution, &map, (x, y_bar), part, buffers),
-            _ => of_task::<T, Halving>(convolution, &map, (x, y_bar), part, buffers),
-        };
-    });
-    // Only now: with many channels it is as large as all that the threads worked in.
-    let mut w_bar = vec![T::default(); output * convolution.groups * input * 9];
-    for (w_bar, sums) in w_bar.chunks_exact_mut(output * input * 9).zip(sums.chunks_exact(segments * parts)) {
-        for (part, w_bar) in w_bar.chunks_mut(at_once * input * 9).enumerate() {
-            for sums in sums.iter().skip(part).step_by(parts) {
-                add_sums(w_bar, sums);
+    let [of_group, of_part] = [output, at_once].map(|outputs| outputs * input * 9);
+    // The first segment's sums are put to their place, those of the others beside it.
+    let mut others: Vec<Vec<T>> = vec![Vec::new(); (segments - 1) * convolution.groups * parts];
+    let write = |w_bar: &mut [MaybeUninit<T>]| {
+        let firsts = w_bar.chunks_exact_mut(of_group).flat_map(|w_bar| w_bar.chunks_mut(of_part));
+        let targets: Vec<_> = firsts.map(Target::Place).chain(others.iter_mut().map(Target::Beside)).collect();
+        parallel::for_each_with(targets.into_iter(), |buffers, (task, target)| {
+            let (part, group, segment) =
+                (task % parts, task / parts % convolution.groups, task / parts / convolution.groups);
+            let samples = convolution.samples * segment / segments..convolution.samples * (segment + 1) / segments;
+            let outputs = part * at_once..output.min((part + 1) * at_once);
+            let length = outputs.len() * input * 9;
+            let part = Part { group, outputs, samples };
+            let write = |w_bar: &mut [MaybeUninit<T>]| match map.way {
+                Way::Unit => of_task::<T, Unit>(convolution, &map, (x, y_bar), part, (buffers, w_bar)),
+                _ => of_task::<T, Halving>(convolution, &map, (x, y_bar), part, (buffers, w_bar)),
+            };
+            match target {
+                Target::Place(w_bar) => write(w_bar),
+                // SAFETY: a task writes the cotangents of all its pairs of channels.
+                Target::Beside(sums) => *sums = unsafe { memory::written(length, write) },
             }
-        }
+        });
+    };
+    // SAFETY: the parts of all groups make up the whole, and a task writes the cotangents of all its pairs of channels.
+    let mut w_bar = unsafe { memory::written(convolution.groups * of_group, write) };
+    for others in others.chunks_exact(convolution.groups * parts) {
+        let places = w_bar.chunks_exact_mut(of_group).flat_map(|w_bar| w_bar.chunks_mut(of_part));
+        places.zip(others).for_each(|(w_bar, sums)| add_sums(w_bar, sums));
     }
     w_bar
+}
+
+/// Where a task's result goes.
+enum Target<'a, T> {
+    /// To its place.
+    Place(&'a mut [MaybeUninit<T>]),
+    /// To an array of its own, to be added there.
+    Beside(&'a mut Vec<T>),
 }
 
 /// One thread's memory.
@@ -95,6 +123,8 @@ struct Task<'a, T, G> {
     y_bar: &'a [T],
     part: Part,
     buffers: &'a mut Buffers<T>,
+    /// `[out][in][9]`.
+    w_bar: &'a mut [MaybeUninit<T>],
 }
 
 /// What a task is for.
@@ -110,17 +140,16 @@ fn of_task<T: Real, G: ForwardTiling>(
     map: &Map,
     (x, y_bar): (Source<'_, T>, &[T]),
     part: Part,
-    buffers: &mut Buffers<T>,
-) -> Vec<T> {
-    instructions::dispatch(Task::<T, G> { tiling: PhantomData, convolution, map, x, y_bar, part, buffers })
+    (buffers, w_bar): (&mut Buffers<T>, &mut [MaybeUninit<T>]),
+) {
+    instructions::dispatch(Task::<T, G> { tiling: PhantomData, convolution, map, x, y_bar, part, buffers, w_bar });
 }
 
 impl<T: Real, G: ForwardTiling> WithSimd for Task<'_, T, G> {
-    /// `[out][in][9]`.
-    type Output = Vec<T>;
+    type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> Vec<T> {
+    fn with_simd<S: Simd>(self, simd: S) {
         let input = self.convolution.group()[0];
         match product::columns_over_tiles::<S>((input * size_of::<T>()).div_ceil(size_of::<T::Vector<S>>())) {
             4 => self.sums::<S, 4, 4>(simd),
@@ -133,13 +162,12 @@ impl<T: Real, G: ForwardTiling> WithSimd for Task<'_, T, G> {
 
 impl<T: Real, G: ForwardTiling> Task<'_, T, G> {
     #[inline(always)]
-    fn sums<S: Simd, const N: usize, const M: usize>(mut self, simd: S) -> Vec<T> {
+    fn sums<S: Simd, const N: usize, const M: usize>(mut self, simd: S) {
         let [rows, columns] = self.map.tiles();
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let panels = self.convolution.group()[0].div_ceil(N * lanes);
         let width = lanes.max(M);
         let outputs = self.part.outputs.len().next_multiple_of(width);
-        self.buffers.sums.clear();
         memory::resize(&mut self.buffers.sums, POINTS * (panels * outputs * N + 1) * lanes);
         let at_once = samples_at_once(self.map);
         for first in self.part.samples.clone().step_by(at_once) {
@@ -147,9 +175,9 @@ impl<T: Real, G: ForwardTiling> Task<'_, T, G> {
             let block = Block { tiles: samples.len() * rows * columns, outputs, width, panels };
             self.transform_pixels::<S, N>(simd, &block, &samples);
             self.transform_cotangents::<S>(simd, &block, &samples);
-            self.multiply::<S, N, M>(simd, &block);
+            self.multiply::<S, N, M>(simd, &block, first > self.part.samples.start);
         }
-        self.transform_sums::<S, N>(simd, panels, outputs)
+        self.transform_sums::<S, N>(simd, panels, outputs);
     }
 
     /// `B^T d B` of every tile and input channel.
@@ -207,9 +235,9 @@ impl<T: Real, G: ForwardTiling> Task<'_, T, G> {
         }
     }
 
-    /// Adds the products over the block's tiles to the sums.
+    /// The products over the block's tiles, to which the sums so far are added if `adds`.
     #[inline(always)]
-    fn multiply<S: Simd, const N: usize, const M: usize>(&mut self, simd: S, block: &Block) {
+    fn multiply<S: Simd, const N: usize, const M: usize>(&mut self, simd: S, block: &Block, adds: bool) {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let Buffers { pixels, cotangents, sums, .. } = &mut *self.buffers;
         let of_pixels = block.panels * block.tiles * N + 1;
@@ -222,13 +250,19 @@ impl<T: Real, G: ForwardTiling> Task<'_, T, G> {
             for (panel, sums) in sums.chunks_exact_mut(block.outputs).enumerate() {
                 for (part, sums) in sums.chunks_exact_mut(block.width).enumerate() {
                     // All values of a point, while their sums are in the first-level cache.
-                    for value in G::values_of(point) {
+                    for (index, value) in G::values_of(point).enumerate() {
+                        let adds = adds || index > 0;
                         let pixels = &pixels[value * of_pixels + panel * block.tiles * N..][..block.tiles * N];
                         let place = value * of_cotangents + part * block.tiles * block.width;
                         let operand = &cotangents[place..][..block.tiles * block.width];
                         for (first, sums) in (0..).step_by(M).zip(sums.as_chunks_mut::<M>().0) {
                             let pixels = pixels.as_chunks::<N>().0;
-                            product::over_tiles::<T, S, N, M>(simd, (operand, block.width, first), pixels, sums);
+                            product::over_tiles::<T, S, N, M>(
+                                simd,
+                                (operand, block.width, first),
+                                pixels,
+                                (sums, adds),
+                            );
                         }
                     }
                 }
@@ -238,12 +272,11 @@ impl<T: Real, G: ForwardTiling> Task<'_, T, G> {
 
     /// `G^T m G` of every pair of channels.
     #[inline(always)]
-    fn transform_sums<S: Simd, const N: usize>(&mut self, simd: S, panels: usize, outputs: usize) -> Vec<T> {
+    fn transform_sums<S: Simd, const N: usize>(&mut self, simd: S, panels: usize, outputs: usize) {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let input = self.convolution.group()[0];
         let sums: &[T::Vector<S>] = bytemuck::cast_slice(&self.buffers.sums);
-        let mut w_bar = vec![T::default(); self.part.outputs.len() * input * 9];
-        for (out, w_bar) in w_bar.chunks_exact_mut(input * 9).enumerate() {
+        for (out, w_bar) in self.w_bar.chunks_exact_mut(input * 9).enumerate() {
             for (vector, w_bar) in w_bar.chunks_mut(lanes * 9).enumerate() {
                 let place = (vector / N * outputs + out) * N + vector % N;
                 let mut window: Square<T, S, 3> = [[T::splat(simd, T::default()); 3]; 3];
@@ -252,12 +285,11 @@ impl<T: Real, G: ForwardTiling> Task<'_, T, G> {
                 let taps: &[T] = bytemuck::cast_slice(window.as_flattened());
                 for (lane, w_bar) in w_bar.chunks_exact_mut(9).enumerate() {
                     for (tap, w_bar) in w_bar.iter_mut().enumerate() {
-                        *w_bar = taps[tap * lanes + lane];
+                        w_bar.write(taps[tap * lanes + lane]);
                     }
                 }
             }
         }
-        w_bar
     }
 }
 

@@ -1,0 +1,249 @@
+//! Sums over so few tiles that there are more weights than pixels: every transformed weight is used in the cache that it was made in.
+//!
+//! Pixels are transformed first, for all threads. Then a thread takes a panel of output channels, and a vector of input channels of it at a
+//! time: it transforms their weights and multiplies all tiles by them.
+
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use pulp::{Simd, WithSimd, bytemuck};
+
+use super::panel::Panel;
+use super::product::{self, ROWS};
+use super::strip::Strip;
+use super::sum::{Job, Product};
+use super::tiling::Tiling;
+use super::transform::POINTS;
+use crate::convolution::source::Source;
+use crate::memory::{self, Aligned};
+use crate::parallel::{self, Own};
+use crate::{Real, instructions};
+
+/// Tiles up to which it is the faster way: the products of a panel stay in a second-level cache of a megabyte.
+const TILES: usize = 48;
+
+/// Output channels from which there are panels for several threads.
+const OUTPUTS: usize = 128;
+
+/// Whether it is the faster way.
+pub(super) fn is_faster<T: Real, S: Simd, G: Tiling>(job: &Job<'_, T, G>, samples: usize) -> bool {
+    tiles(job, samples) * G::VALUES <= TILES * POINTS && job.output() >= OUTPUTS && job.input() >= OUTPUTS
+}
+
+/// Tiles of all samples, an even number; those beyond the last hold anything.
+fn tiles<T: Real, G>(job: &Job<'_, T, G>, samples: usize) -> usize {
+    let [rows, columns] = job.map.tiles();
+    (samples * rows * columns).next_multiple_of(2)
+}
+
+/// Writes the sums of a group to all of their targets.
+///
+/// If an input is the memory of a target, all of that must have been written, and be as large as the input: as `winograd::sums` demands.
+pub(super) fn sums<T: Real, S: Simd, G: Tiling>(
+    job: &Job<'_, T, G>,
+    samples: usize,
+    targets: &mut [&mut [MaybeUninit<T>]],
+) {
+    let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
+    let (tiles, vectors) = (tiles(job, samples), job.input().div_ceil(lanes));
+    // A register more a value, else their places share a few cache sets.
+    let length = G::VALUES * (tiles + 1) * lanes;
+    let mut pixels = memory::aligned(job.sums.inputs.len() * vectors * length);
+    let inputs = job.sums.inputs.iter().zip(0..);
+    let inputs: Vec<Source<'_, T>> = inputs
+        // SAFETY: the caller of `winograd::sums` promises that such an input finds its values in the target.
+        .map(|(input, number)| input.unwrap_or_else(|| Source::from(unsafe { targets[number].assume_init_ref() })))
+        .collect();
+    parallel::for_each_with(pixels.chunks_mut(length), |buffers: &mut Buffers<T>, (index, pixels)| {
+        let (input, vector) = (inputs[index / vectors], index % vectors);
+        instructions::dispatch(Pixels { job, input, vector, samples, buffers, pixels });
+    });
+    let panels = panels(job, job.columns::<S>() * lanes, targets);
+    parallel::for_each_with(panels.into_iter(), |buffers: &mut Buffers<T>, (_, (outputs, targets))| {
+        instructions::dispatch(OfPanel { job, samples, tiles, pixels: &pixels, outputs, buffers, targets });
+    });
+}
+
+/// Output channels of a panel, and their planes: all samples of the first target, then of the next.
+type Planes<'a, T> = (Range<usize>, Vec<&'a mut [MaybeUninit<T>]>);
+
+/// The panels of a group, so many channels wide.
+fn panels<'a, T: Real, G>(
+    job: &Job<'_, T, G>,
+    width: usize,
+    targets: &'a mut [&mut [MaybeUninit<T>]],
+) -> Vec<Planes<'a, T>> {
+    let (output, plane) = (job.output(), job.map.target[0] * job.map.target[1]);
+    let channels = (0..output).step_by(width).map(|first| first..output.min(first + width));
+    let mut panels: Vec<Planes<'_, T>> = channels.map(|outputs| (outputs, Vec::new())).collect();
+    for sample in targets.iter_mut().flat_map(|target| target.chunks_exact_mut(job.sizes.channels[1] * plane)) {
+        let of_group = &mut sample[job.group * output * plane..][..output * plane];
+        let planes = of_group.chunks_mut(width * plane);
+        panels.iter_mut().zip(planes).for_each(|((_, panel), planes)| panel.push(planes));
+    }
+    panels
+}
+
+/// One thread's memory.
+struct Buffers<T> {
+    strip: Strip<T>,
+    /// `[weight][point][in][N]` vectors of a panel, and a channel more a point.
+    weights: Aligned<T>,
+    /// `[target][value][tile][N]` vectors, and one more a value.
+    products: Aligned<T>,
+}
+
+impl<T: Real> Default for Buffers<T> {
+    fn default() -> Self {
+        Self { strip: Strip::new(), weights: memory::aligned(0), products: memory::aligned(0) }
+    }
+}
+
+impl<T: Real> Own for Buffers<T> {
+    fn bytes(&self) -> usize {
+        self.strip.bytes() + memory::bytes([&self.weights, &self.products])
+    }
+}
+
+/// `B^T d B` of every tile of a vector of input channels.
+struct Pixels<'a, T, G> {
+    job: &'a Job<'a, T, G>,
+    input: Source<'a, T>,
+    vector: usize,
+    samples: usize,
+    buffers: &'a mut Buffers<T>,
+    /// `[value][tile]` vectors, and one more a value.
+    pixels: &'a mut [T],
+}
+
+impl<T: Real, G: Tiling> WithSimd for Pixels<'_, T, G> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { job, input, vector, samples, buffers, pixels } = self;
+        let (geometry, channels) = (job.map.reads(), job.channels(vector, size_of::<T::Vector<S>>() / size_of::<T>()));
+        let pixels: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(pixels);
+        let distance = pixels.len() / G::VALUES;
+        let mut tile = 0;
+        for sample in 0..samples {
+            let first = sample * job.sizes.channels[0] + job.group * job.input();
+            buffers.strip.read::<S>(simd, input, first + channels.start..first + channels.end, &geometry);
+            buffers.strip.each_tile::<S>(
+                [G::SIDES.read, G::SIDES.step],
+                #[inline(always)]
+                |from| {
+                    G::pixels::<T, S>(simd, from, (&mut pixels[tile..], G::apart(distance)));
+                    tile += 1;
+                },
+            );
+        }
+    }
+}
+
+/// The sums of a panel of output channels.
+struct OfPanel<'a, 't, T, G> {
+    job: &'a Job<'a, T, G>,
+    samples: usize,
+    tiles: usize,
+    /// `[input][in / lanes][value][tile]` vectors, as [`Pixels`] leaves them.
+    pixels: &'a [T],
+    outputs: Range<usize>,
+    buffers: &'a mut Buffers<T>,
+    targets: Vec<&'t mut [MaybeUninit<T>]>,
+}
+
+impl<T: Real, G: Tiling> WithSimd for OfPanel<'_, '_, T, G> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        match self.job.columns::<S>() {
+            4 => self.on_tiles_of::<S, 4>(simd),
+            _ => self.on_tiles_of::<S, 2>(simd),
+        }
+    }
+}
+
+impl<T: Real, G: Tiling> OfPanel<'_, '_, T, G> {
+    #[inline(always)]
+    fn on_tiles_of<S: Simd, const N: usize>(mut self, simd: S) {
+        let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
+        let Buffers { weights, products, .. } = &mut *self.buffers;
+        let targets = self.targets.len() / self.samples;
+        memory::resize(weights, self.job.sums.weights.len() * POINTS * (lanes + 1) * N * lanes);
+        memory::resize(products, targets * G::VALUES * (self.tiles * N + 1) * lanes);
+        for vector in 0..self.job.input().div_ceil(lanes) {
+            self.transform_weights::<S>(simd, vector);
+            self.multiply::<S, N>(simd, vector);
+        }
+        self.transform_products::<S, N>(simd);
+    }
+
+    /// `G g G^T` of a vector of input channels of every weight.
+    #[inline(always)]
+    fn transform_weights<S: Simd>(&mut self, simd: S, vector: usize) {
+        let job = self.job;
+        let (part, length) = (vector..vector + 1, self.buffers.weights.len() / job.sums.weights.len());
+        for (panel, &weight) in self.buffers.weights.chunks_exact_mut(length).zip(&job.sums.weights) {
+            Panel { job, weight, part: &part, outputs: self.outputs.clone(), panel }.fill(simd);
+        }
+    }
+
+    /// The products over a vector of input channels, added to those before.
+    #[inline(always)]
+    fn multiply<S: Simd, const N: usize>(&mut self, simd: S, vector: usize) {
+        let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
+        let Buffers { weights, products, .. } = &mut *self.buffers;
+        let vectors = self.job.input().div_ceil(lanes);
+        let [of_pixels, of_products] = [(self.tiles + 1) * lanes, (self.tiles * N + 1) * lanes];
+        let weights: &[T::Vector<S>] = bytemuck::cast_slice(weights);
+        let (weights, _) = weights.as_chunks::<N>();
+        for point in 0..POINTS {
+            for (number, &Product { input, weight, target }) in self.job.sums.products.iter().enumerate() {
+                let before = &self.job.sums.products[..number];
+                let adds = vector > 0 || before.iter().any(|one| one.target == target);
+                let weights = &weights[(weight * POINTS + point) * (lanes + 1)..][..lanes];
+                for value in G::values_of(point) {
+                    let place = ((input * vectors + vector) * G::VALUES + value) * of_pixels;
+                    let pixels = &self.pixels[place..][..self.tiles * lanes];
+                    let products = &mut products[(target * G::VALUES + value) * of_products..][..of_products];
+                    let products: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(products);
+                    let (products, _) = products.as_chunks_mut::<N>();
+                    for (pixels, products) in pixels.chunks(ROWS * lanes).zip(products.chunks_mut(ROWS)) {
+                        product::over_channels::<T, S, N>(simd, pixels, weights, (products, adds));
+                    }
+                }
+            }
+        }
+    }
+
+    /// `A^T m A` of every tile and channel, put to its pixels.
+    #[inline(always)]
+    fn transform_products<S: Simd, const N: usize>(&mut self, simd: S) {
+        let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
+        let (map, outputs) = (self.job.map, self.outputs.len());
+        let plane = map.target[0] * map.target[1];
+        let Buffers { strip, products, .. } = &mut *self.buffers;
+        let products: &[T::Vector<S>] = bytemuck::cast_slice(products);
+        let distance = self.tiles * N + 1;
+        let of_targets = products.chunks_exact(G::VALUES * distance).zip(self.targets.chunks_exact_mut(self.samples));
+        for (products, samples) in of_targets {
+            for (vector, channel) in (0..outputs).step_by(lanes).enumerate() {
+                let mut place = vector;
+                for planes in &mut *samples {
+                    strip.fill_tiles::<S>(
+                        (map.tiles(), G::SIDES.written),
+                        #[inline(always)]
+                        |tile| {
+                            G::outputs::<T, S>(simd, (&products[place..], G::apart(distance)), tile);
+                            place += N;
+                        },
+                    );
+                    let planes = &mut planes[channel * plane..outputs.min(channel + lanes) * plane];
+                    strip.write::<S>(simd, &map.stands_for(), planes);
+                }
+            }
+        }
+    }
+}
