@@ -20,14 +20,14 @@ use crate::parallel::{self, Own};
 use crate::{Real, instructions};
 
 /// Tiles up to which it is the faster way: the products of a panel stay in a second-level cache of a megabyte.
-const TILES: usize = 48;
+const TILES: usize = 136;
 
 /// Output channels from which there are panels for several threads.
 const OUTPUTS: usize = 128;
 
 /// Whether it is the faster way.
 pub(super) fn is_faster<T: Real, S: Simd, G: Tiling>(job: &Job<'_, T, G>, samples: usize) -> bool {
-    tiles(job, samples) * G::VALUES <= TILES * POINTS && job.output() >= OUTPUTS && job.input() >= OUTPUTS
+    tiles(job, samples) * G::VALUES <= TILES * POINTS && job.output() >= OUTPUTS && job.input() > tiles(job, samples)
 }
 
 /// Tiles of all samples, an even number; those beyond the last hold anything.
