@@ -26,7 +26,7 @@ const TILES: usize = 136;
 const OUTPUTS: usize = 128;
 
 /// Whether it is the faster way.
-pub(super) fn is_faster<T: Real, S: Simd, G: Tiling>(job: &Job<'_, T, G>, samples: usize) -> bool {
+pub(super) fn is_faster<T: Real, G: Tiling>(job: &Job<'_, T, G>, samples: usize) -> bool {
     tiles(job, samples) * G::VALUES <= TILES * POINTS && job.output() >= OUTPUTS && job.input() > tiles(job, samples)
 }
 

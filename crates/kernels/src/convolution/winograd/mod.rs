@@ -30,13 +30,14 @@ mod sum;
 mod tiling;
 mod transform;
 mod weight;
+mod window;
 
 pub use sum::{Product, Sums};
 pub(super) use sum::{sum, sums};
 
 use std::ops::Range;
 
-use pulp::{Simd, bytemuck};
+use pulp::Simd;
 
 use super::outer::{Sizes, Weight};
 use super::shape::Convolution;
@@ -164,15 +165,10 @@ impl Map {
         (group, channel): (usize, usize),
         outputs: Range<usize>,
     ) -> Square<T, S, 3> {
-        let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
-        let mut window = [[T::splat(simd, T::default()); 3]; 3];
-        let taps: &mut [T] = bytemuck::cast_slice_mut(window.as_flattened_mut());
-        for (lane, out) in outputs.enumerate() {
-            let start = group * strides[0] + out * strides[1] + channel * strides[2];
-            for (tap, &weight) in weight[start..][..9].iter().enumerate() {
-                let place = if self.turned { 8 - tap } else { tap };
-                taps[place * lanes + lane] = weight;
-            }
+        let first = group * strides[0] + channel * strides[2];
+        let mut window = window::read::<T, S>(simd, weight, outputs.map(|out| first + out * strides[1]));
+        if self.turned {
+            window.as_flattened_mut().reverse();
         }
         window
     }

@@ -62,13 +62,13 @@ impl<T: Real, G: Tiling> Panel<'_, T, G> {
         let panel: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(panel);
         for (index, vector) in part.clone().enumerate() {
             let channels = job.channels(vector, lanes);
-            for lane in 0..lanes {
-                for (column, first) in outputs.clone().step_by(lanes).enumerate() {
-                    let outputs = first..outputs.end.min(first + lanes);
+            for (column, first) in outputs.clone().step_by(lanes).enumerate() {
+                let outputs = first..outputs.end.min(first + lanes);
+                for lane in 0..lanes {
                     // Zeros for a lane beyond the last channel.
                     let mut window = [[T::splat(simd, T::default()); 3]; 3];
                     if lane < channels.len() {
-                        window = job.map.window(simd, weight, (job.group, channels.start + lane), outputs);
+                        window = job.map.window(simd, weight, (job.group, channels.start + lane), outputs.clone());
                     }
                     let place = (index * lanes + lane) * columns + column;
                     let from = (window.as_flattened(), [3, 1]);

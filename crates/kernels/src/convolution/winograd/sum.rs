@@ -111,7 +111,7 @@ impl<T: Real, G: Tiling> WithSimd for OfGroup<'_, '_, T, G> {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let sample = job.sizes.channels[1] * job.map.target[0] * job.map.target[1];
         let samples = targets.first().map_or(0, |target| target.len() / sample);
-        if few::is_faster::<T, S, G>(&job, samples) {
+        if few::is_faster::<T, G>(&job, samples) {
             return few::sums::<T, S, G>(&job, samples, targets);
         }
         // Enough parts for all threads.

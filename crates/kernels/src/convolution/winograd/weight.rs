@@ -10,7 +10,7 @@ use super::product;
 use super::strip::Strip;
 use super::tiling::{ForwardTiling, Halving, Unit};
 use super::transform::{POINTS, Square, apart};
-use super::{Map, Way, add_sums, samples_at_once};
+use super::{Map, Way, add_sums, samples_at_once, window};
 use crate::convolution::shape::Convolution;
 use crate::convolution::source::Source;
 use crate::memory::{self, Aligned};
@@ -282,12 +282,7 @@ impl<T: Real, G: ForwardTiling> Task<'_, T, G> {
                 let mut window: Square<T, S, 3> = [[T::splat(simd, T::default()); 3]; 3];
                 let points = (&sums[place..], apart(panels * outputs * N + 1));
                 G::weight_cotangents::<T, S>(simd, points, (window.as_flattened_mut(), [3, 1]));
-                let taps: &[T] = bytemuck::cast_slice(window.as_flattened());
-                for (lane, w_bar) in w_bar.chunks_exact_mut(9).enumerate() {
-                    for (tap, w_bar) in w_bar.iter_mut().enumerate() {
-                        w_bar.write(taps[tap * lanes + lane]);
-                    }
-                }
+                window::write::<T, S>(simd, &window, w_bar);
             }
         }
     }
