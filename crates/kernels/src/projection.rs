@@ -54,7 +54,27 @@ pub fn row_dots<E: Real>(a: &[E], b: &[E], rows: usize) -> Vec<f64> {
 
 /// The largest magnitude, 0 for an empty slice; not a number if any element is not.
 pub fn largest_magnitude<E: Real>(a: &[E]) -> f64 {
-    a.iter().map(|a| a.to_f64().abs()).fold(0.0, |largest, a| if a > largest || a.is_nan() { a } else { largest })
+    if a.len() <= CHUNK {
+        return largest_of_chunk(a);
+    }
+    a.par_chunks(CHUNK).map(largest_of_chunk).reduce(|| 0.0, larger)
+}
+
+/// The larger of two magnitudes; not a number if either is not.
+fn larger(a: f64, b: f64) -> f64 {
+    if b > a || b.is_nan() { b } else { a }
+}
+
+fn largest_of_chunk<E: Real>(a: &[E]) -> f64 {
+    let mut largest = [0.0; LANES];
+    let (lanes, rest) = a.as_chunks::<LANES>();
+    for a in lanes {
+        for (largest, a) in largest.iter_mut().zip(a) {
+            *largest = larger(*largest, a.to_f64().abs());
+        }
+    }
+    let rest = rest.iter().map(|a| a.to_f64().abs());
+    largest.into_iter().chain(rest).fold(0.0, larger)
 }
 
 fn dot_chunk<E: Real>(a: &[E], b: &[E]) -> f64 {
@@ -113,6 +133,15 @@ mod tests {
         assert_eq!(largest_magnitude(&[1.0f32, -3.0, 2.0]), 3.0);
         assert_eq!(largest_magnitude::<f64>(&[]), 0.0);
         assert!(largest_magnitude(&[1.0f32, f32::NAN, 2.0]).is_nan());
+        // In a lane, after the lanes, and in another chunk.
+        for place in [0, 5, 8 * LANES, CHUNK - 1, CHUNK, 2 * CHUNK + 4] {
+            let mut values = vec![-1.0f32; 2 * CHUNK + 5];
+            values[place] = -7.0;
+            assert_eq!(largest_magnitude(&values), 7.0);
+            values[place] = f32::NAN;
+            assert!(largest_magnitude(&values).is_nan());
+            assert!(largest_magnitude(&values[..=place]).is_nan());
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::ops::RangeInclusive;
 use pulp::{Simd, WithSimd};
 
 use super::transform::{POINTS, TILE};
-use super::{Map, Way};
+use super::{CHANNELS_OF_SUM, Map, Way};
 use crate::convolution::outer::Sizes;
 use crate::instructions;
 
@@ -29,18 +29,27 @@ const BLOCK: usize = 224 << 10;
 /// Registers of samples from which an empty part of the last one costs little.
 const REGISTERS: usize = 4;
 
-/// Output channels of a tile of the product: with two tiles of pixels, 8 x 2 sums fit 32 registers and 4 x 2 fit 16.
+/// Bytes of a row of tiles up to which it is the fastest way.
+const ROW: usize = 896 << 10;
+
+/// The most output channels of a panel.
+const PANEL: usize = 8;
+
+/// Output channels of a panel: with two tiles of pixels, 8 x 2 sums fit 32 registers and 4 x 2 fit 16.
 const fn rows<S: Simd>() -> usize {
-    if S::REGISTER_COUNT >= 32 { 8 } else { 4 }
+    if S::REGISTER_COUNT >= 32 { PANEL } else { PANEL / 2 }
 }
 
 /// Whether it is the faster way: there are samples enough, and few channels.
 pub(super) fn is_faster(sizes: &Sizes, map: &Map, samples: usize) -> bool {
     let channels = sizes.channels.map(|channels| channels / sizes.groups);
-    let row = POINTS * (channels[0] + 8) * map.tiles()[1] * register();
+    // Channels that would fill lanes themselves are only left to samples where all of a row stays in cache.
+    let fill_lanes = channels.into_iter().all(|channels| channels >= CHANNELS_OF_SUM[0]);
+    let held = channels[0] + if fill_lanes { channels[1] } else { PANEL };
+    let row = POINTS * held * map.tiles()[1] * register();
     map.way == Way::Unit
         && channels.into_iter().all(|channels| CHANNELS.contains(&channels))
-        && row <= 4 * BLOCK
+        && row <= ROW
         && fills(samples)
 }
 
