@@ -8,10 +8,9 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd, bytemuck};
 
+use super::job::{Block, Job};
 use super::panel::Panel;
-use super::product::{self, ROWS};
 use super::strip::Strip;
-use super::sum::{Job, Product};
 use super::tiling::Tiling;
 use super::transform::POINTS;
 use crate::convolution::source::Source;
@@ -122,21 +121,11 @@ impl<T: Real, G: Tiling> WithSimd for Pixels<'_, T, G> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { job, input, vector, samples, buffers, pixels } = self;
-        let (geometry, channels) = (job.map.reads(), job.channels(vector, size_of::<T::Vector<S>>() / size_of::<T>()));
         let pixels: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(pixels);
-        let distance = pixels.len() / G::VALUES;
-        let mut tile = 0;
+        let (distance, [rows, columns]) = (pixels.len() / G::VALUES, job.map.tiles());
         for sample in 0..samples {
-            let first = sample * job.sizes.channels[0] + job.group * job.input();
-            buffers.strip.read::<S>(simd, input, first + channels.start..first + channels.end, &geometry);
-            buffers.strip.each_tile::<S>(
-                [G::SIDES.read, G::SIDES.step],
-                #[inline(always)]
-                |from| {
-                    G::pixels::<T, S>(simd, from, (&mut pixels[tile..], G::apart(distance)));
-                    tile += 1;
-                },
-            );
+            let pixels = &mut pixels[sample * rows * columns..];
+            job.transform_pixels::<S>(simd, &mut buffers.strip, (input, sample, vector), (pixels, [distance, 1]));
         }
     }
 }
@@ -195,27 +184,10 @@ impl<T: Real, G: Tiling> OfPanel<'_, '_, T, G> {
     fn multiply<S: Simd, const N: usize>(&mut self, simd: S, vector: usize) {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let Buffers { weights, products, .. } = &mut *self.buffers;
-        let vectors = self.job.input().div_ceil(lanes);
-        let [of_pixels, of_products] = [(self.tiles + 1) * lanes, (self.tiles * N + 1) * lanes];
-        let weights: &[T::Vector<S>] = bytemuck::cast_slice(weights);
-        let (weights, _) = weights.as_chunks::<N>();
-        for point in 0..POINTS {
-            for (number, &Product { input, weight, target }) in self.job.sums.products.iter().enumerate() {
-                let before = &self.job.sums.products[..number];
-                let adds = vector > 0 || before.iter().any(|one| one.target == target);
-                let weights = &weights[(weight * POINTS + point) * (lanes + 1)..][..lanes];
-                for value in G::values_of(point) {
-                    let place = ((input * vectors + vector) * G::VALUES + value) * of_pixels;
-                    let pixels = &self.pixels[place..][..self.tiles * lanes];
-                    let products = &mut products[(target * G::VALUES + value) * of_products..][..of_products];
-                    let products: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(products);
-                    let (products, _) = products.as_chunks_mut::<N>();
-                    for (pixels, products) in pixels.chunks(ROWS * lanes).zip(products.chunks_mut(ROWS)) {
-                        product::over_channels::<T, S, N>(simd, pixels, weights, (products, adds));
-                    }
-                }
-            }
-        }
+        let of_vector = G::VALUES * (self.tiles + 1) * lanes;
+        let pixels = (&self.pixels[vector * of_vector..], self.job.input().div_ceil(lanes) * of_vector);
+        let block = Block { tiles: self.tiles, depth: lanes, panels: 1 };
+        self.job.multiply::<S, N>(simd, block, pixels, weights, (products, vector > 0));
     }
 
     /// `A^T m A` of every tile and channel, put to its pixels.
@@ -223,25 +195,17 @@ impl<T: Real, G: Tiling> OfPanel<'_, '_, T, G> {
     fn transform_products<S: Simd, const N: usize>(&mut self, simd: S) {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let (map, outputs) = (self.job.map, self.outputs.len());
-        let plane = map.target[0] * map.target[1];
+        let (plane, [rows, columns]) = (map.target[0] * map.target[1], map.tiles());
         let Buffers { strip, products, .. } = &mut *self.buffers;
         let products: &[T::Vector<S>] = bytemuck::cast_slice(products);
         let distance = self.tiles * N + 1;
         let of_targets = products.chunks_exact(G::VALUES * distance).zip(self.targets.chunks_exact_mut(self.samples));
         for (products, samples) in of_targets {
             for (vector, channel) in (0..outputs).step_by(lanes).enumerate() {
-                let mut place = vector;
-                for planes in &mut *samples {
-                    strip.fill_tiles::<S>(
-                        (map.tiles(), G::SIDES.written),
-                        #[inline(always)]
-                        |tile| {
-                            G::outputs::<T, S>(simd, (&products[place..], G::apart(distance)), tile);
-                            place += N;
-                        },
-                    );
+                for (sample, planes) in samples.iter_mut().enumerate() {
+                    let products = &products[vector + sample * rows * columns * N..];
                     let planes = &mut planes[channel * plane..outputs.min(channel + lanes) * plane];
-                    strip.write::<S>(simd, &map.stands_for(), planes);
+                    self.job.transform_products::<S>(simd, strip, (products, [distance, N]), planes);
                 }
             }
         }

@@ -23,6 +23,7 @@ mod by_line;
 mod by_sample;
 mod few;
 mod halving;
+mod job;
 mod panel;
 mod product;
 mod strip;

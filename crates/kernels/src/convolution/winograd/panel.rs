@@ -5,7 +5,7 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd, bytemuck};
 use rayon::prelude::*;
 
-use super::sum::Job;
+use super::job::Job;
 use super::tiling::Tiling;
 use super::transform::{POINTS, apart};
 use crate::convolution::outer::Weight;

@@ -6,8 +6,8 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd, bytemuck};
 
+use super::job::{Block, Job};
 use super::panel;
-use super::product::{self, ROWS};
 use super::strip::Strip;
 use super::tiling::{Doubling, Halving, Tiling, Unit};
 use super::transform::POINTS;
@@ -149,38 +149,6 @@ fn side_by_side<'a, T>(targets: &'a mut [&mut [MaybeUninit<T>]], size: usize) ->
     std::iter::from_fn(next).collect()
 }
 
-/// What is computed for one group.
-pub(super) struct Job<'a, T, G> {
-    /// How it is cut into tiles.
-    tiling: PhantomData<G>,
-    pub(super) sizes: &'a Sizes,
-    pub(super) map: &'a Map,
-    pub(super) sums: &'a Sums<'a, T>,
-    pub(super) group: usize,
-}
-
-impl<T: Real, G> Job<'_, T, G> {
-    /// Input channels of the group.
-    pub(super) fn input(&self) -> usize {
-        self.sizes.channels[0] / self.sizes.groups
-    }
-
-    /// Output channels of the group.
-    pub(super) fn output(&self) -> usize {
-        self.sizes.channels[1] / self.sizes.groups
-    }
-
-    /// Vectors of output channels of a tile of the product.
-    pub(super) fn columns<S: Simd>(&self) -> usize {
-        product::columns::<S>((self.output() * size_of::<T>()).div_ceil(size_of::<T::Vector<S>>()))
-    }
-
-    /// The input channels of a vector.
-    pub(super) fn channels(&self, vector: usize, lanes: usize) -> Range<usize> {
-        vector * lanes..self.input().min((vector + 1) * lanes)
-    }
-}
-
 /// One thread's memory.
 struct Buffers<T> {
     strip: Strip<T>,
@@ -262,33 +230,21 @@ impl<T: Real, G: Tiling> Samples<'_, '_, T, G> {
     #[inline(always)]
     fn transform_input<S: Simd>(&mut self, simd: S, number: usize, length: usize) {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
-        let Job { sizes, map, group, sums, .. } = *self.job;
-        let samples = self.samples();
+        let [rows, columns] = self.job.map.tiles();
+        let (samples, depth) = (self.samples(), self.part.len());
         let Buffers { strip, pixels, .. } = &mut *self.buffers;
-        let geometry = map.reads();
-        let depth = self.part.len();
         let distance = length / lanes / G::VALUES;
         let pixels: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(&mut pixels[number * length..][..length]);
         for (index, vector) in self.part.clone().enumerate() {
-            let channels = self.job.channels(vector, lanes);
-            let mut place = index;
-            for sample in self.first..self.first + samples {
-                let (source, sample) = match sums.inputs[number] {
-                    Some(source) => (source, sample),
+            for sample in 0..samples {
+                let (source, from) = match self.job.sums.inputs[number] {
+                    Some(source) => (source, self.first + sample),
                     // SAFETY: the caller of `sums` promises that such an input finds its values in the target, and of these samples nothing
                     // has been overwritten: that comes last.
-                    None => (Source::from(unsafe { self.targets[number].assume_init_ref() }), sample - self.first),
+                    None => (Source::from(unsafe { self.targets[number].assume_init_ref() }), sample),
                 };
-                let first = sample * sizes.channels[0] + group * self.job.input();
-                strip.read::<S>(simd, source, first + channels.start..first + channels.end, &geometry);
-                strip.each_tile::<S>(
-                    [G::SIDES.read, G::SIDES.step],
-                    #[inline(always)]
-                    |tile| {
-                        G::pixels::<T, S>(simd, tile, (&mut pixels[place..], G::apart(distance)));
-                        place += depth;
-                    },
-                );
+                let pixels = &mut pixels[sample * rows * columns * depth + index..];
+                self.job.transform_pixels::<S>(simd, strip, (source, from, vector), (pixels, [distance, depth]));
             }
         }
     }
@@ -298,30 +254,11 @@ impl<T: Real, G: Tiling> Samples<'_, '_, T, G> {
     fn multiply<S: Simd, const N: usize>(&mut self, simd: S, tiles: usize, panels: usize) {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let depth = self.part.len() * lanes;
-        let targets = self.targets.len();
         let Buffers { pixels, products, .. } = &mut *self.buffers;
-        let [of_pixels, of_products] = [tiles * depth + lanes, (panels * tiles * N + 1) * lanes];
-        memory::resize(products, targets * G::VALUES * of_products);
-        let weights: &[T::Vector<S>] = bytemuck::cast_slice(self.weights);
-        let (weights, _) = weights.as_chunks::<N>();
-        for point in 0..POINTS {
-            for (number, &Product { input, weight, target }) in self.job.sums.products.iter().enumerate() {
-                let before = &self.job.sums.products[..number];
-                let adds = !self.is_first || before.iter().any(|one| one.target == target);
-                for panel in 0..panels {
-                    let weights = &weights[((weight * panels + panel) * POINTS + point) * (depth + 1)..][..depth];
-                    for value in G::values_of(point) {
-                        let pixels = &pixels[(input * G::VALUES + value) * of_pixels..][..tiles * depth];
-                        let products = &mut products[(target * G::VALUES + value) * of_products..][..of_products];
-                        let products: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(products);
-                        let products = &mut products.as_chunks_mut::<N>().0[panel * tiles..][..tiles];
-                        for (pixels, products) in pixels.chunks(ROWS * depth).zip(products.chunks_mut(ROWS)) {
-                            product::over_channels::<T, S, N>(simd, pixels, weights, (products, adds));
-                        }
-                    }
-                }
-            }
-        }
+        memory::resize(products, self.targets.len() * G::VALUES * (panels * tiles * N + 1) * lanes);
+        let of_input = G::VALUES * (tiles * depth + lanes);
+        let (block, adds) = (Block { tiles, depth, panels }, !self.is_first);
+        self.job.multiply::<S, N>(simd, block, (pixels, of_input), self.weights, (products, adds));
     }
 
     /// `A^T m A` of every tile and channel, put to its pixels.
@@ -329,24 +266,19 @@ impl<T: Real, G: Tiling> Samples<'_, '_, T, G> {
     fn transform_products<S: Simd, const N: usize>(&mut self, simd: S, tiles: usize) {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let Job { sizes, map, group, .. } = *self.job;
+        let [rows, columns] = map.tiles();
         let Buffers { strip, products, .. } = &mut *self.buffers;
         let products: &[T::Vector<S>] = bytemuck::cast_slice(products);
         let (output, plane) = (self.job.output(), map.target[0] * map.target[1]);
         let distance = output.div_ceil(N * lanes) * tiles * N + 1;
         for (products, target) in products.chunks_exact(G::VALUES * distance).zip(&mut self.targets) {
             for (vector, channel) in (0..output).step_by(lanes).enumerate() {
-                let mut place = vector / N * tiles * N + vector % N;
-                for target in target.chunks_exact_mut(sizes.channels[1] * plane) {
-                    strip.fill_tiles::<S>(
-                        (map.tiles(), G::SIDES.written),
-                        #[inline(always)]
-                        |tile| {
-                            G::outputs::<T, S>(simd, (&products[place..], G::apart(distance)), tile);
-                            place += N;
-                        },
-                    );
+                let first = vector / N * tiles * N + vector % N;
+                for (sample, target) in target.chunks_exact_mut(sizes.channels[1] * plane).enumerate() {
+                    let products = &products[first + sample * rows * columns * N..];
                     let planes = group * output + channel..group * output + output.min(channel + lanes);
-                    strip.write::<S>(simd, &map.stands_for(), &mut target[planes.start * plane..planes.end * plane]);
+                    let planes = &mut target[planes.start * plane..planes.end * plane];
+                    self.job.transform_products::<S>(simd, strip, (products, [distance, N]), planes);
                 }
             }
         }

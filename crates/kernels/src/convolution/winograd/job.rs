@@ -1,0 +1,140 @@
+//! The stages of sums by tiles, whatever order they are gone through in: pixels to values, products of values, products to pixels.
+
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use pulp::{Simd, bytemuck};
+
+use super::Map;
+use super::product::{self, ROWS};
+use super::strip::Strip;
+use super::sum::{Product, Sums};
+use super::tiling::Tiling;
+use super::transform::POINTS;
+use crate::Real;
+use crate::convolution::outer::Sizes;
+use crate::convolution::source::Source;
+
+/// What is computed for one group.
+pub(super) struct Job<'a, T, G> {
+    /// How it is cut into tiles.
+    pub tiling: PhantomData<G>,
+    pub sizes: &'a Sizes,
+    pub map: &'a Map,
+    pub sums: &'a Sums<'a, T>,
+    pub group: usize,
+}
+
+impl<T: Real, G> Job<'_, T, G> {
+    /// Input channels of the group.
+    pub(super) fn input(&self) -> usize {
+        self.sizes.channels[0] / self.sizes.groups
+    }
+
+    /// Output channels of the group.
+    pub(super) fn output(&self) -> usize {
+        self.sizes.channels[1] / self.sizes.groups
+    }
+
+    /// Vectors of output channels of a tile of the product.
+    pub(super) fn columns<S: Simd>(&self) -> usize {
+        product::columns::<S>((self.output() * size_of::<T>()).div_ceil(size_of::<T::Vector<S>>()))
+    }
+
+    /// The input channels of a vector.
+    pub(super) fn channels(&self, vector: usize, lanes: usize) -> Range<usize> {
+        vector * lanes..self.input().min((vector + 1) * lanes)
+    }
+}
+
+/// Sizes of products.
+pub(super) struct Block {
+    /// An even number.
+    pub tiles: usize,
+    /// Input channels, whole vectors.
+    pub depth: usize,
+    /// Panels of output channels.
+    pub panels: usize,
+}
+
+impl<T: Real, G: Tiling> Job<'_, T, G> {
+    /// `B^T d B` of the tiles of a sample and a vector of input channels: values `distance` vectors apart, tiles `step`.
+    #[inline(always)]
+    pub(super) fn transform_pixels<S: Simd>(
+        &self,
+        simd: S,
+        strip: &mut Strip<T>,
+        (source, sample, vector): (Source<'_, T>, usize, usize),
+        (pixels, [distance, step]): (&mut [T::Vector<S>], [usize; 2]),
+    ) {
+        let channels = self.channels(vector, size_of::<T::Vector<S>>() / size_of::<T>());
+        let first = sample * self.sizes.channels[0] + self.group * self.input();
+        strip.read::<S>(simd, source, first + channels.start..first + channels.end, &self.map.reads());
+        let mut place = 0;
+        strip.each_tile::<S>(
+            [G::SIDES.read, G::SIDES.step],
+            #[inline(always)]
+            |tile| {
+                G::pixels::<T, S>(simd, tile, (&mut pixels[place..], G::apart(distance)));
+                place += step;
+            },
+        );
+    }
+
+    /// The products over channels, added to what is there if `adds`: of pixels `[value][tile][depth]`, those of an input `of_input` elements after
+    /// those of the one before, with weights `[weight][panel][point][depth][N]`, as `[target][value][panel][tile][N]`; a vector more a value, and a
+    /// channel more a point.
+    #[inline(always)]
+    pub(super) fn multiply<S: Simd, const N: usize>(
+        &self,
+        simd: S,
+        Block { tiles, depth, panels }: Block,
+        (pixels, of_input): (&[T], usize),
+        weights: &[T],
+        (products, adds): (&mut [T], bool),
+    ) {
+        let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
+        let [of_pixels, of_products] = [tiles * depth + lanes, (panels * tiles * N + 1) * lanes];
+        let weights: &[T::Vector<S>] = bytemuck::cast_slice(weights);
+        let (weights, _) = weights.as_chunks::<N>();
+        for point in 0..POINTS {
+            for (number, &Product { input, weight, target }) in self.sums.products.iter().enumerate() {
+                let adds = adds || self.sums.products[..number].iter().any(|one| one.target == target);
+                for panel in 0..panels {
+                    let weights = &weights[((weight * panels + panel) * POINTS + point) * (depth + 1)..][..depth];
+                    for value in G::values_of(point) {
+                        let pixels = &pixels[input * of_input + value * of_pixels..][..tiles * depth];
+                        let products = &mut products[(target * G::VALUES + value) * of_products..][..of_products];
+                        let products: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(products);
+                        let products = &mut products.as_chunks_mut::<N>().0[panel * tiles..][..tiles];
+                        for (pixels, products) in pixels.chunks(ROWS * depth).zip(products.chunks_mut(ROWS)) {
+                            product::over_channels::<T, S, N>(simd, pixels, weights, (products, adds));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// `A^T m A` of the tiles of a sample and a vector of output channels, put to its planes: values `distance` vectors apart, tiles `step`.
+    #[inline(always)]
+    pub(super) fn transform_products<S: Simd>(
+        &self,
+        simd: S,
+        strip: &mut Strip<T>,
+        (products, [distance, step]): (&[T::Vector<S>], [usize; 2]),
+        planes: &mut [MaybeUninit<T>],
+    ) {
+        let mut place = 0;
+        strip.fill_tiles::<S>(
+            (self.map.tiles(), G::SIDES.written),
+            #[inline(always)]
+            |tile| {
+                G::outputs::<T, S>(simd, (&products[place..], G::apart(distance)), tile);
+                place += step;
+            },
+        );
+        strip.write::<S>(simd, &self.map.stands_for(), planes);
+    }
+}
