@@ -3,6 +3,7 @@
 use std::mem::MaybeUninit;
 
 use aligned_vec::{AVec, ConstAlign};
+use pulp::Simd;
 
 use crate::Real;
 use crate::account::{self, Role};
@@ -24,6 +25,69 @@ pub(crate) fn resize<T: Real>(values: &mut Aligned<T>, length: usize) {
         values.reserve_exact(length);
     }
     values.resize(length, T::default());
+}
+
+/// An array to work in, from a cache line on. It is not cleared: whoever works in it writes what is read.
+pub(crate) type Scratch<T> = Aligned<MaybeUninit<T>>;
+
+/// An empty one.
+pub(crate) fn scratch<T>() -> Scratch<T> {
+    AVec::new(64)
+}
+
+/// Makes a scratch as long. Zeros where some of it is left out when it is written; otherwise, in tests, what is left out is not a number.
+pub(crate) fn lay_out<T: Real>(scratch: &mut Scratch<T>, length: usize, has_gaps: bool) {
+    if scratch.capacity() < length {
+        *scratch = AVec::new(64);
+        scratch.reserve_exact(length);
+    }
+    scratch.resize(length, MaybeUninit::uninit());
+    if has_gaps {
+        scratch.fill(MaybeUninit::new(T::default()));
+    } else if cfg!(test) {
+        scratch.fill(MaybeUninit::new(T::of_f64(f64::NAN)));
+    }
+}
+
+/// Elements of a scratch as registers.
+///
+/// # Panics
+/// If they are no whole registers.
+#[inline(always)]
+pub(crate) fn registers_mut<T: Real, S: Simd>(elements: &mut [MaybeUninit<T>]) -> &mut [MaybeUninit<T::Vector<S>>] {
+    let length = elements.len();
+    // SAFETY: a register is made of elements, and neither needs to have been written; one that is written leaves elements.
+    let (before, registers, behind) = unsafe { elements.align_to_mut() };
+    assert!(before.is_empty() && behind.is_empty(), "{length} elements are no whole registers");
+    registers
+}
+
+/// Places that registers are put to; what is there may never have been written.
+pub(crate) struct Places<'a, V>(&'a mut [MaybeUninit<V>]);
+
+impl<'a, V> Places<'a, V> {
+    #[inline(always)]
+    pub fn new(places: &'a mut [MaybeUninit<V>]) -> Self {
+        Self(places)
+    }
+
+    /// Those of an array that has been written.
+    #[inline(always)]
+    pub fn over(values: &'a mut [V]) -> Self {
+        // SAFETY: the same values, borrowed for as long, under a type of the same layout; nothing but values is ever put there.
+        Self(unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), values.len()) })
+    }
+
+    #[inline(always)]
+    pub fn put(&mut self, place: usize, value: V) {
+        self.0[place].write(value);
+    }
+
+    /// Those from one on.
+    #[inline(always)]
+    pub fn from(&mut self, place: usize) -> Places<'_, V> {
+        Places(&mut self.0[place..])
+    }
 }
 
 /// An array with zeros between the elements that are written: cleared when they come to lie otherwise, and not as long as the same are

@@ -109,7 +109,7 @@ pub fn average<T: Real>(bins: &Bins, x: &[T]) -> Vec<T> {
             |plane, y, sums: &mut [T]| {
                 let x = &x[plane * pixels..][..pixels];
                 if halves {
-                    return of_width!(width, |width| average_pairs(x, y, width));
+                    return of_width!(width, |width| average_pairs(x, (sums, y), width));
                 }
                 for (rows, y) in bins.rows.iter().zip(y.chunks_exact_mut(bins.columns.len())) {
                     // The rows of a bin are added pixel by pixel first: whole vectors.
@@ -129,15 +129,16 @@ pub fn average<T: Real>(bins: &Bins, x: &[T]) -> Vec<T> {
     unsafe { memory::written(planes * bins.count(), write) }
 }
 
-/// [`average`] of a plane in squares of four pixels.
+/// [`average`] of a plane in squares of four pixels, with memory for the sums of two rows.
 #[inline(always)]
-fn average_pairs<T: Real>(x: &[T], y: &mut [MaybeUninit<T>], width: usize) {
+fn average_pairs<T: Real>(x: &[T], (sums, y): (&mut [T], &mut [MaybeUninit<T>]), width: usize) {
     let quarter = T::of_f64(0.25);
+    let sums = &mut sums[..width];
     for (rows, y) in x.chunks_exact(2 * width).zip(y.chunks_exact_mut(width / 2)) {
+        // All at once the compiler would gather each of the four pixels of many squares.
         let (first, second) = rows.split_at(width);
-        for ((y, first), second) in y.iter_mut().zip(first.as_chunks::<2>().0).zip(second.as_chunks::<2>().0) {
-            y.write(((first[0] + second[0]) + (first[1] + second[1])) * quarter);
-        }
+        sums.iter_mut().zip(first.iter().zip(second)).for_each(|(sum, (&a, &b))| *sum = a + b);
+        y.iter_mut().zip(sums.as_chunks::<2>().0).for_each(|(y, [a, b])| _ = y.write((*a + *b) * quarter));
     }
 }
 

@@ -3,6 +3,10 @@
 //! The output of a normalisation in front of a convolution is `scale x + shift`, rectified: cheaper to compute again while `x` is read than
 //! to write and keep.
 
+use std::ops::Range;
+
+use pulp::{Simd, bytemuck};
+
 use crate::Real;
 use crate::gate::gated;
 
@@ -60,7 +64,7 @@ impl<'a, T: Real> Source<'a, T> {
 
     /// Planes that lie side by side, of `size` elements each, as they are in memory.
     #[inline(always)]
-    pub(super) fn planes(self, range: std::ops::Range<usize>, size: usize) -> &'a [T] {
+    pub(super) fn planes(self, range: Range<usize>, size: usize) -> &'a [T] {
         &self.values[range.start * size..range.end * size]
     }
 
@@ -71,17 +75,46 @@ impl<'a, T: Real> Source<'a, T> {
         Some(PlaneMap { scale: scale[plane % scale.len()], shift: shift[plane % shift.len()], is_rectified })
     }
 
-    /// What the elements of some planes are mapped by, one plane a lane; 0 beyond the last.
+    /// What the elements of planes side by side are mapped by, one plane a lane; all of one sample.
     #[inline(always)]
-    pub(super) fn maps_of<const LANES: usize>(self, planes: impl Iterator<Item = usize>) -> Option<LaneMap<T, LANES>> {
-        self.map?;
-        let mut lanes = LaneMap { scale: [T::default(); LANES], shift: [T::default(); LANES], is_rectified: false };
-        for ((plane, scale), shift) in planes.zip(&mut lanes.scale).zip(&mut lanes.shift) {
-            let Some(map) = self.map_of(plane) else { break };
-            (*scale, *shift, lanes.is_rectified) = (map.scale, map.shift, map.is_rectified);
-        }
-        Some(lanes)
+    pub(super) fn map_of_planes<S: Simd>(self, simd: S, planes: Range<usize>) -> Option<LaneMap<T, S>> {
+        let ChannelMap { scale, shift, is_rectified } = self.map?;
+        let [scale, shift] = [scale, shift].map(
+            #[inline(always)]
+            |values| {
+                let of_planes = &values[planes.start % values.len()..][..planes.len()];
+                lanes::<T, S>(simd, of_planes.iter().copied())
+            },
+        );
+        Some(LaneMap { scale, shift, is_rectified })
     }
+
+    /// What the elements of one channel's planes are mapped by, one sample a lane, of so many channels.
+    #[inline(always)]
+    pub(super) fn map_of_samples<S: Simd>(
+        self,
+        simd: S,
+        samples: Range<usize>,
+        (channel, channels): (usize, usize),
+    ) -> Option<LaneMap<T, S>> {
+        let ChannelMap { scale, shift, is_rectified } = self.map?;
+        let [scale, shift] = [scale, shift].map(
+            #[inline(always)]
+            |values| match values.len() == channels {
+                true => T::splat(simd, values[channel]),
+                false => lanes::<T, S>(simd, samples.clone().map(|sample| values[sample * channels + channel])),
+            },
+        );
+        Some(LaneMap { scale, shift, is_rectified })
+    }
+}
+
+/// Values as lanes; 0 beyond the last.
+#[inline(always)]
+fn lanes<T: Real, S: Simd>(simd: S, values: impl Iterator<Item = T>) -> T::Vector<S> {
+    let mut vector = [T::splat(simd, T::default())];
+    bytemuck::cast_slice_mut(&mut vector).iter_mut().zip(values).for_each(|(lane, value)| *lane = value);
+    vector[0]
 }
 
 /// The map of one plane.
@@ -107,23 +140,19 @@ impl<T: Real> PlaneMap<T> {
 
 /// The maps of planes side by side, one a lane.
 #[derive(Clone, Copy)]
-pub(super) struct LaneMap<T, const LANES: usize> {
-    scale: [T; LANES],
-    shift: [T; LANES],
+pub(super) struct LaneMap<T: Real, S: Simd> {
+    scale: T::Vector<S>,
+    shift: T::Vector<S>,
     is_rectified: bool,
 }
 
-impl<T: Real, const LANES: usize> LaneMap<T, LANES> {
-    /// Maps pixels, one plane a lane, in place.
+impl<T: Real, S: Simd> LaneMap<T, S> {
+    /// Maps pixels, one plane a lane, in place. In registers: left to itself the compiler gathers a lane of all pixels at a time.
     #[inline(always)]
-    pub(super) fn apply(&self, pixels: &mut [[T; LANES]]) {
-        for pixel in pixels.iter_mut() {
-            for ((x, &scale), &shift) in pixel.iter_mut().zip(&self.scale).zip(&self.shift) {
-                *x = scale * *x + shift;
-            }
-        }
-        if self.is_rectified {
-            pixels.as_flattened_mut().iter_mut().for_each(|x| *x = gated(*x, *x));
+    pub(super) fn apply(self, simd: S, pixels: &mut [T::Vector<S>]) {
+        for x in pixels {
+            let y = T::plus(simd, T::times(simd, self.scale, *x), self.shift);
+            *x = if self.is_rectified { T::gated(simd, y, y) } else { y };
         }
     }
 }

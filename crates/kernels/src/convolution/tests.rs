@@ -87,6 +87,12 @@ fn three_by_three(
     Convolution { samples, channels, size, kernel: [3, 3], stride, padding, groups }
 }
 
+/// All that are worth a look.
+fn all_shapes() -> impl Iterator<Item = Convolution> {
+    let of_tiles = tiles::shapes_of_stride_2().into_iter().chain(tiles::shapes_of_one_pixel());
+    shapes().into_iter().chain(narrow_shapes()).chain(of_tiles)
+}
+
 /// Few channels, whose weights' cotangents put rows on lines: several lines and tasks, the last line shorter, rows longer than a register and
 /// not filling one, every margin.
 fn narrow_shapes() -> Vec<Convolution> {
@@ -347,16 +353,12 @@ fn sizes_that_are_no_convolution_are_refused() {
 
 #[test]
 fn maps_match_the_reference_in_f64() {
-    (1..)
-        .zip(shapes().into_iter().chain(narrow_shapes()).chain(tiles::shapes_of_stride_2()))
-        .for_each(|(seed, convolution)| maps_match_the_reference::<f64>(&convolution, seed, 1e-13));
+    (1..).zip(all_shapes()).for_each(|(seed, convolution)| maps_match_the_reference::<f64>(&convolution, seed, 1e-13));
 }
 
 #[test]
 fn maps_match_the_reference_in_f32() {
-    (1..)
-        .zip(shapes().into_iter().chain(narrow_shapes()).chain(tiles::shapes_of_stride_2()))
-        .for_each(|(seed, convolution)| maps_match_the_reference::<f32>(&convolution, seed, 1e-5));
+    (1..).zip(all_shapes()).for_each(|(seed, convolution)| maps_match_the_reference::<f32>(&convolution, seed, 1e-5));
 }
 
 /// `<x * w, y_bar> = <x, x_bar> = <w, w_bar>`, up to rounding.
@@ -376,7 +378,5 @@ fn assert_adjoint(convolution: &Convolution, seed: u64) {
 
 #[test]
 fn maps_are_each_others_transposes() {
-    (1..)
-        .zip(shapes().into_iter().chain(narrow_shapes()).chain(tiles::shapes_of_stride_2()))
-        .for_each(|(seed, convolution)| assert_adjoint(&convolution, seed));
+    (1..).zip(all_shapes()).for_each(|(seed, convolution)| assert_adjoint(&convolution, seed));
 }

@@ -2,7 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 
-use pulp::Simd;
+use pulp::{Simd, bytemuck};
 
 use crate::Real;
 
@@ -37,20 +37,16 @@ impl<T: Real, const N: usize> Square<T, N> {
         Self([[T::default(); N]; N])
     }
 
-    #[inline(always)]
-    pub(super) fn of(rows: [[T; N]; N]) -> Self {
-        Self(rows)
-    }
-
     /// Rows to columns.
     #[inline(always)]
     pub(super) fn turn<S: Simd>(&mut self, simd: S) {
-        #[cfg(target_arch = "x86_64")]
-        if x86::turn(&simd, &mut self.0) {
-            return;
-        }
-        let _ = simd;
-        shuffled(&mut self.0);
+        turn(simd, &mut self.0);
+    }
+
+    /// Its rows, as registers of as many lanes.
+    #[inline(always)]
+    pub(super) fn registers<S: Simd>(&mut self) -> &mut [T::Vector<S>] {
+        bytemuck::cast_slice_mut(self.0.as_flattened_mut())
     }
 }
 
@@ -68,6 +64,17 @@ impl<T, const N: usize> DerefMut for Square<T, N> {
     fn deref_mut(&mut self) -> &mut [[T; N]; N] {
         &mut self.0
     }
+}
+
+/// Rows to columns, where they lie; each that fills a register in one cache line, if that is to be fast.
+#[inline(always)]
+pub(super) fn turn<T: Real, S: Simd, const N: usize>(simd: S, rows: &mut [[T; N]; N]) {
+    #[cfg(target_arch = "x86_64")]
+    if x86::turn(&simd, rows) {
+        return;
+    }
+    let _ = simd;
+    shuffled(rows);
 }
 
 /// Rows to columns on any machine: the second half of the rows is put between the first, `log2(N)` times, which the compiler makes shuffles of,

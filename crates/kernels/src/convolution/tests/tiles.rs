@@ -23,12 +23,34 @@ pub(super) fn shapes_of_stride_2() -> Vec<Convolution> {
     ]
 }
 
+/// Windows of one pixel, with whole registers of channels and others, the last row or column read by none, and several tasks.
+pub(super) fn shapes_of_one_pixel() -> Vec<Convolution> {
+    let shape = |samples, channels, size, stride, groups| Convolution {
+        samples,
+        channels,
+        size,
+        kernel: [1, 1],
+        stride,
+        padding: 0,
+        groups,
+    };
+    vec![
+        shape(2, [32, 64], [8, 8], 1, 1),
+        shape(2, [32, 64], [8, 8], 2, 1),
+        shape(3, [17, 19], [5, 7], 2, 1),
+        shape(3, [66, 54], [3, 5], 1, 3),
+        shape(40, [16, 70], [6, 7], 2, 1),
+        shape(70, [19, 16], [4, 4], 1, 1),
+        shape(1, [16, 280], [1, 1], 1, 1),
+    ]
+}
+
 #[test]
 fn a_map_on_reading_is_one_before_reading() {
     let one = |samples, channels, stride, groups| three_by_three(samples, channels, [9, 10], (stride, 1, groups));
     let with_a_sample_a_lane = one(50, [9, 12], 1, 1);
     let strided = [one(3, [33, 40], 2, 1), one(2, [64, 68], 2, 2)].map(|two| Convolution { size: [13, 8], ..two });
-    for convolution in [with_a_sample_a_lane].into_iter().chain(strided) {
+    for convolution in [with_a_sample_a_lane].into_iter().chain(strided).chain(shapes_of_one_pixel()) {
         for kind in [(false, false), (true, false), (true, true)] {
             mapped_on_reading::<f32>(&convolution, 5, kind);
             mapped_on_reading::<f64>(&convolution, 5, kind);
@@ -40,10 +62,10 @@ fn a_map_on_reading_is_one_before_reading() {
 fn results_do_not_depend_on_the_number_of_threads() {
     let narrow = [(13, [10, 12], 1), (64, [10, 12], 1), (200, [10, 12], 1), (13, [16, 16], 1)];
     let wide = [(13, [33, 40], 1), (13, [280, 272], 1), (90, [33, 40], 2), (13, [280, 272], 2)];
-    for (samples, channels, stride) in narrow.into_iter().chain(wide) {
-        let convolution = three_by_three(samples, channels, [8, 8], (stride, 1, 1));
+    let of_three = |(samples, channels, stride)| three_by_three(samples, channels, [8, 8], (stride, 1, 1));
+    for convolution in narrow.into_iter().chain(wide).map(of_three).chain(shapes_of_one_pixel()) {
         let x = values::<f32>(convolution.input_length(), 1);
-        let w = values::<f32>(channels[0] * channels[1] * 9, 2);
+        let w = values::<f32>(convolution.channels[1] * convolution.group()[0] * convolution.taps(), 2);
         let y_bar = values::<f32>(convolution.output_length(), 3);
         let on = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool of threads");

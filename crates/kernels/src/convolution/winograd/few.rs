@@ -11,10 +11,10 @@ use pulp::{Simd, WithSimd, bytemuck};
 use super::job::{Block, Job};
 use super::panel::Panel;
 use super::strip::Strip;
-use super::tiling::Tiling;
+use super::tiling::SumTiling;
 use super::transform::POINTS;
 use crate::convolution::source::Source;
-use crate::memory::{self, Aligned};
+use crate::memory::{self, Places, Scratch};
 use crate::parallel::{self, Own};
 use crate::{Real, instructions};
 
@@ -25,7 +25,7 @@ const TILES: usize = 136;
 const OUTPUTS: usize = 128;
 
 /// Whether it is the faster way.
-pub(super) fn is_faster<T: Real, G: Tiling>(job: &Job<'_, T, G>, samples: usize) -> bool {
+pub(super) fn is_faster<T: Real, G: SumTiling>(job: &Job<'_, T, G>, samples: usize) -> bool {
     tiles(job, samples) * G::VALUES <= TILES * POINTS && job.output() >= OUTPUTS && job.input() > tiles(job, samples)
 }
 
@@ -38,7 +38,7 @@ fn tiles<T: Real, G>(job: &Job<'_, T, G>, samples: usize) -> usize {
 /// Writes the sums of a group to all of their targets.
 ///
 /// If an input is the memory of a target, all of that must have been written, and be as large as the input: as `winograd::sums` demands.
-pub(super) fn sums<T: Real, S: Simd, G: Tiling>(
+pub(super) fn sums<T: Real, S: Simd, G: SumTiling>(
     job: &Job<'_, T, G>,
     samples: usize,
     targets: &mut [&mut [MaybeUninit<T>]],
@@ -47,7 +47,9 @@ pub(super) fn sums<T: Real, S: Simd, G: Tiling>(
     let (tiles, vectors) = (tiles(job, samples), job.input().div_ceil(lanes));
     // A register more a value, else their places share a few cache sets.
     let length = G::VALUES * (tiles + 1) * lanes;
-    let mut pixels = memory::aligned(job.sums.inputs.len() * vectors * length);
+    let mut pixels = memory::scratch();
+    let [rows, columns] = job.map.tiles();
+    memory::lay_out(&mut pixels, job.sums.inputs.len() * vectors * length, tiles > samples * rows * columns);
     let inputs = job.sums.inputs.iter().zip(0..);
     let inputs: Vec<Source<'_, T>> = inputs
         // SAFETY: the caller of `winograd::sums` promises that such an input finds its values in the target.
@@ -86,21 +88,22 @@ fn panels<'a, T: Real, G>(
 /// One thread's memory.
 struct Buffers<T> {
     strip: Strip<T>,
-    /// `[weight][point][in][N]` vectors of a panel, and a channel more a point.
-    weights: Aligned<T>,
+    /// [`Panel::panel`] of every weight.
+    weights: Vec<Scratch<T>>,
     /// `[target][value][tile][N]` vectors, and one more a value.
-    products: Aligned<T>,
+    products: Scratch<T>,
 }
 
 impl<T: Real> Default for Buffers<T> {
     fn default() -> Self {
-        Self { strip: Strip::new(), weights: memory::aligned(0), products: memory::aligned(0) }
+        Self { strip: Strip::new(), weights: Vec::new(), products: memory::scratch() }
     }
 }
 
 impl<T: Real> Own for Buffers<T> {
     fn bytes(&self) -> usize {
-        self.strip.bytes() + memory::bytes([&self.weights, &self.products])
+        let weights: usize = self.weights.iter().map(|weights| memory::bytes([weights])).sum();
+        self.strip.bytes() + weights + memory::bytes([&self.products])
     }
 }
 
@@ -112,19 +115,20 @@ struct Pixels<'a, T, G> {
     samples: usize,
     buffers: &'a mut Buffers<T>,
     /// `[value][tile]` vectors, and one more a value.
-    pixels: &'a mut [T],
+    pixels: &'a mut [MaybeUninit<T>],
 }
 
-impl<T: Real, G: Tiling> WithSimd for Pixels<'_, T, G> {
+impl<T: Real, G: SumTiling> WithSimd for Pixels<'_, T, G> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { job, input, vector, samples, buffers, pixels } = self;
-        let pixels: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(pixels);
+        let pixels = memory::registers_mut::<T, S>(pixels);
         let (distance, [rows, columns]) = (pixels.len() / G::VALUES, job.map.tiles());
+        let mut pixels = Places::new(pixels);
         for sample in 0..samples {
-            let pixels = &mut pixels[sample * rows * columns..];
+            let pixels = pixels.from(sample * rows * columns);
             job.transform_pixels::<S>(simd, &mut buffers.strip, (input, sample, vector), (pixels, [distance, 1]));
         }
     }
@@ -136,13 +140,13 @@ struct OfPanel<'a, 't, T, G> {
     samples: usize,
     tiles: usize,
     /// `[input][in / lanes][value][tile]` vectors, as [`Pixels`] leaves them.
-    pixels: &'a [T],
+    pixels: &'a [MaybeUninit<T>],
     outputs: Range<usize>,
     buffers: &'a mut Buffers<T>,
     targets: Vec<&'t mut [MaybeUninit<T>]>,
 }
 
-impl<T: Real, G: Tiling> WithSimd for OfPanel<'_, '_, T, G> {
+impl<T: Real, G: SumTiling> WithSimd for OfPanel<'_, '_, T, G> {
     type Output = ();
 
     #[inline(always)]
@@ -154,14 +158,13 @@ impl<T: Real, G: Tiling> WithSimd for OfPanel<'_, '_, T, G> {
     }
 }
 
-impl<T: Real, G: Tiling> OfPanel<'_, '_, T, G> {
+impl<T: Real, G: SumTiling> OfPanel<'_, '_, T, G> {
     #[inline(always)]
     fn on_tiles_of<S: Simd, const N: usize>(mut self, simd: S) {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
-        let Buffers { weights, products, .. } = &mut *self.buffers;
         let targets = self.targets.len() / self.samples;
-        memory::resize(weights, self.job.sums.weights.len() * POINTS * (lanes + 1) * N * lanes);
-        memory::resize(products, targets * G::VALUES * (self.tiles * N + 1) * lanes);
+        self.buffers.weights.resize_with(self.job.sums.weights.len(), memory::scratch);
+        memory::lay_out(&mut self.buffers.products, targets * G::VALUES * (self.tiles * N + 1) * lanes, false);
         for vector in 0..self.job.input().div_ceil(lanes) {
             self.transform_weights::<S>(simd, vector);
             self.multiply::<S, N>(simd, vector);
@@ -173,8 +176,8 @@ impl<T: Real, G: Tiling> OfPanel<'_, '_, T, G> {
     #[inline(always)]
     fn transform_weights<S: Simd>(&mut self, simd: S, vector: usize) {
         let job = self.job;
-        let (part, length) = (vector..vector + 1, self.buffers.weights.len() / job.sums.weights.len());
-        for (panel, &weight) in self.buffers.weights.chunks_exact_mut(length).zip(&job.sums.weights) {
+        let part = vector..vector + 1;
+        for (panel, &weight) in self.buffers.weights.iter_mut().zip(&job.sums.weights) {
             Panel { job, weight, part: &part, outputs: self.outputs.clone(), panel }.fill(simd);
         }
     }
@@ -187,7 +190,8 @@ impl<T: Real, G: Tiling> OfPanel<'_, '_, T, G> {
         let of_vector = G::VALUES * (self.tiles + 1) * lanes;
         let pixels = (&self.pixels[vector * of_vector..], self.job.input().div_ceil(lanes) * of_vector);
         let block = Block { tiles: self.tiles, depth: lanes, panels: 1 };
-        self.job.multiply::<S, N>(simd, block, pixels, weights, (products, vector > 0));
+        // SAFETY: all tiles have been transformed, and this vector's weights; the first vector's products were written.
+        unsafe { self.job.multiply::<S, N>(simd, block, pixels, weights, (products, vector > 0)) };
     }
 
     /// `A^T m A` of every tile and channel, put to its pixels.
@@ -197,7 +201,8 @@ impl<T: Real, G: Tiling> OfPanel<'_, '_, T, G> {
         let (map, outputs) = (self.job.map, self.outputs.len());
         let (plane, [rows, columns]) = (map.target[0] * map.target[1], map.tiles());
         let Buffers { strip, products, .. } = &mut *self.buffers;
-        let products: &[T::Vector<S>] = bytemuck::cast_slice(products);
+        // SAFETY: every target has a product, which writes all of it.
+        let products: &[T::Vector<S>] = bytemuck::cast_slice(unsafe { products.assume_init_ref() });
         let distance = self.tiles * N + 1;
         let of_targets = products.chunks_exact(G::VALUES * distance).zip(self.targets.chunks_exact_mut(self.samples));
         for (products, samples) in of_targets {

@@ -14,6 +14,7 @@ use super::transform::{
     FAR, FAR_2, NEAR, NEAR_2, OutputCotangents, SIDE, Square, TILE, Transform, add, pair, parts, scale,
 };
 use crate::Real;
+use crate::memory::Places;
 
 /// Values of a tile, a side: five at points, and the four odd pixels.
 pub(super) const VALUES: usize = POINTS + TILE;
@@ -61,7 +62,7 @@ impl Line {
     /// The same to write to.
     #[inline(always)]
     fn of_mut<'a, V>(self, (values, steps): &'a mut PlaceMut<V>, odd: [usize; 2]) -> PlaceMut<'a, V> {
-        (&mut values[self.start(*steps, odd)..], steps.map(|step| self.step * step))
+        (values.from(self.start(*steps, odd)), steps.map(|step| self.step * step))
     }
 
     #[inline(always)]
@@ -79,17 +80,17 @@ fn apply_to_even<L: Transform<FROM, TO>, T: Real, S: Simd, const FROM: usize, co
 ) {
     L::apply::<T, S>(simd, reads.of(from, [0, 0]), writes.of_mut(&mut to, [0, 0]));
     for odd in 0..TILE {
-        let ((from, steps), (to, to_steps)) = (reads.of(from, [0, 1]), writes.of_mut(&mut to, [0, 1]));
-        L::apply_once::<T, S>(simd, (&from[odd * steps[1]..], steps[0]), (&mut to[odd * to_steps[1]..], to_steps[0]));
+        let ((from, steps), (mut to, to_steps)) = (reads.of(from, [0, 1]), writes.of_mut(&mut to, [0, 1]));
+        L::apply_once::<T, S>(simd, (&from[odd * steps[1]..], steps[0]), (to.from(odd * to_steps[1]), to_steps[0]));
     }
     for odd in 0..TILE {
-        let ((from, steps), (to, to_steps)) = (reads.of(from, [1, 0]), writes.of_mut(&mut to, [1, 0]));
-        L::apply_once::<T, S>(simd, (&from[odd * steps[0]..], steps[1]), (&mut to[odd * to_steps[0]..], to_steps[1]));
+        let ((from, steps), (mut to, to_steps)) = (reads.of(from, [1, 0]), writes.of_mut(&mut to, [1, 0]));
+        L::apply_once::<T, S>(simd, (&from[odd * steps[0]..], steps[1]), (to.from(odd * to_steps[0]), to_steps[1]));
     }
-    let ((from, steps), (to, to_steps)) = (reads.of(from, [1, 1]), writes.of_mut(&mut to, [1, 1]));
+    let ((from, steps), (mut to, to_steps)) = (reads.of(from, [1, 1]), writes.of_mut(&mut to, [1, 1]));
     for row in 0..TILE {
         for column in 0..TILE {
-            to[row * to_steps[0] + column * to_steps[1]] = from[row * steps[0] + column * steps[1]];
+            to.put(row * to_steps[0] + column * to_steps[1], from[row * steps[0] + column * steps[1]]);
         }
     }
 }
@@ -120,14 +121,18 @@ pub(super) fn output_cotangents<T: Real, S: Simd>(simd: S, from: Place<T::Vector
 
 /// The products to four by four outputs, to each of which even and odd rows and columns add.
 #[inline(always)]
-pub(super) fn outputs<T: Real, S: Simd>(simd: S, from: Place<T::Vector<S>>, (to, to_steps): PlaceMut<T::Vector<S>>) {
+pub(super) fn outputs<T: Real, S: Simd>(
+    simd: S,
+    from: Place<T::Vector<S>>,
+    (mut to, to_steps): PlaceMut<T::Vector<S>>,
+) {
     let zero = T::splat(simd, T::default());
     let mut sums: Square<T, S, TILE> = [[zero; TILE]; TILE];
-    Sums::apply::<T, S>(simd, VALUES_OF_LINE.of(from, [0, 0]), (sums.as_flattened_mut(), [TILE, 1]));
+    Sums::apply::<T, S>(simd, VALUES_OF_LINE.of(from, [0, 0]), (Places::over(sums.as_flattened_mut()), [TILE, 1]));
     for column in 0..TILE {
         let (from, steps) = VALUES_OF_LINE.of(from, [0, 1]);
         let mut line = [zero; TILE];
-        Sums::apply_once::<T, S>(simd, (&from[column * steps[1]..], steps[0]), (&mut line, 1));
+        Sums::apply_once::<T, S>(simd, (&from[column * steps[1]..], steps[0]), (Places::over(&mut line), 1));
         for (sums, value) in sums.iter_mut().zip(line) {
             sums[column] = T::plus(simd, sums[column], value);
         }
@@ -136,10 +141,10 @@ pub(super) fn outputs<T: Real, S: Simd>(simd: S, from: Place<T::Vector<S>>, (to,
     for (row, sums) in sums.iter().enumerate() {
         let (from, steps) = VALUES_OF_LINE.of(from, [1, 0]);
         let mut line = [zero; TILE];
-        Sums::apply_once::<T, S>(simd, (&from[row * steps[0]..], steps[1]), (&mut line, 1));
+        Sums::apply_once::<T, S>(simd, (&from[row * steps[0]..], steps[1]), (Places::over(&mut line), 1));
         for (column, (&sum, value)) in sums.iter().zip(line).enumerate() {
             let value = T::plus(simd, value, odd[row * odd_steps[0] + column * odd_steps[1]]);
-            to[row * to_steps[0] + column * to_steps[1]] = T::plus(simd, sum, value);
+            to.put(row * to_steps[0] + column * to_steps[1], T::plus(simd, sum, value));
         }
     }
 }

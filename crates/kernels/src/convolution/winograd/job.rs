@@ -10,11 +10,12 @@ use super::Map;
 use super::product::{self, ROWS};
 use super::strip::Strip;
 use super::sum::{Product, Sums};
-use super::tiling::Tiling;
+use super::tiling::{PlaceMut, SumTiling};
 use super::transform::POINTS;
 use crate::Real;
 use crate::convolution::outer::Sizes;
 use crate::convolution::source::Source;
+use crate::memory::{self, Scratch};
 
 /// What is computed for one group.
 pub(super) struct Job<'a, T, G> {
@@ -58,7 +59,7 @@ pub(super) struct Block {
     pub panels: usize,
 }
 
-impl<T: Real, G: Tiling> Job<'_, T, G> {
+impl<T: Real, G: SumTiling> Job<'_, T, G> {
     /// `B^T d B` of the tiles of a sample and a vector of input channels: values `distance` vectors apart, tiles `step`.
     #[inline(always)]
     pub(super) fn transform_pixels<S: Simd>(
@@ -66,7 +67,7 @@ impl<T: Real, G: Tiling> Job<'_, T, G> {
         simd: S,
         strip: &mut Strip<T>,
         (source, sample, vector): (Source<'_, T>, usize, usize),
-        (pixels, [distance, step]): (&mut [T::Vector<S>], [usize; 2]),
+        (mut pixels, [distance, step]): PlaceMut<'_, T::Vector<S>>,
     ) {
         let channels = self.channels(vector, size_of::<T::Vector<S>>() / size_of::<T>());
         let first = sample * self.sizes.channels[0] + self.group * self.input();
@@ -76,7 +77,7 @@ impl<T: Real, G: Tiling> Job<'_, T, G> {
             [G::SIDES.read, G::SIDES.step],
             #[inline(always)]
             |tile| {
-                G::pixels::<T, S>(simd, tile, (&mut pixels[place..], G::apart(distance)));
+                G::pixels::<T, S>(simd, tile, (pixels.from(place), G::apart(distance)));
                 place += step;
             },
         );
@@ -85,31 +86,40 @@ impl<T: Real, G: Tiling> Job<'_, T, G> {
     /// The products over channels, added to what is there if `adds`: of pixels `[value][tile][depth]`, those of an input `of_input` elements after
     /// those of the one before, with weights `[weight][panel][point][depth][N]`, as `[target][value][panel][tile][N]`; a vector more a value, and a
     /// channel more a point.
+    ///
+    /// # Safety
+    /// Pixels and weights, but for that vector and channel, must have been written; if `adds`, products too.
     #[inline(always)]
-    pub(super) fn multiply<S: Simd, const N: usize>(
+    pub(super) unsafe fn multiply<S: Simd, const N: usize>(
         &self,
         simd: S,
         Block { tiles, depth, panels }: Block,
-        (pixels, of_input): (&[T], usize),
-        weights: &[T],
-        (products, adds): (&mut [T], bool),
+        (pixels, of_input): (&[MaybeUninit<T>], usize),
+        weights: &[Scratch<T>],
+        (products, adds): (&mut [MaybeUninit<T>], bool),
     ) {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let [of_pixels, of_products] = [tiles * depth + lanes, (panels * tiles * N + 1) * lanes];
-        let weights: &[T::Vector<S>] = bytemuck::cast_slice(weights);
-        let (weights, _) = weights.as_chunks::<N>();
         for point in 0..POINTS {
             for (number, &Product { input, weight, target }) in self.sums.products.iter().enumerate() {
                 let adds = adds || self.sums.products[..number].iter().any(|one| one.target == target);
                 for panel in 0..panels {
-                    let weights = &weights[((weight * panels + panel) * POINTS + point) * (depth + 1)..][..depth];
+                    let weights =
+                        &weights[weight * panels + panel][point * (depth + 1) * N * lanes..][..depth * N * lanes];
+                    // SAFETY: the caller's promise.
+                    let weights: &[T::Vector<S>] = bytemuck::cast_slice(unsafe { weights.assume_init_ref() });
+                    let (weights, _) = weights.as_chunks::<N>();
                     for value in G::values_of(point) {
                         let pixels = &pixels[input * of_input + value * of_pixels..][..tiles * depth];
+                        // SAFETY: the caller's promise.
+                        let pixels = unsafe { pixels.assume_init_ref() };
                         let products = &mut products[(target * G::VALUES + value) * of_products..][..of_products];
-                        let products: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(products);
-                        let products = &mut products.as_chunks_mut::<N>().0[panel * tiles..][..tiles];
+                        let (products, more) = memory::registers_mut::<T, S>(products).as_chunks_mut::<N>();
+                        more.iter_mut().for_each(|one| _ = one.write(T::splat(simd, T::default())));
+                        let products = &mut products[panel * tiles..][..tiles];
                         for (pixels, products) in pixels.chunks(ROWS * depth).zip(products.chunks_mut(ROWS)) {
-                            product::over_channels::<T, S, N>(simd, pixels, weights, (products, adds));
+                            // SAFETY: the caller's promise, or a product before has written the target.
+                            unsafe { product::over_channels::<T, S, N>(simd, pixels, weights, (products, adds)) };
                         }
                     }
                 }

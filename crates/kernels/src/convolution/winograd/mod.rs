@@ -45,7 +45,7 @@ use super::shape::Convolution;
 use super::source::Source;
 use crate::Real;
 use strip::Geometry;
-use tiling::{Doubling, Halving, Sides, Tiling, Unit};
+use tiling::{Doubling, Halving, Pixel, Sides, Tiling, Unit};
 use transform::{POINTS, Square};
 
 /// Tiles transformed at a time, about: with 64 channels they take 600 KB in `f32` before the product and after it.
@@ -56,6 +56,9 @@ const CHANNELS_OF_SUM: [usize; 2] = [32, 16];
 
 /// The same for the weight's cotangent.
 const CHANNELS_OF_WEIGHT: [usize; 2] = [16, 32];
+
+/// The same for the weight's cotangent of windows of one pixel.
+const CHANNELS_OF_PIXEL: usize = 16;
 
 /// Whether tiles are the faster way to a sum.
 pub(super) fn is_faster_sum(convolution: &Convolution) -> bool {
@@ -77,9 +80,10 @@ fn is_by_sample(convolution: &Convolution) -> bool {
     by_sample::is_faster(&Sizes::of(convolution), &Map::forward(convolution), convolution.samples)
 }
 
-/// Whether tiles, of two dimensions or of one, are the faster way to the weight's cotangent.
+/// Whether tiles, of two dimensions, of one or of single pixels, are the faster way to the weight's cotangent.
 pub(super) fn is_faster_weight(convolution: &Convolution) -> bool {
-    saves(convolution) && has_channels(convolution, CHANNELS_OF_WEIGHT) || by_line::is_faster(convolution)
+    let has_tiles = saves(convolution) && has_channels(convolution, CHANNELS_OF_WEIGHT);
+    has_tiles || reads_pixels(convolution) || by_line::is_faster(convolution)
 }
 
 /// `w_bar` `[out, in / groups, 3, 3]`, from `x` and `y_bar`.
@@ -88,6 +92,12 @@ pub(super) fn weight_cotangent<T: Real>(convolution: &Convolution, x: Source<'_,
         return by_line::weight_cotangent(convolution, x, y_bar);
     }
     weight::weight_cotangent(convolution, x, y_bar)
+}
+
+/// Whether windows are single pixels, of as many channels as fill registers: turned round, neither side's lanes have to be added up.
+fn reads_pixels(convolution: &Convolution) -> bool {
+    let is_pixel = convolution.kernel == [1, 1] && convolution.padding == 0 && convolution.stride <= 2;
+    is_pixel && convolution.group().into_iter().all(|channels| channels >= CHANNELS_OF_PIXEL)
 }
 
 /// Adds a task's sums to the weights' cotangents.
@@ -123,9 +133,11 @@ enum Way {
     Unit,
     Halving,
     Doubling,
+    Pixel,
+    SecondPixel,
 }
 
-/// The map of a 3x3 convolution of stride 1 or 2: a window that starts at `stride i - padding`; or the transpose of such a map.
+/// The map of a 3x3 or 1x1 convolution of stride 1 or 2: a window that starts at `stride i - padding`; or the transpose of such a map.
 pub struct Map {
     way: Way,
     /// Height and width of a source plane and of a target plane.
@@ -141,7 +153,12 @@ impl Map {
     /// `y = x * w`.
     pub(super) fn forward(convolution: &Convolution) -> Self {
         let Convolution { size, padding, .. } = *convolution;
-        let way = if convolution.stride == 1 { Way::Unit } else { Way::Halving };
+        let way = match (convolution.kernel, convolution.stride) {
+            ([1, 1], 1) => Way::Pixel,
+            ([1, 1], _) => Way::SecondPixel,
+            (_, 1) => Way::Unit,
+            _ => Way::Halving,
+        };
         Self { way, source: size, target: convolution.output(), margins: [padding, 0], turned: false }
     }
 
@@ -199,6 +216,8 @@ impl Map {
             Way::Unit => Unit::SIDES,
             Way::Halving => Halving::SIDES,
             Way::Doubling => Doubling::SIDES,
+            Way::Pixel => Pixel::<1>::SIDES,
+            Way::SecondPixel => Pixel::<2>::SIDES,
         }
     }
 

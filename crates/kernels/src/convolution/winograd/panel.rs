@@ -2,29 +2,26 @@
 
 use std::ops::Range;
 
-use pulp::{Simd, WithSimd, bytemuck};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::job::Job;
-use super::tiling::Tiling;
+use super::tiling::SumTiling;
 use super::transform::{POINTS, apart};
 use crate::convolution::outer::Weight;
-use crate::memory::{self, Aligned};
+use crate::memory::{self, Places, Scratch};
 use crate::{Real, instructions};
 
-/// `G g G^T` of some vectors of input channels of every weight, as `[weight][out / N][point][in][N]` vectors, zeros beyond the last channel;
-/// a channel more a point, else the points' places share a few cache sets.
-pub(super) fn transform<T: Real, S: Simd, G: Tiling>(
+/// `G g G^T` of some vectors of input channels of every weight: `[weight, out / N]`, each [`Panel::panel`].
+pub(super) fn transform<T: Real, S: Simd, G: SumTiling>(
     job: &Job<'_, T, G>,
     part: &Range<usize>,
-    weights: &mut Aligned<T>,
+    weights: &mut Vec<Scratch<T>>,
 ) {
-    let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
-    let width = job.columns::<S>() * lanes;
-    let length = POINTS * (part.len() * lanes + 1) * width;
+    let width = job.columns::<S>() * size_of::<T::Vector<S>>() / size_of::<T>();
     let panels = job.output().div_ceil(width);
-    memory::resize(weights, job.sums.weights.len() * panels * length);
-    weights.par_chunks_mut(length).enumerate().for_each(|(index, panel)| {
+    weights.resize_with(job.sums.weights.len() * panels, memory::scratch);
+    weights.par_iter_mut().enumerate().for_each(|(index, panel)| {
         let (weight, first) = (job.sums.weights[index / panels], index % panels * width);
         let outputs = first..job.output().min(first + width);
         instructions::dispatch(Panel { job, weight, part, outputs, panel });
@@ -38,11 +35,11 @@ pub(super) struct Panel<'a, T, G> {
     /// Vectors of input channels.
     pub part: &'a Range<usize>,
     pub outputs: Range<usize>,
-    /// `[point][in][N]` vectors, and a channel more a point.
-    pub panel: &'a mut [T],
+    /// `[point][in][N]` vectors, zeros beyond the last channel; and a channel more a point, else the points' places share a few cache sets.
+    pub panel: &'a mut Scratch<T>,
 }
 
-impl<T: Real, G: Tiling> WithSimd for Panel<'_, T, G> {
+impl<T: Real, G: SumTiling> WithSimd for Panel<'_, T, G> {
     type Output = ();
 
     #[inline(always)]
@@ -51,7 +48,7 @@ impl<T: Real, G: Tiling> WithSimd for Panel<'_, T, G> {
     }
 }
 
-impl<T: Real, G: Tiling> Panel<'_, T, G> {
+impl<T: Real, G: SumTiling> Panel<'_, T, G> {
     /// Transforms its weights.
     #[inline(always)]
     pub(super) fn fill<S: Simd>(self, simd: S) {
@@ -59,7 +56,9 @@ impl<T: Real, G: Tiling> Panel<'_, T, G> {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let columns = job.columns::<S>();
         let distance = (part.len() * lanes + 1) * columns;
-        let panel: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(panel);
+        let has_gaps = outputs.len().div_ceil(lanes) < columns;
+        memory::lay_out(panel, POINTS * distance * lanes, has_gaps);
+        let mut panel = Places::new(memory::registers_mut::<T, S>(panel));
         for (index, vector) in part.clone().enumerate() {
             let channels = job.channels(vector, lanes);
             for (column, first) in outputs.clone().step_by(lanes).enumerate() {
@@ -72,7 +71,7 @@ impl<T: Real, G: Tiling> Panel<'_, T, G> {
                     }
                     let place = (index * lanes + lane) * columns + column;
                     let from = (window.as_flattened(), [3, 1]);
-                    G::weights::<T, S>(simd, from, (&mut panel[place..], apart(distance)));
+                    G::weights::<T, S>(simd, from, (panel.from(place), apart(distance)));
                 }
             }
         }

@@ -1,5 +1,7 @@
 //! The matrix products between the transforms, one for every point, on registers.
 
+use std::mem::MaybeUninit;
+
 use pulp::Simd;
 
 use crate::Real;
@@ -17,58 +19,94 @@ pub(super) const fn columns_over_tiles<S: Simd>(vectors: usize) -> usize {
     if vectors > 1 { columns::<S>(vectors) } else { 1 }
 }
 
+/// A row of sums.
+pub(super) type Row<T, S, const N: usize> = [MaybeUninit<<T as Real>::Vector<S>>; N];
+
 /// `sums[m] = sum_k a[m][k] b[k]`, to which what was there is added if `adds`, with the rows of `a` one after the other; an even number of them, up
 /// to [`ROWS`].
+///
+/// # Safety
+/// If `adds`, the sums must have been written.
 #[inline(always)]
-pub(super) fn over_channels<T: Real, S: Simd, const N: usize>(
+pub(super) unsafe fn over_channels<T: Real, S: Simd, const N: usize>(
     simd: S,
     a: &[T],
     b: &[[T::Vector<S>; N]],
-    (sums, adds): (&mut [[T::Vector<S>; N]], bool),
+    (sums, adds): (&mut [Row<T, S, N>], bool),
 ) {
-    match sums.len() {
-        ROWS => rows_over_channels::<T, S, N, ROWS>(simd, a, b, (sums, adds)),
-        4 => rows_over_channels::<T, S, N, 4>(simd, a, b, (sums, adds)),
-        _ => rows_over_channels::<T, S, N, 2>(simd, a, b, (sums, adds)),
+    // SAFETY: the caller's promise.
+    unsafe {
+        match sums.len() {
+            ROWS => rows_over_channels::<T, S, N, ROWS>(simd, a, b, (sums, adds)),
+            4 => rows_over_channels::<T, S, N, 4>(simd, a, b, (sums, adds)),
+            _ => rows_over_channels::<T, S, N, 2>(simd, a, b, (sums, adds)),
+        }
     }
 }
 
+/// # Safety
+/// As [`over_channels`].
 #[inline(always)]
-fn rows_over_channels<T: Real, S: Simd, const N: usize, const M: usize>(
+unsafe fn rows_over_channels<T: Real, S: Simd, const N: usize, const M: usize>(
     simd: S,
     a: &[T],
     b: &[[T::Vector<S>; N]],
-    (sums, adds): (&mut [[T::Vector<S>; N]], bool),
+    (sums, adds): (&mut [Row<T, S, N>], bool),
 ) {
     let Some(sums) = sums.first_chunk_mut::<M>() else { return };
     let depth = b.len();
     let a = &a[..M * depth];
-    let mut registers = if adds { *sums } else { [[T::splat(simd, T::default()); N]; M] };
+    // SAFETY: the caller's promise.
+    let mut registers = unsafe { before::<T, S, N, M>(simd, sums, adds) };
     for (k, b) in b.iter().enumerate() {
         // Each value just before its products: had all been read first, the compiler would have run out of registers.
         for (m, sums) in registers.iter_mut().enumerate() {
             add_multiple::<T, S, N>(simd, a[m * depth + k], b, sums);
         }
     }
-    *sums = registers;
+    sums.iter_mut().zip(&registers).for_each(|(sums, registers)| _ = sums.write_copy_of_slice(registers));
 }
 
 /// `sums[m] = sum_k a[k][first + m] b[k]`, to which what was there is added if `adds`, with rows of `width` in `a`.
+///
+/// # Safety
+/// If `adds`, the sums must have been written.
 #[inline(always)]
-pub(super) fn over_tiles<T: Real, S: Simd, const N: usize, const M: usize>(
+pub(super) unsafe fn over_tiles<T: Real, S: Simd, const N: usize, const M: usize>(
     simd: S,
     (a, width, first): (&[T], usize, usize),
     b: &[[T::Vector<S>; N]],
-    (sums, adds): (&mut [[T::Vector<S>; N]; M], bool),
+    (sums, adds): (&mut [Row<T, S, N>; M], bool),
 ) {
-    let mut registers = if adds { *sums } else { [[T::splat(simd, T::default()); N]; M] };
+    // SAFETY: the caller's promise.
+    let mut registers = unsafe { before::<T, S, N, M>(simd, sums, adds) };
     for (a, b) in a.chunks_exact(width).zip(b) {
         let Some(&a) = a[first..].first_chunk::<M>() else { break };
         for (sums, a) in registers.iter_mut().zip(a) {
             add_multiple::<T, S, N>(simd, a, b, sums);
         }
     }
-    *sums = registers;
+    sums.iter_mut().zip(&registers).for_each(|(sums, registers)| _ = sums.write_copy_of_slice(registers));
+}
+
+/// What products are added to.
+///
+/// # Safety
+/// As [`over_channels`].
+#[inline(always)]
+unsafe fn before<T: Real, S: Simd, const N: usize, const M: usize>(
+    simd: S,
+    sums: &[Row<T, S, N>; M],
+    adds: bool,
+) -> [[T::Vector<S>; N]; M] {
+    let mut registers = [[T::splat(simd, T::default()); N]; M];
+    if adds {
+        for (register, sum) in registers.as_flattened_mut().iter_mut().zip(sums.as_flattened()) {
+            // SAFETY: the caller's promise.
+            *register = unsafe { sum.assume_init() };
+        }
+    }
+    registers
 }
 
 /// `sums += a b`.

@@ -9,7 +9,7 @@ use super::tiling::{Place, PlaceMut};
 use crate::Real;
 use crate::convolution::source::Source;
 use crate::convolution::turn::{Square, with_lanes};
-use crate::memory::{self, Cleared};
+use crate::memory::{self, Cleared, Places};
 
 /// A plane's pixels with a margin around; every pixel is a vector of channels.
 pub(super) struct Strip<T> {
@@ -65,7 +65,7 @@ impl<T: Real> Strip<T> {
         let pixels: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(&mut self.pixels.values);
         for rows in pixels.chunks_exact_mut(side * self.columns) {
             for column in (0..self.columns).step_by(side) {
-                tile((&mut rows[column..], [self.columns, 1]));
+                tile((Places::over(&mut rows[column..]), [self.columns, 1]));
             }
         }
     }
@@ -86,7 +86,7 @@ impl<T: Real> Strip<T> {
     ) {
         let [height, width] = geometry.plane;
         let plane = height * width;
-        let maps = source.maps_of::<LANES>(planes.clone());
+        let map = source.map_of_planes(simd, planes.clone());
         let planes = source.planes(planes, plane);
         self.columns = geometry.size[1];
         self.pixels.lay_out(*geometry, geometry.size[0] * geometry.size[1] * LANES);
@@ -102,8 +102,8 @@ impl<T: Real> Strip<T> {
                 }
             }
             block.turn(simd);
-            if let Some(maps) = &maps {
-                maps.apply(&mut *block);
+            if let Some(map) = map {
+                map.apply(simd, block.registers::<S>());
             }
             for pixel in block.iter().take(count) {
                 pixels[place] = *pixel;

@@ -9,12 +9,12 @@ use pulp::{Simd, WithSimd, bytemuck};
 use super::job::{Block, Job};
 use super::panel;
 use super::strip::Strip;
-use super::tiling::{Doubling, Halving, Tiling, Unit};
+use super::tiling::{Doubling, Halving, SumTiling, Unit};
 use super::transform::POINTS;
 use super::{Map, Way, by_sample, few, samples_at_once};
 use crate::convolution::outer::{Sizes, Term, Weight};
 use crate::convolution::source::Source;
-use crate::memory::{self, Aligned};
+use crate::memory::{self, Places, Scratch};
 use crate::parallel::{self, Own};
 use crate::{Real, instructions};
 
@@ -84,11 +84,12 @@ pub(in crate::convolution) unsafe fn sums<T: Real>(
             Way::Unit => of_group::<T, Unit>(sizes, map, sums, group, targets),
             Way::Halving => of_group::<T, Halving>(sizes, map, sums, group, targets),
             Way::Doubling => of_group::<T, Doubling>(sizes, map, sums, group, targets),
+            Way::Pixel | Way::SecondPixel => unreachable!("a sum over windows of one pixel by tiles"),
         }
     }
 }
 
-fn of_group<T: Real, G: Tiling>(
+fn of_group<T: Real, G: SumTiling>(
     sizes: &Sizes,
     map: &Map,
     sums: &Sums<'_, T>,
@@ -103,7 +104,7 @@ struct OfGroup<'a, 't, T, G> {
     targets: &'a mut [&'t mut [MaybeUninit<T>]],
 }
 
-impl<T: Real, G: Tiling> WithSimd for OfGroup<'_, '_, T, G> {
+impl<T: Real, G: SumTiling> WithSimd for OfGroup<'_, '_, T, G> {
     type Output = ();
 
     fn with_simd<S: Simd>(self, _: S) {
@@ -123,9 +124,9 @@ impl<T: Real, G: Tiling> WithSimd for OfGroup<'_, '_, T, G> {
         let is_cut = depth * POINTS > samples * rows * columns * G::VALUES;
         let bytes = depth * POINTS * job.output() * size_of::<T>();
         let parts = if is_cut { bytes.div_ceil(WEIGHTS).clamp(1, vectors) } else { 1 };
-        let mut kept: Vec<Option<Aligned<T>>> = Vec::new();
-        kept.resize_with(samples.div_ceil(at_once), || (parts > 1).then(|| memory::aligned(0)));
-        let mut weights = memory::aligned(0);
+        let mut kept: Vec<Option<Scratch<T>>> = Vec::new();
+        kept.resize_with(samples.div_ceil(at_once), || (parts > 1).then(memory::scratch));
+        let mut weights = Vec::new();
         for from in (0..vectors).step_by(vectors.div_ceil(parts)) {
             let part = from..vectors.min(from + vectors.div_ceil(parts));
             panel::transform::<T, S, G>(&job, &part, &mut weights);
@@ -153,14 +154,14 @@ fn side_by_side<'a, T>(targets: &'a mut [&mut [MaybeUninit<T>]], size: usize) ->
 struct Buffers<T> {
     strip: Strip<T>,
     /// `[input][value][tile][in]`, and a vector more a value: else the values' places share a few cache sets.
-    pixels: Aligned<T>,
+    pixels: Scratch<T>,
     /// `[target][value][out / N][tile][N]` vectors, and one more a value.
-    products: Aligned<T>,
+    products: Scratch<T>,
 }
 
 impl<T: Real> Default for Buffers<T> {
     fn default() -> Self {
-        Self { strip: Strip::new(), pixels: memory::aligned(0), products: memory::aligned(0) }
+        Self { strip: Strip::new(), pixels: memory::scratch(), products: memory::scratch() }
     }
 }
 
@@ -173,7 +174,7 @@ impl<T: Real> Own for Buffers<T> {
 /// Some input channels of some samples.
 struct Samples<'a, 't, T, G> {
     job: &'a Job<'a, T, G>,
-    weights: &'a [T],
+    weights: &'a [Scratch<T>],
     /// Vectors of input channels.
     part: Range<usize>,
     /// Whether nothing has been added to the products yet, and whether nothing will be.
@@ -185,7 +186,7 @@ struct Samples<'a, 't, T, G> {
     targets: Vec<&'t mut [MaybeUninit<T>]>,
 }
 
-impl<T: Real, G: Tiling> WithSimd for Samples<'_, '_, T, G> {
+impl<T: Real, G: SumTiling> WithSimd for Samples<'_, '_, T, G> {
     type Output = ();
 
     #[inline(always)]
@@ -197,7 +198,7 @@ impl<T: Real, G: Tiling> WithSimd for Samples<'_, '_, T, G> {
     }
 }
 
-impl<T: Real, G: Tiling> Samples<'_, '_, T, G> {
+impl<T: Real, G: SumTiling> Samples<'_, '_, T, G> {
     #[inline(always)]
     fn on_tiles_of<S: Simd, const N: usize>(mut self, simd: S) {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
@@ -220,7 +221,9 @@ impl<T: Real, G: Tiling> Samples<'_, '_, T, G> {
     fn transform_pixels<S: Simd>(&mut self, simd: S, tiles: usize) {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let length = G::VALUES * (tiles * self.part.len() + 1) * lanes;
-        memory::resize(&mut self.buffers.pixels, self.job.sums.inputs.len() * length);
+        let [rows, columns] = self.job.map.tiles();
+        let has_gaps = tiles > self.samples() * rows * columns;
+        memory::lay_out(&mut self.buffers.pixels, self.job.sums.inputs.len() * length, has_gaps);
         for number in 0..self.job.sums.inputs.len() {
             self.transform_input::<S>(simd, number, length);
         }
@@ -234,7 +237,7 @@ impl<T: Real, G: Tiling> Samples<'_, '_, T, G> {
         let (samples, depth) = (self.samples(), self.part.len());
         let Buffers { strip, pixels, .. } = &mut *self.buffers;
         let distance = length / lanes / G::VALUES;
-        let pixels: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(&mut pixels[number * length..][..length]);
+        let mut pixels = Places::new(memory::registers_mut::<T, S>(&mut pixels[number * length..][..length]));
         for (index, vector) in self.part.clone().enumerate() {
             for sample in 0..samples {
                 let (source, from) = match self.job.sums.inputs[number] {
@@ -243,7 +246,7 @@ impl<T: Real, G: Tiling> Samples<'_, '_, T, G> {
                     // has been overwritten: that comes last.
                     None => (Source::from(unsafe { self.targets[number].assume_init_ref() }), sample),
                 };
-                let pixels = &mut pixels[sample * rows * columns * depth + index..];
+                let pixels = pixels.from(sample * rows * columns * depth + index);
                 self.job.transform_pixels::<S>(simd, strip, (source, from, vector), (pixels, [distance, depth]));
             }
         }
@@ -255,10 +258,13 @@ impl<T: Real, G: Tiling> Samples<'_, '_, T, G> {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let depth = self.part.len() * lanes;
         let Buffers { pixels, products, .. } = &mut *self.buffers;
-        memory::resize(products, self.targets.len() * G::VALUES * (panels * tiles * N + 1) * lanes);
+        if self.is_first {
+            memory::lay_out(products, self.targets.len() * G::VALUES * (panels * tiles * N + 1) * lanes, false);
+        }
         let of_input = G::VALUES * (tiles * depth + lanes);
         let (block, adds) = (Block { tiles, depth, panels }, !self.is_first);
-        self.job.multiply::<S, N>(simd, block, (pixels, of_input), self.weights, (products, adds));
+        // SAFETY: all tiles have been transformed, and all panels of weights. What is added to was written for the first part.
+        unsafe { self.job.multiply::<S, N>(simd, block, (pixels, of_input), self.weights, (products, adds)) };
     }
 
     /// `A^T m A` of every tile and channel, put to its pixels.
@@ -268,7 +274,8 @@ impl<T: Real, G: Tiling> Samples<'_, '_, T, G> {
         let Job { sizes, map, group, .. } = *self.job;
         let [rows, columns] = map.tiles();
         let Buffers { strip, products, .. } = &mut *self.buffers;
-        let products: &[T::Vector<S>] = bytemuck::cast_slice(products);
+        // SAFETY: every target has a product, which writes all of it.
+        let products: &[T::Vector<S>] = bytemuck::cast_slice(unsafe { products.assume_init_ref() });
         let (output, plane) = (self.job.output(), map.target[0] * map.target[1]);
         let distance = output.div_ceil(N * lanes) * tiles * N + 1;
         for (products, target) in products.chunks_exact(G::VALUES * distance).zip(&mut self.targets) {

@@ -3,9 +3,12 @@
 //! A tile is a product of polynomials, known by its values at 0, ±[`NEAR`], ±[`FAR`] and infinity. The usual ±1 and ±2 lose
 //! twice as many bits; these four are exact in binary, and no larger than the fifth root of the product's largest value asks.
 
+use std::mem::MaybeUninit;
+
 use pulp::Simd;
 
 use crate::Real;
+use crate::memory::Places;
 
 /// Outputs of a tile, a side.
 pub(super) const TILE: usize = 4;
@@ -49,14 +52,14 @@ pub(super) trait Transform<const FROM: usize, const TO: usize> {
     fn apply_once<T: Real, S: Simd>(
         simd: S,
         (from, step): (&[T::Vector<S>], usize),
-        (to, to_step): (&mut [T::Vector<S>], usize),
+        (mut to, to_step): (Places<'_, T::Vector<S>>, usize),
     ) {
         let mut values = [T::splat(simd, T::default()); FROM];
         for (place, value) in values.iter_mut().enumerate() {
             *value = from[place * step];
         }
         for (place, &value) in Self::line::<T, S>(simd, values).iter().enumerate() {
-            to[place * to_step] = value;
+            to.put(place * to_step, value);
         }
     }
 
@@ -67,24 +70,26 @@ pub(super) trait Transform<const FROM: usize, const TO: usize> {
     fn apply<T: Real, S: Simd>(
         simd: S,
         (from, steps): (&[T::Vector<S>], [usize; 2]),
-        (to, to_steps): (&mut [T::Vector<S>], [usize; 2]),
+        (mut to, to_steps): (Places<'_, T::Vector<S>>, [usize; 2]),
     ) {
         let zero = T::splat(simd, T::default());
-        let mut lines = [[zero; TO]; FROM];
+        // Not cleared: those of the pixels are more than there are registers, and would be cleared in memory for each tile.
+        let mut lines = [[MaybeUninit::<T::Vector<S>>::uninit(); TO]; FROM];
         for (row, line) in lines.iter_mut().enumerate() {
             let mut values = [zero; FROM];
             for (column, value) in values.iter_mut().enumerate() {
                 *value = from[row * steps[0] + column * steps[1]];
             }
-            *line = Self::line::<T, S>(simd, values);
+            line.write_copy_of_slice(&Self::line::<T, S>(simd, values));
         }
         for column in 0..TO {
             let mut values = [zero; FROM];
             for (value, line) in values.iter_mut().zip(&lines) {
-                *value = line[column];
+                // SAFETY: every line has been written.
+                *value = unsafe { line[column].assume_init() };
             }
             for (row, &value) in Self::line::<T, S>(simd, values).iter().enumerate() {
-                to[row * to_steps[0] + column * to_steps[1]] = value;
+                to.put(row * to_steps[0] + column * to_steps[1], value);
             }
         }
     }

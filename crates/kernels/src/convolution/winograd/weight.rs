@@ -8,12 +8,11 @@ use pulp::{Simd, WithSimd, bytemuck};
 
 use super::product;
 use super::strip::Strip;
-use super::tiling::{ForwardTiling, Halving, Unit};
-use super::transform::{POINTS, Square, apart};
-use super::{Map, Way, add_sums, samples_at_once, window};
+use super::tiling::{Halving, Pixel, Sides, Unit, WeightTiling};
+use super::{Map, Way, add_sums, samples_at_once};
 use crate::convolution::shape::Convolution;
 use crate::convolution::source::Source;
-use crate::memory::{self, Aligned};
+use crate::memory::{self, Places, Scratch};
 use crate::parallel::{self, Own};
 use crate::{Real, instructions};
 
@@ -33,7 +32,7 @@ const LEAST_OUTPUTS: usize = 32;
 /// Tiles of a task at least, so that its sums are worth clearing and transforming.
 const LEAST_TILES: usize = 256;
 
-/// `w_bar` `[out, in / groups, 3, 3]`, from `x` and `y_bar`.
+/// `w_bar` `[out, in / groups, taps]`, from `x` and `y_bar`.
 pub(in crate::convolution) fn weight_cotangent<T: Real>(
     convolution: &Convolution,
     x: Source<'_, T>,
@@ -42,14 +41,16 @@ pub(in crate::convolution) fn weight_cotangent<T: Real>(
     let [input, output] = convolution.group();
     let map = Map::forward(convolution);
     let [rows, columns] = map.tiles();
-    let bytes = POINTS * input * output * size_of::<T>();
+    let Sides { points, taps, .. } = map.sides();
+    let taps = taps * taps;
+    let bytes = points * points * input * output * size_of::<T>();
     let most_bytes = if convolution.samples <= samples_at_once(&map) { SUMS_OF_ONE_BLOCK } else { SUMS };
     let most = (convolution.samples * rows * columns / LEAST_TILES).clamp(1, convolution.samples.max(1));
     let for_all = output.div_ceil(LEAST_TASKS.div_ceil(most * convolution.groups)).max(LEAST_OUTPUTS);
     let at_once = output.div_ceil(bytes.div_ceil(most_bytes)).min(for_all).next_multiple_of(16);
     let parts = output.div_ceil(at_once);
     let segments = TASKS.div_ceil(parts * convolution.groups).min(most);
-    let [of_group, of_part] = [output, at_once].map(|outputs| outputs * input * 9);
+    let [of_group, of_part] = [output, at_once].map(|outputs| outputs * input * taps);
     // The first segment's sums are put to their place, those of the others beside it.
     let mut others: Vec<Vec<T>> = vec![Vec::new(); (segments - 1) * convolution.groups * parts];
     let write = |w_bar: &mut [MaybeUninit<T>]| {
@@ -60,10 +61,12 @@ pub(in crate::convolution) fn weight_cotangent<T: Real>(
                 (task % parts, task / parts % convolution.groups, task / parts / convolution.groups);
             let samples = convolution.samples * segment / segments..convolution.samples * (segment + 1) / segments;
             let outputs = part * at_once..output.min((part + 1) * at_once);
-            let length = outputs.len() * input * 9;
+            let length = outputs.len() * input * taps;
             let part = Part { group, outputs, samples };
             let write = |w_bar: &mut [MaybeUninit<T>]| match map.way {
                 Way::Unit => of_task::<T, Unit>(convolution, &map, (x, y_bar), part, (buffers, w_bar)),
+                Way::Pixel => of_task::<T, Pixel<1>>(convolution, &map, (x, y_bar), part, (buffers, w_bar)),
+                Way::SecondPixel => of_task::<T, Pixel<2>>(convolution, &map, (x, y_bar), part, (buffers, w_bar)),
                 _ => of_task::<T, Halving>(convolution, &map, (x, y_bar), part, (buffers, w_bar)),
             };
             match target {
@@ -94,16 +97,16 @@ enum Target<'a, T> {
 struct Buffers<T> {
     strip: Strip<T>,
     /// `[point][in / N][tile][N]` vectors.
-    pixels: Aligned<T>,
+    pixels: Scratch<T>,
     /// `[point][out / width][tile][width]`, with [`Block::width`], and a vector more a point.
-    cotangents: Aligned<T>,
+    cotangents: Scratch<T>,
     /// `[point][in / N][out][N]` vectors.
-    sums: Aligned<T>,
+    sums: Scratch<T>,
 }
 
 impl<T: Real> Default for Buffers<T> {
     fn default() -> Self {
-        let [pixels, cotangents, sums] = [(); 3].map(|()| memory::aligned(0));
+        let [pixels, cotangents, sums] = [(); 3].map(|()| memory::scratch());
         Self { strip: Strip::new(), pixels, cotangents, sums }
     }
 }
@@ -123,7 +126,7 @@ struct Task<'a, T, G> {
     y_bar: &'a [T],
     part: Part,
     buffers: &'a mut Buffers<T>,
-    /// `[out][in][9]`.
+    /// `[out][in][tap]`.
     w_bar: &'a mut [MaybeUninit<T>],
 }
 
@@ -135,7 +138,7 @@ struct Part {
     samples: Range<usize>,
 }
 
-fn of_task<T: Real, G: ForwardTiling>(
+fn of_task<T: Real, G: WeightTiling>(
     convolution: &Convolution,
     map: &Map,
     (x, y_bar): (Source<'_, T>, &[T]),
@@ -145,7 +148,7 @@ fn of_task<T: Real, G: ForwardTiling>(
     instructions::dispatch(Task::<T, G> { tiling: PhantomData, convolution, map, x, y_bar, part, buffers, w_bar });
 }
 
-impl<T: Real, G: ForwardTiling> WithSimd for Task<'_, T, G> {
+impl<T: Real, G: WeightTiling> WithSimd for Task<'_, T, G> {
     type Output = ();
 
     #[inline(always)]
@@ -160,7 +163,7 @@ impl<T: Real, G: ForwardTiling> WithSimd for Task<'_, T, G> {
     }
 }
 
-impl<T: Real, G: ForwardTiling> Task<'_, T, G> {
+impl<T: Real, G: WeightTiling> Task<'_, T, G> {
     #[inline(always)]
     fn sums<S: Simd, const N: usize, const M: usize>(mut self, simd: S) {
         let [rows, columns] = self.map.tiles();
@@ -168,7 +171,8 @@ impl<T: Real, G: ForwardTiling> Task<'_, T, G> {
         let panels = self.convolution.group()[0].div_ceil(N * lanes);
         let width = lanes.max(M);
         let outputs = self.part.outputs.len().next_multiple_of(width);
-        memory::resize(&mut self.buffers.sums, POINTS * (panels * outputs * N + 1) * lanes);
+        let is_empty = self.part.samples.is_empty();
+        memory::lay_out(&mut self.buffers.sums, G::POINTS * (panels * outputs * N + 1) * lanes, is_empty);
         let at_once = samples_at_once(self.map);
         for first in self.part.samples.clone().step_by(at_once) {
             let samples = first..self.part.samples.end.min(first + at_once);
@@ -186,9 +190,10 @@ impl<T: Real, G: ForwardTiling> Task<'_, T, G> {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let distance = block.panels * block.tiles * N + 1;
         let Buffers { strip, pixels, .. } = &mut *self.buffers;
-        memory::resize(pixels, G::VALUES * distance * lanes);
-        let pixels: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(pixels);
         let (input, geometry) = (self.convolution.group()[0], self.map.reads());
+        let has_gaps = input.div_ceil(lanes) < block.panels * N;
+        memory::lay_out(pixels, G::VALUES * distance * lanes, has_gaps);
+        let mut pixels = Places::new(memory::registers_mut::<T, S>(pixels));
         for (vector, first) in (0..input).step_by(lanes).enumerate() {
             let mut place = vector / N * block.tiles * N + vector % N;
             let channels = self.part.group * input + first..self.part.group * input + input.min(first + lanes);
@@ -198,7 +203,7 @@ impl<T: Real, G: ForwardTiling> Task<'_, T, G> {
                     [G::SIDES.read, G::SIDES.step],
                     #[inline(always)]
                     |tile| {
-                        G::pixels::<T, S>(simd, tile, (&mut pixels[place..], G::apart(distance)));
+                        G::pixels::<T, S>(simd, tile, (pixels.from(place), G::apart(distance)));
                         place += N;
                     },
                 );
@@ -212,8 +217,9 @@ impl<T: Real, G: ForwardTiling> Task<'_, T, G> {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let distance = block.tiles * block.outputs / lanes + 1;
         let Buffers { strip, cotangents, .. } = &mut *self.buffers;
-        memory::resize(cotangents, G::VALUES * distance * lanes);
-        let cotangents: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(cotangents);
+        let has_gaps = self.part.outputs.len().div_ceil(lanes) < block.outputs / lanes;
+        memory::lay_out(cotangents, G::VALUES * distance * lanes, has_gaps);
+        let mut cotangents = Places::new(memory::registers_mut::<T, S>(cotangents));
         let (output, geometry) = (self.convolution.group()[1], self.map.stands_for());
         for (vector, first) in self.part.outputs.clone().step_by(lanes).enumerate() {
             let side_by_side = block.width / lanes;
@@ -227,7 +233,7 @@ impl<T: Real, G: ForwardTiling> Task<'_, T, G> {
                     [G::SIDES.written; 2],
                     #[inline(always)]
                     |tile| {
-                        G::output_cotangents::<T, S>(simd, tile, (&mut cotangents[place..], G::apart(distance)));
+                        G::output_cotangents::<T, S>(simd, tile, (cotangents.from(place), G::apart(distance)));
                         place += side_by_side;
                     },
                 );
@@ -243,26 +249,27 @@ impl<T: Real, G: ForwardTiling> Task<'_, T, G> {
         let of_pixels = block.panels * block.tiles * N + 1;
         let of_cotangents = block.tiles * block.outputs + lanes;
         let of_sums = (block.panels * block.outputs * N + 1) * lanes;
-        let pixels: &[T::Vector<S>] = bytemuck::cast_slice(pixels);
-        for point in 0..POINTS {
-            let sums: &mut [T::Vector<S>] = bytemuck::cast_slice_mut(&mut sums[point * of_sums..][..of_sums]);
-            let (sums, _) = sums.as_chunks_mut::<N>();
+        for point in 0..G::POINTS {
+            let sums = memory::registers_mut::<T, S>(&mut sums[point * of_sums..][..of_sums]);
+            let (sums, more) = sums.as_chunks_mut::<N>();
+            more.iter_mut().for_each(|one| _ = one.write(T::splat(simd, T::default())));
             for (panel, sums) in sums.chunks_exact_mut(block.outputs).enumerate() {
                 for (part, sums) in sums.chunks_exact_mut(block.width).enumerate() {
                     // All values of a point, while their sums are in the first-level cache.
                     for (index, value) in G::values_of(point).enumerate() {
                         let adds = adds || index > 0;
-                        let pixels = &pixels[value * of_pixels + panel * block.tiles * N..][..block.tiles * N];
+                        let place = (value * of_pixels + panel * block.tiles * N) * lanes;
+                        let pixels = &pixels[place..][..block.tiles * N * lanes];
                         let place = value * of_cotangents + part * block.tiles * block.width;
                         let operand = &cotangents[place..][..block.tiles * block.width];
+                        // SAFETY: all tiles have been transformed, and where they left out anything there are zeros.
+                        let (pixels, operand) = unsafe { (pixels.assume_init_ref(), operand.assume_init_ref()) };
+                        let pixels: &[T::Vector<S>] = bytemuck::cast_slice(pixels);
+                        let (pixels, _) = pixels.as_chunks::<N>();
                         for (first, sums) in (0..).step_by(M).zip(sums.as_chunks_mut::<M>().0) {
-                            let pixels = pixels.as_chunks::<N>().0;
-                            product::over_tiles::<T, S, N, M>(
-                                simd,
-                                (operand, block.width, first),
-                                pixels,
-                                (sums, adds),
-                            );
+                            let operand = (operand, block.width, first);
+                            // SAFETY: the first block's first value has written the sums.
+                            unsafe { product::over_tiles::<T, S, N, M>(simd, operand, pixels, (sums, adds)) };
                         }
                     }
                 }
@@ -275,14 +282,12 @@ impl<T: Real, G: ForwardTiling> Task<'_, T, G> {
     fn transform_sums<S: Simd, const N: usize>(&mut self, simd: S, panels: usize, outputs: usize) {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let input = self.convolution.group()[0];
-        let sums: &[T::Vector<S>] = bytemuck::cast_slice(&self.buffers.sums);
-        for (out, w_bar) in self.w_bar.chunks_exact_mut(input * 9).enumerate() {
-            for (vector, w_bar) in w_bar.chunks_mut(lanes * 9).enumerate() {
+        // SAFETY: the first block has written all sums, and without any they are zeros.
+        let sums: &[T::Vector<S>] = bytemuck::cast_slice(unsafe { self.buffers.sums.assume_init_ref() });
+        for (out, w_bar) in self.w_bar.chunks_exact_mut(input * G::TAPS).enumerate() {
+            for (vector, w_bar) in w_bar.chunks_mut(lanes * G::TAPS).enumerate() {
                 let place = (vector / N * outputs + out) * N + vector % N;
-                let mut window: Square<T, S, 3> = [[T::splat(simd, T::default()); 3]; 3];
-                let points = (&sums[place..], apart(panels * outputs * N + 1));
-                G::weight_cotangents::<T, S>(simd, points, (window.as_flattened_mut(), [3, 1]));
-                window::write::<T, S>(simd, &window, w_bar);
+                G::weight_cotangents::<T, S>(simd, (&sums[place..], panels * outputs * N + 1), w_bar);
             }
         }
     }

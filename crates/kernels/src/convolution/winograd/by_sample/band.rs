@@ -6,7 +6,7 @@ use pulp::{Simd, bytemuck};
 
 use crate::Real;
 use crate::convolution::source::{LaneMap, Source};
-use crate::convolution::turn::{Square, with_lanes};
+use crate::convolution::turn::{Square, turn, with_lanes};
 use crate::convolution::winograd::Map;
 use crate::convolution::winograd::transform::{SIDE, TILE};
 use crate::memory::{self, Cleared};
@@ -88,23 +88,23 @@ impl<T: Real> Turned<T> {
         self.pixels.lay_out((*band, channels.len()), channels.len() * band.pixels() * LANES);
         let (pixels, _) = self.pixels.values.as_chunks_mut::<LANES>();
         for (channel, pixels) in channels.zip(pixels.chunks_exact_mut(band.pixels())) {
-            let planes = samples.clone().map(|sample| sample * all + channel);
-            read_channel(simd, band, source, planes, pixels);
+            read_channel(simd, band, source, (samples.clone(), (channel, all)), pixels);
         }
     }
 }
 
-/// One channel of some samples; the zeros around are there.
+/// One channel, of so many, of some samples; the zeros around are there.
 #[inline(always)]
 fn read_channel<T: Real, S: Simd, const LANES: usize>(
     simd: S,
     band: &Band,
     source: Source<'_, T>,
-    planes: impl Iterator<Item = usize> + Clone,
+    (samples, (channel, channels)): (Range<usize>, (usize, usize)),
     pixels: &mut [[T; LANES]],
 ) {
     let [height, width] = band.plane.map(|size| size as isize);
-    let maps = source.maps_of::<LANES>(planes.clone());
+    let map = source.map_of_samples(simd, samples.clone(), (channel, channels));
+    let planes = samples.map(|sample| sample * channels + channel);
     let rows = band.first[0].clamp(0, height)..(band.first[0] + band.size[0] as isize).clamp(0, height);
     let (start, end) = ((rows.start * width) as usize, (rows.end * width) as usize);
     let mut at = Position { row: rows.start, column: 0 };
@@ -118,14 +118,14 @@ fn read_channel<T: Real, S: Simd, const LANES: usize>(
                 *row = *pixels;
             }
         }
-        at.put(simd, band, &mut block, LANES, &maps, pixels);
+        at.put(simd, band, &mut block, LANES, map, pixels);
     }
     if whole < end {
         let mut block = Square::<T, LANES>::zeros();
         for (row, plane) in block.iter_mut().zip(planes.clone()) {
             row[..end - whole].copy_from_slice(&plane_of(plane)[whole..]);
         }
-        at.put(simd, band, &mut block, end - whole, &maps, pixels);
+        at.put(simd, band, &mut block, end - whole, map, pixels);
     }
 }
 
@@ -144,12 +144,12 @@ impl Position {
         band: &Band,
         block: &mut Square<T, LANES>,
         count: usize,
-        maps: &Option<LaneMap<T, LANES>>,
+        map: Option<LaneMap<T, S>>,
         pixels: &mut [[T; LANES]],
     ) {
         block.turn(simd);
-        if let Some(maps) = maps {
-            maps.apply(&mut **block);
+        if let Some(map) = map {
+            map.apply(simd, block.registers::<S>());
         }
         let (width, columns) = (band.plane[1] as isize, band.size[1] as isize);
         let held = band.first[1].max(0)..(band.first[1] + columns).min(width);
@@ -166,26 +166,30 @@ impl Position {
     }
 }
 
-/// Turns consecutive pixels of one channel back, and calls `write` with each sample's: `write(sample, pixels from the first, values)`.
+/// Turns consecutive pixels of one channel back, and calls `write` with each sample's: `write(sample, pixels from the first, values)`. What the pixels
+/// hold then is of no use.
 #[inline(always)]
 pub(super) fn each_sample<T: Real, S: Simd>(
     simd: S,
-    pixels: &[T::Vector<S>],
+    pixels: &mut [T::Vector<S>],
     mut write: impl FnMut(usize, usize, &[T]),
 ) {
-    let values: &[T] = bytemuck::cast_slice(pixels);
+    let values: &mut [T] = bytemuck::cast_slice_mut(pixels);
     with_lanes!(T, S, LANES => each_of::<T, S, LANES>(simd, values, &mut write))
 }
 
 #[inline(always)]
-fn each_of<T: Real, S: Simd, const LANES: usize>(simd: S, values: &[T], write: &mut impl FnMut(usize, usize, &[T])) {
-    let (pixels, _) = values.as_chunks::<LANES>();
-    let (whole, rest) = pixels.as_chunks::<LANES>();
-    for (index, pixels) in whole.iter().enumerate() {
-        let mut block = Square::of(*pixels);
-        block.turn(simd);
+fn each_of<T: Real, S: Simd, const LANES: usize>(
+    simd: S,
+    values: &mut [T],
+    write: &mut impl FnMut(usize, usize, &[T]),
+) {
+    let (pixels, _) = values.as_chunks_mut::<LANES>();
+    let (whole, rest) = pixels.as_chunks_mut::<LANES>();
+    for (index, pixels) in whole.iter_mut().enumerate() {
+        turn(simd, pixels);
         // Of a length known to the compiler, so that a row is one move.
-        for (sample, values) in block.iter().enumerate() {
+        for (sample, values) in pixels.iter().enumerate() {
             write(sample, index * LANES, values);
         }
     }

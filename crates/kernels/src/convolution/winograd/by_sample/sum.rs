@@ -12,7 +12,7 @@ use crate::convolution::pack::write_short;
 use crate::convolution::source::Source;
 use crate::convolution::winograd::Map;
 use crate::convolution::winograd::transform::{Outputs, POINTS, Pixels, SIDE, Square, TILE, Transform, Weights, apart};
-use crate::memory::{self, Aligned};
+use crate::memory::{self, Aligned, Places};
 use crate::parallel::{self, Own};
 use crate::{Real, instructions};
 
@@ -99,7 +99,11 @@ impl<T: Real, const M: usize> WithSimd for Transformed<'_, T, M> {
                 let outputs = first..output.min(first + lanes);
                 let window = map.window::<T, S>(simd, term.weight, (group, k % input), outputs);
                 let mut points: Square<T, S, SIDE> = [[T::splat(simd, T::default()); SIDE]; SIDE];
-                Weights::apply::<T, S>(simd, (window.as_flattened(), [3, 1]), (points.as_flattened_mut(), [SIDE, 1]));
+                Weights::apply::<T, S>(
+                    simd,
+                    (window.as_flattened(), [3, 1]),
+                    (Places::over(points.as_flattened_mut()), [SIDE, 1]),
+                );
                 for (point, vector) in points.as_flattened().iter().enumerate() {
                     let vector = std::slice::from_ref(vector);
                     for (lane, &value) in bytemuck::cast_slice::<_, T>(vector).iter().enumerate() {
@@ -232,7 +236,7 @@ impl<T: Real, const M: usize> Samples<'_, T, M> {
         for (k, channel) in channels.enumerate() {
             for tile in 0..tiles {
                 let start = (row + tile / columns * TILE) * band.columns() + tile % columns * TILE;
-                let points = (&mut pixels[k * tiles + tile..], apart(distance));
+                let points = (Places::over(&mut pixels[k * tiles + tile..]), apart(distance));
                 Pixels::apply::<T, S>(simd, (&channel[start..], [band.columns(), 1]), points);
             }
         }
@@ -274,13 +278,13 @@ impl<T: Real, const M: usize> Samples<'_, T, M> {
                 let points = (&products[index * tiles + tile..], apart(distance));
                 let (row, column) = (tile / columns * TILE, tile % columns * TILE);
                 if column + TILE <= width && row + TILE <= rows.len() {
-                    let outputs = &mut outputs[row * width + column..];
+                    let outputs = Places::over(&mut outputs[row * width + column..]);
                     Outputs::apply::<T, S>(simd, points, (outputs, [width, 1]));
                     continue;
                 }
                 // Over the edge: what lies beyond is thrown away.
                 let mut square: Square<T, S, TILE> = [[T::splat(simd, T::default()); TILE]; TILE];
-                Outputs::apply::<T, S>(simd, points, (square.as_flattened_mut(), [TILE, 1]));
+                Outputs::apply::<T, S>(simd, points, (Places::over(square.as_flattened_mut()), [TILE, 1]));
                 for (line, outputs) in square.iter().zip(outputs.chunks_exact_mut(width).skip(row)) {
                     outputs[column..].iter_mut().zip(line).for_each(|(pixel, &value)| *pixel = value);
                 }
