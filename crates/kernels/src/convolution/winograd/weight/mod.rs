@@ -6,6 +6,8 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd, bytemuck};
 
+mod pixels;
+
 use super::product;
 use super::strip::Strip;
 use super::tiling::{Halving, Pixel, Sides, Unit, WeightTiling};
@@ -15,6 +17,7 @@ use crate::convolution::source::Source;
 use crate::memory::{self, Places, Scratch};
 use crate::parallel::{self, Own};
 use crate::{Real, instructions};
+use pixels::{PanelPixels, columns, length_of_panel, shared_pixels};
 
 /// Bytes of the sums that a task adds to, about: they are gone through once for every block.
 const SUMS: usize = 5 << 20;
@@ -51,6 +54,14 @@ pub(in crate::convolution) fn weight_cotangent<T: Real>(
     let parts = output.div_ceil(at_once);
     let segments = TASKS.div_ceil(parts * convolution.groups).min(most);
     let [of_group, of_part] = [output, at_once].map(|outputs| outputs * input * taps);
+    // Several tasks that read the same block.
+    let is_shared = parts > 1 && segments == 1 && convolution.samples <= samples_at_once(&map);
+    let shared = is_shared.then(|| match map.way {
+        Way::Unit => shared_pixels::<T, Unit>(convolution, &map, x),
+        Way::Pixel => shared_pixels::<T, Pixel<1>>(convolution, &map, x),
+        Way::SecondPixel => shared_pixels::<T, Pixel<2>>(convolution, &map, x),
+        _ => shared_pixels::<T, Halving>(convolution, &map, x),
+    });
     // The first segment's sums are put to their place, those of the others beside it.
     let mut others: Vec<Vec<T>> = vec![Vec::new(); (segments - 1) * convolution.groups * parts];
     let write = |w_bar: &mut [MaybeUninit<T>]| {
@@ -62,7 +73,9 @@ pub(in crate::convolution) fn weight_cotangent<T: Real>(
             let samples = convolution.samples * segment / segments..convolution.samples * (segment + 1) / segments;
             let outputs = part * at_once..output.min((part + 1) * at_once);
             let length = outputs.len() * input * taps;
-            let part = Part { group, outputs, samples };
+            let of_group = shared.as_ref().map_or(0, |shared| shared.len() / convolution.groups);
+            let shared = shared.as_ref().map(|shared| &shared[group * of_group..][..of_group]);
+            let part = Part { group, outputs, samples, shared };
             let write = |w_bar: &mut [MaybeUninit<T>]| match map.way {
                 Way::Unit => of_task::<T, Unit>(convolution, &map, (x, y_bar), part, (buffers, w_bar)),
                 Way::Pixel => of_task::<T, Pixel<1>>(convolution, &map, (x, y_bar), part, (buffers, w_bar)),
@@ -96,7 +109,7 @@ enum Target<'a, T> {
 /// One thread's memory.
 struct Buffers<T> {
     strip: Strip<T>,
-    /// `[point][in / N][tile][N]` vectors.
+    /// [`PanelPixels::pixels`] of all panels.
     pixels: Scratch<T>,
     /// `[point][out / width][tile][width]`, with [`Block::width`], and a vector more a point.
     cotangents: Scratch<T>,
@@ -124,25 +137,27 @@ struct Task<'a, T, G> {
     map: &'a Map,
     x: Source<'a, T>,
     y_bar: &'a [T],
-    part: Part,
+    part: Part<'a, T>,
     buffers: &'a mut Buffers<T>,
     /// `[out][in][tap]`.
     w_bar: &'a mut [MaybeUninit<T>],
 }
 
 /// What a task is for.
-struct Part {
+struct Part<'a, T> {
     group: usize,
     /// Output channels of the group.
     outputs: Range<usize>,
     samples: Range<usize>,
+    /// The transformed pixels, if all tasks read the same.
+    shared: Option<&'a [MaybeUninit<T>]>,
 }
 
 fn of_task<T: Real, G: WeightTiling>(
     convolution: &Convolution,
     map: &Map,
     (x, y_bar): (Source<'_, T>, &[T]),
-    part: Part,
+    part: Part<'_, T>,
     (buffers, w_bar): (&mut Buffers<T>, &mut [MaybeUninit<T>]),
 ) {
     instructions::dispatch(Task::<T, G> { tiling: PhantomData, convolution, map, x, y_bar, part, buffers, w_bar });
@@ -153,8 +168,7 @@ impl<T: Real, G: WeightTiling> WithSimd for Task<'_, T, G> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let input = self.convolution.group()[0];
-        match product::columns_over_tiles::<S>((input * size_of::<T>()).div_ceil(size_of::<T::Vector<S>>())) {
+        match columns::<T, S>(self.convolution) {
             4 => self.sums::<S, 4, 4>(simd),
             2 if S::REGISTER_COUNT >= 32 => self.sums::<S, 2, 8>(simd),
             2 => self.sums::<S, 2, 4>(simd),
@@ -177,7 +191,9 @@ impl<T: Real, G: WeightTiling> Task<'_, T, G> {
         for first in self.part.samples.clone().step_by(at_once) {
             let samples = first..self.part.samples.end.min(first + at_once);
             let block = Block { tiles: samples.len() * rows * columns, outputs, width, panels };
-            self.transform_pixels::<S, N>(simd, &block, &samples);
+            if self.part.shared.is_none() {
+                self.transform_pixels::<S, N>(simd, &block, &samples);
+            }
             self.transform_cotangents::<S>(simd, &block, &samples);
             self.multiply::<S, N, M>(simd, &block, first > self.part.samples.start);
         }
@@ -187,27 +203,16 @@ impl<T: Real, G: WeightTiling> Task<'_, T, G> {
     /// `B^T d B` of every tile and input channel.
     #[inline(always)]
     fn transform_pixels<S: Simd, const N: usize>(&mut self, simd: S, block: &Block, samples: &Range<usize>) {
-        let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
-        let distance = block.panels * block.tiles * N + 1;
+        let Self { convolution, map, x, .. } = *self;
         let Buffers { strip, pixels, .. } = &mut *self.buffers;
-        let (input, geometry) = (self.convolution.group()[0], self.map.reads());
-        let has_gaps = input.div_ceil(lanes) < block.panels * N;
-        memory::lay_out(pixels, G::VALUES * distance * lanes, has_gaps);
-        let mut pixels = Places::new(memory::registers_mut::<T, S>(pixels));
-        for (vector, first) in (0..input).step_by(lanes).enumerate() {
-            let mut place = vector / N * block.tiles * N + vector % N;
-            let channels = self.part.group * input + first..self.part.group * input + input.min(first + lanes);
-            for sample in samples.clone() {
-                strip.read::<S>(simd, self.x, planes(self.convolution.channels[0], sample, &channels), &geometry);
-                strip.each_tile::<S>(
-                    [G::SIDES.read, G::SIDES.step],
-                    #[inline(always)]
-                    |tile| {
-                        G::pixels::<T, S>(simd, tile, (pixels.from(place), G::apart(distance)));
-                        place += N;
-                    },
-                );
-            }
+        let length = length_of_panel::<T, S, G, N>(block.tiles);
+        memory::lay_out(pixels, block.panels * length, false);
+        for (panel, pixels) in pixels.chunks_exact_mut(length).enumerate() {
+            let place = [self.part.group, panel];
+            let samples = samples.clone();
+            let panel =
+                PanelPixels::<T, G, N> { tiling: PhantomData, convolution, map, x, place, samples, pixels, strip };
+            panel.fill::<S>(simd);
         }
     }
 
@@ -246,7 +251,8 @@ impl<T: Real, G: WeightTiling> Task<'_, T, G> {
     fn multiply<S: Simd, const N: usize, const M: usize>(&mut self, simd: S, block: &Block, adds: bool) {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let Buffers { pixels, cotangents, sums, .. } = &mut *self.buffers;
-        let of_pixels = block.panels * block.tiles * N + 1;
+        let pixels = self.part.shared.unwrap_or(pixels);
+        let of_pixels = (block.tiles * N + 1) * lanes;
         let of_cotangents = block.tiles * block.outputs + lanes;
         let of_sums = (block.panels * block.outputs * N + 1) * lanes;
         for point in 0..G::POINTS {
@@ -258,8 +264,7 @@ impl<T: Real, G: WeightTiling> Task<'_, T, G> {
                     // All values of a point, while their sums are in the first-level cache.
                     for (index, value) in G::values_of(point).enumerate() {
                         let adds = adds || index > 0;
-                        let place = (value * of_pixels + panel * block.tiles * N) * lanes;
-                        let pixels = &pixels[place..][..block.tiles * N * lanes];
+                        let pixels = &pixels[(panel * G::VALUES + value) * of_pixels..][..block.tiles * N * lanes];
                         let place = value * of_cotangents + part * block.tiles * block.width;
                         let operand = &cotangents[place..][..block.tiles * block.width];
                         // SAFETY: all tiles have been transformed, and where they left out anything there are zeros.
