@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 //!
 //! The only `unsafe` is an array that is not cleared before it is written, or is overwritten in place (`memory.rs`), and the promises of
-//! their callers to write all of it, and to read before they write.
+//! their callers to write what is read of it, and to read before they write.
 
 pub mod account;
 pub mod channels;
