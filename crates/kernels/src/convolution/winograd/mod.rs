@@ -8,7 +8,8 @@
 //! Pixels are turned round in cache, so that a vector holds channels: then each of the elements is a plain matrix product
 //! `[tiles, in] x [in, out]`, or `[out, tiles] x [tiles, in]`.
 //!
-//! With fewer channels than a vector has lanes a weight's cotangent has tiles of one dimension, that need not be turned round.
+//! With fewer channels than a vector has lanes a weight's cotangent has tiles of one dimension, that need not be turned round. That of a window of
+//! one pixel is the same product without transforms: pixels are turned round, so that no register's lanes have to be added up.
 //!
 //! Of stride 2 (`halving`), even pixels meet two weights of a line and odd ones the third. The first go through tiles as well, with five products
 //! for four outputs instead of eight; the second are multiplied as they are: 9x9 products instead of 12x12. A tile reads 9x9 pixels, so that it
