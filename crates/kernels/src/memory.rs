@@ -20,11 +20,16 @@ pub(crate) fn aligned<T: Copy + Default>(length: usize) -> Aligned<T> {
 
 /// Makes an array as long, with whatever elements. One that is too small goes first, and the new one has no room to spare.
 pub(crate) fn resize<T: Real>(values: &mut Aligned<T>, length: usize) {
+    resize_with(values, length, T::default());
+}
+
+/// [`resize`] with some element where there is none yet.
+fn resize_with<E: Copy>(values: &mut Aligned<E>, length: usize, element: E) {
     if values.capacity() < length {
         *values = AVec::new(64);
         values.reserve_exact(length);
     }
-    values.resize(length, T::default());
+    values.resize(length, element);
 }
 
 /// An array to work in, from a cache line on. It is not cleared: whoever works in it writes what is read.
@@ -37,11 +42,7 @@ pub(crate) fn scratch<T>() -> Scratch<T> {
 
 /// Makes a scratch as long. Zeros where some of it is left out when it is written; otherwise, in tests, what is left out is not a number.
 pub(crate) fn lay_out<T: Real>(scratch: &mut Scratch<T>, length: usize, has_gaps: bool) {
-    if scratch.capacity() < length {
-        *scratch = AVec::new(64);
-        scratch.reserve_exact(length);
-    }
-    scratch.resize(length, MaybeUninit::uninit());
+    resize_with(scratch, length, MaybeUninit::uninit());
     if has_gaps {
         scratch.fill(MaybeUninit::new(T::default()));
     } else if cfg!(test) {

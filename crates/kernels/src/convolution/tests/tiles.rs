@@ -26,13 +26,8 @@ pub(super) fn shapes_of_stride_2() -> Vec<Convolution> {
 /// Windows of one pixel, with whole registers of channels and others, the last row or column read by none, and several tasks.
 pub(super) fn shapes_of_one_pixel() -> Vec<Convolution> {
     let shape = |samples, channels, size, stride, groups| Convolution {
-        samples,
-        channels,
-        size,
         kernel: [1, 1],
-        stride,
-        padding: 0,
-        groups,
+        ..three_by_three(samples, channels, size, (stride, 0, groups))
     };
     vec![
         shape(2, [32, 64], [8, 8], 1, 1),

@@ -87,7 +87,7 @@ pub(super) fn is_faster_weight(convolution: &Convolution) -> bool {
     has_tiles || reads_pixels(convolution) || by_line::is_faster(convolution)
 }
 
-/// `w_bar` `[out, in / groups, 3, 3]`, from `x` and `y_bar`.
+/// `w_bar` `[out, in / groups, taps]`, from `x` and `y_bar`.
 pub(super) fn weight_cotangent<T: Real>(convolution: &Convolution, x: Source<'_, T>, y_bar: &[T]) -> Vec<T> {
     if by_line::is_faster(convolution) {
         return by_line::weight_cotangent(convolution, x, y_bar);

@@ -10,7 +10,7 @@ mod pixels;
 
 use super::product;
 use super::strip::Strip;
-use super::tiling::{Halving, Pixel, Sides, Unit, WeightTiling};
+use super::tiling::{Halving, Pixel, Unit, WeightTiling};
 use super::{Map, Way, add_sums, samples_at_once};
 use crate::convolution::shape::Convolution;
 use crate::convolution::source::Source;
@@ -22,7 +22,7 @@ use pixels::{PanelPixels, columns, length_of_panel, shared_pixels};
 /// Bytes of the sums that a task adds to, about: they are gone through once for every block.
 const SUMS: usize = 5 << 20;
 
-/// The same where there is one block: the sums stay in the second-level cache, and what a task transforms for itself is little.
+/// The same where there is one block: the sums stay in the second-level cache, and a task transforms its own outputs' cotangents alone.
 const SUMS_OF_ONE_BLOCK: usize = 1 << 19;
 
 /// Tasks that a product is cut into, if it has the tiles; fixed, so that sums do not depend on the threads.
@@ -41,27 +41,30 @@ pub(in crate::convolution) fn weight_cotangent<T: Real>(
     x: Source<'_, T>,
     y_bar: &[T],
 ) -> Vec<T> {
-    let [input, output] = convolution.group();
     let map = Map::forward(convolution);
+    match map.way {
+        Way::Unit => by_tiles::<T, Unit>(convolution, &map, x, y_bar),
+        Way::Pixel => by_tiles::<T, Pixel<1>>(convolution, &map, x, y_bar),
+        Way::SecondPixel => by_tiles::<T, Pixel<2>>(convolution, &map, x, y_bar),
+        _ => by_tiles::<T, Halving>(convolution, &map, x, y_bar),
+    }
+}
+
+fn by_tiles<T: Real, G: WeightTiling>(convolution: &Convolution, map: &Map, x: Source<'_, T>, y_bar: &[T]) -> Vec<T> {
+    let [input, output] = convolution.group();
     let [rows, columns] = map.tiles();
-    let Sides { points, taps, .. } = map.sides();
-    let taps = taps * taps;
-    let bytes = points * points * input * output * size_of::<T>();
-    let most_bytes = if convolution.samples <= samples_at_once(&map) { SUMS_OF_ONE_BLOCK } else { SUMS };
+    let bytes = G::POINTS * input * output * size_of::<T>();
+    let is_one_block = convolution.samples <= samples_at_once(map);
+    let most_bytes = if is_one_block { SUMS_OF_ONE_BLOCK } else { SUMS };
     let most = (convolution.samples * rows * columns / LEAST_TILES).clamp(1, convolution.samples.max(1));
     let for_all = output.div_ceil(LEAST_TASKS.div_ceil(most * convolution.groups)).max(LEAST_OUTPUTS);
     let at_once = output.div_ceil(bytes.div_ceil(most_bytes)).min(for_all).next_multiple_of(16);
     let parts = output.div_ceil(at_once);
     let segments = TASKS.div_ceil(parts * convolution.groups).min(most);
-    let [of_group, of_part] = [output, at_once].map(|outputs| outputs * input * taps);
+    let [of_group, of_part] = [output, at_once].map(|outputs| outputs * input * G::TAPS);
     // Several tasks that read the same block.
-    let is_shared = parts > 1 && segments == 1 && convolution.samples <= samples_at_once(&map);
-    let shared = is_shared.then(|| match map.way {
-        Way::Unit => shared_pixels::<T, Unit>(convolution, &map, x),
-        Way::Pixel => shared_pixels::<T, Pixel<1>>(convolution, &map, x),
-        Way::SecondPixel => shared_pixels::<T, Pixel<2>>(convolution, &map, x),
-        _ => shared_pixels::<T, Halving>(convolution, &map, x),
-    });
+    let is_shared = is_one_block && parts > 1 && segments == 1;
+    let shared = is_shared.then(|| shared_pixels::<T, G>(convolution, map, x));
     // The first segment's sums are put to their place, those of the others beside it.
     let mut others: Vec<Vec<T>> = vec![Vec::new(); (segments - 1) * convolution.groups * parts];
     let write = |w_bar: &mut [MaybeUninit<T>]| {
@@ -72,15 +75,13 @@ pub(in crate::convolution) fn weight_cotangent<T: Real>(
                 (task % parts, task / parts % convolution.groups, task / parts / convolution.groups);
             let samples = convolution.samples * segment / segments..convolution.samples * (segment + 1) / segments;
             let outputs = part * at_once..output.min((part + 1) * at_once);
-            let length = outputs.len() * input * taps;
+            let length = outputs.len() * input * G::TAPS;
             let of_group = shared.as_ref().map_or(0, |shared| shared.len() / convolution.groups);
             let shared = shared.as_ref().map(|shared| &shared[group * of_group..][..of_group]);
             let part = Part { group, outputs, samples, shared };
-            let write = |w_bar: &mut [MaybeUninit<T>]| match map.way {
-                Way::Unit => of_task::<T, Unit>(convolution, &map, (x, y_bar), part, (buffers, w_bar)),
-                Way::Pixel => of_task::<T, Pixel<1>>(convolution, &map, (x, y_bar), part, (buffers, w_bar)),
-                Way::SecondPixel => of_task::<T, Pixel<2>>(convolution, &map, (x, y_bar), part, (buffers, w_bar)),
-                _ => of_task::<T, Halving>(convolution, &map, (x, y_bar), part, (buffers, w_bar)),
+            let write = |w_bar: &mut [MaybeUninit<T>]| {
+                let tiling = PhantomData::<G>;
+                instructions::dispatch(Task { tiling, convolution, map, x, y_bar, part, buffers, w_bar });
             };
             match target {
                 Target::Place(w_bar) => write(w_bar),
@@ -151,16 +152,6 @@ struct Part<'a, T> {
     samples: Range<usize>,
     /// The transformed pixels, if all tasks read the same.
     shared: Option<&'a [MaybeUninit<T>]>,
-}
-
-fn of_task<T: Real, G: WeightTiling>(
-    convolution: &Convolution,
-    map: &Map,
-    (x, y_bar): (Source<'_, T>, &[T]),
-    part: Part<'_, T>,
-    (buffers, w_bar): (&mut Buffers<T>, &mut [MaybeUninit<T>]),
-) {
-    instructions::dispatch(Task::<T, G> { tiling: PhantomData, convolution, map, x, y_bar, part, buffers, w_bar });
 }
 
 impl<T: Real, G: WeightTiling> WithSimd for Task<'_, T, G> {
