@@ -12,7 +12,7 @@ pub use foregrad_kernels::account::{Movement, Owner, Role, close, is_open, lengt
 
 use crate::Result;
 use crate::estimate::{self, Block, EstimatorConfig, EstimatorState, StepInput, StepOutput, View};
-use crate::layers::{AnySaved, Cotangent, Dual, Layer, Pass, Wanted};
+use crate::layers::{Activation, AnySaved, Cotangent, Dual, Layer, Pass, Wanted};
 use crate::losses::Labels;
 use crate::models::{AnyHead, AtOutputs, Evaluation, LossHead, Network};
 use crate::ops::{self, Parts};
@@ -98,7 +98,7 @@ impl Layer for Named<&Block<'_>> {
         within(Role::Tangents.of(self.block), || self.maps.tangent(saved, x_dot, theta_dot))
     }
 
-    fn dual(&self, x: Tensor<4>, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], pass: Pass) -> Dual {
+    fn dual(&self, x: Activation, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], pass: Pass) -> Dual {
         let dual = within(Role::Values.of(self.block), || self.maps.dual(x, x_dot, theta_dot, pass));
         if let Some(y_dot) = &dual.y_dot {
             give(y_dot, Role::Tangents.of(self.block));

@@ -27,17 +27,6 @@ impl AnySaved {
         *values.downcast().expect("they are of this type")
     }
 
-    /// The values as what they are, to be changed; `owner` is whose maps they are for.
-    ///
-    /// # Panics
-    /// As [`Self::as_saved_by`].
-    pub fn as_saved_by_mut<S: Any>(&mut self, owner: &dyn Debug) -> &mut S {
-        // Looked at twice: on the way to a panic the values are still needed.
-        self.as_saved_by::<S>(owner);
-        let values: &mut dyn Any = &mut *self.0;
-        values.downcast_mut().expect("they are of this type")
-    }
-
     /// The values as what they are; `owner` is whose maps they are for.
     ///
     /// # Panics

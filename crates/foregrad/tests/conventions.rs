@@ -141,6 +141,7 @@ fn folders_and_lists_hold_the_same_parts() {
             let machinery = [
                 "any",
                 "context",
+                "groups",
                 "kind",
                 "mod",
                 "named",

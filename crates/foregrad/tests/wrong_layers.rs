@@ -7,7 +7,8 @@ use burn::tensor::Tensor;
 use common::double;
 use foregrad::check::{Entry, check_layer};
 use foregrad::layers::{
-    AnySaved, BatchNorm, Conv2dConfig, Cotangent, Dual, Layer, Linear, Pass, Phase, Relu, Sequential, Wanted,
+    Activation, AnySaved, BatchNorm, Conv2dConfig, Cotangent, Dual, Layer, Linear, Pass, Phase, Relu, Sequential,
+    Wanted,
 };
 use foregrad::rng::Stream;
 use foregrad::vector::ParamVector;
@@ -46,6 +47,10 @@ enum Mistake {
     DirectionsSwappedAlone,
     AssignsNothing,
     OutputOfOneSample,
+    /// The map of an input that is computed on reading.
+    MapForgotten,
+    /// The same, in what is kept of the input only.
+    MapForgottenInSaved,
 }
 
 #[derive(Debug)]
@@ -62,12 +67,27 @@ impl Layer for Wrong {
         }
     }
 
-    fn dual(&self, x: Tensor<4>, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], pass: Pass) -> Dual {
-        let (is_still, y) = (x_dot.is_none(), self.0.forward(x.clone(), pass).0);
+    fn forward_of(&self, x: Activation, pass: Pass) -> (Activation, Self::Saved) {
+        let without_map = |x: &Activation| self.0.forward(x.tensor() * 0.5, pass);
+        match self.1 {
+            Mistake::MapForgotten => {
+                let (y, saved) = without_map(&x);
+                (y.into(), saved)
+            }
+            Mistake::MapForgottenInSaved => (self.forward(x.tensor(), pass).0.into(), without_map(&x).1),
+            _ => {
+                let (y, saved) = self.forward(x.into_tensor(), pass);
+                (y.into(), saved)
+            }
+        }
+    }
+
+    fn dual(&self, x: Activation, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], pass: Pass) -> Dual {
+        let (is_still, y) = (x_dot.is_none(), self.0.forward(x.tensor(), pass).0);
         let mut dual = self.0.dual(x, x_dot, theta_dot, pass);
         match self.1 {
             Mistake::DualForgetsParametersAlone if is_still => dual.y_dot = None,
-            Mistake::OutputOfOneSample => dual.y = y.narrow(0, 0, 1),
+            Mistake::OutputOfOneSample => dual.y = y.narrow(0, 0, 1).into(),
             _ => {}
         }
         dual
@@ -195,6 +215,8 @@ fn every_mistake_is_seen() {
     seen(Mistake::DualForgetsParametersAlone, "stacked");
     seen(Mistake::OutputOfOneSample, "stacked");
     seen(Mistake::DirectionsSwappedAlone, "stacked");
+    seen(Mistake::MapForgotten, "adjoint");
+    seen(Mistake::MapForgottenInSaved, "adjoint");
     seen(Mistake::AssignsNothing, "difference");
 }
 

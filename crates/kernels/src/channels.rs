@@ -41,6 +41,10 @@ impl Channels {
         assert_eq!(values.len(), self.channels, "{what} does not have a value for each channel of {self:?}");
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.samples * self.channels * self.pixels == 0
+    }
+
     fn plane(&self, sample: usize, channel: usize) -> Range<usize> {
         let start = (sample * self.channels + channel) * self.pixels;
         start..start + self.pixels

@@ -21,32 +21,39 @@ pub fn gate<T: Real>(v: &mut [T], y: &[T]) {
     if v.is_empty() {
         return;
     }
-    assert!(
-        !y.is_empty() && v.len().is_multiple_of(y.len()),
-        "gate: {} elements are no multiple of {}",
-        v.len(),
-        y.len()
-    );
+    assert_multiple(v, y);
     for v in v.chunks_exact_mut(y.len()) {
         let parts = v.par_chunks_mut(CHUNK).zip(y.par_chunks(CHUNK));
         parts.for_each(|(v, y)| instructions::dispatch(Gate { v, y: Some(y) }));
     }
 }
 
-/// `y <- max(y + s, 0)`; what is not a number stays so.
+/// `v <- v + s where y > 0, else 0`, for as many vectors `v` and `s` as there are, one after the other.
 ///
 /// # Panics
-/// If the lengths differ.
-pub fn add_rectified<T: Real>(y: &mut [T], s: &[T]) {
-    assert_eq!(y.len(), s.len(), "add_rectified: the lengths differ");
-    let parts = y.par_chunks_mut(CHUNK).zip(s.par_chunks(CHUNK));
-    parts.for_each(|(y, s)| instructions::dispatch(Sum { y, s }));
+/// If `v` is no multiple of `y`, or not as long as `s`.
+pub fn add_gated<T: Real>(v: &mut [T], s: &[T], y: &[T]) {
+    assert_eq!(v.len(), s.len(), "add_gated: the lengths differ");
+    if v.is_empty() {
+        return;
+    }
+    assert_multiple(v, y);
+    for (v, s) in v.chunks_exact_mut(y.len()).zip(s.chunks_exact(y.len())) {
+        let parts = v.par_chunks_mut(CHUNK).zip(s.par_chunks(CHUNK)).zip(y.par_chunks(CHUNK));
+        parts.for_each(|((v, s), y)| instructions::dispatch(Sum { v, s, y }));
+    }
 }
 
-/// `y + s`, gated by itself.
+fn assert_multiple<T>(v: &[T], y: &[T]) {
+    let is_multiple = !y.is_empty() && v.len().is_multiple_of(y.len());
+    assert!(is_multiple, "gate: {} elements are no multiple of {}", v.len(), y.len());
+}
+
+/// `v + s`, gated by `y`.
 struct Sum<'a, T> {
-    y: &'a mut [T],
+    v: &'a mut [T],
     s: &'a [T],
+    y: &'a [T],
 }
 
 impl<T: Real> WithSimd for Sum<'_, T> {
@@ -54,12 +61,14 @@ impl<T: Real> WithSimd for Sum<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let ((y, y_rest), (s, s_rest)) = (registers_mut::<T, S>(self.y), registers::<T, S>(self.s));
-        for (y, &s) in y.iter_mut().zip(s) {
-            let sum = T::plus(simd, *y, s);
-            *y = T::gated(simd, sum, sum);
+        let (v, v_rest) = registers_mut::<T, S>(self.v);
+        let ((s, s_rest), (y, y_rest)) = (registers::<T, S>(self.s), registers::<T, S>(self.y));
+        for ((v, &s), &y) in v.iter_mut().zip(s).zip(y) {
+            *v = T::gated(simd, T::plus(simd, *v, s), y);
         }
-        y_rest.iter_mut().zip(s_rest).for_each(|(y, &s)| *y = gated(*y + s, *y + s));
+        for ((v, &s), &y) in v_rest.iter_mut().zip(s_rest).zip(y_rest) {
+            *v = gated(*v + s, y);
+        }
     }
 }
 
@@ -94,14 +103,14 @@ pub(crate) fn gated<T: Real>(v: T, y: T) -> T {
 
 /// The whole registers of some elements, and the rest.
 #[inline(always)]
-fn registers<T: Real, S: Simd>(values: &[T]) -> (&[T::Vector<S>], &[T]) {
+pub(crate) fn registers<T: Real, S: Simd>(values: &[T]) -> (&[T::Vector<S>], &[T]) {
     let (whole, rest) = values.split_at(in_registers::<T, S>(values.len()));
     (bytemuck::cast_slice(whole), rest)
 }
 
 /// [`registers`] to be changed.
 #[inline(always)]
-fn registers_mut<T: Real, S: Simd>(values: &mut [T]) -> (&mut [T::Vector<S>], &mut [T]) {
+pub(crate) fn registers_mut<T: Real, S: Simd>(values: &mut [T]) -> (&mut [T::Vector<S>], &mut [T]) {
     let (whole, rest) = values.split_at_mut(in_registers::<T, S>(values.len()));
     (bytemuck::cast_slice_mut(whole), rest)
 }
@@ -137,13 +146,15 @@ mod tests {
     }
 
     #[test]
-    fn a_rectified_sum_is_the_rectified_sum() {
+    fn a_gated_sum_is_the_sum_gated() {
         for count in [2 * CHUNK + 5, 7, 0] {
-            let mut y: Vec<f32> = (0..count).map(|i| [0.0, -1.5, 2.0][i % 3]).collect();
-            let s: Vec<f32> = (0..count).map(|i| [1.0, -1.0, 0.25, -3.0][i % 4]).collect();
-            let expected: Vec<f32> = y.iter().zip(&s).map(|(y, s)| (y + s).max(0.0)).collect();
-            add_rectified(&mut y, &s);
-            assert_eq!(y, expected);
+            let y: Vec<f32> = (0..count).map(|i| [0.0, -1.5, 2.0, f32::NAN][i % 4]).collect();
+            let s: Vec<f32> = (0..2 * count).map(|i| [1.0, -1.0, 0.25, -3.0, 7.0][i % 5]).collect();
+            let mut v: Vec<f32> = (0..2 * count).map(|i| i as f32).collect();
+            let mut expected: Vec<f32> = v.iter().zip(&s).map(|(v, s)| v + s).collect();
+            gate(&mut expected, &y);
+            add_gated(&mut v, &s, &y);
+            assert_eq!(v, expected);
         }
     }
 

@@ -4,6 +4,7 @@
 //! their callers to write what is read of it, and to read before they write.
 
 pub mod account;
+pub mod addition;
 pub mod channels;
 pub mod convolution;
 pub mod gate;
@@ -15,5 +16,7 @@ pub mod pool;
 pub mod projection;
 pub mod random;
 mod real;
+mod source;
 
 pub use real::Real;
+pub use source::{ChannelMap, Source};

@@ -8,4 +8,4 @@ mod memory;
 
 use accounted::Accounted;
 pub use chosen::{CHOSEN, Chosen, NAME as ALLOCATOR};
-pub use memory::{keep_freed, peak_memory, resident_memory};
+pub use memory::{file_memory, keep_freed, peak_memory, resident_memory};

@@ -7,8 +7,8 @@ use burn::tensor::Tensor;
 use super::{Entry, Limits, worst};
 use crate::estimate::Block;
 use crate::estimate::guess::low_rank;
-use crate::layers::{AnySaved, Cotangent, Phase, Wanted};
-use crate::ops;
+use crate::layers::{Activation, AnySaved, Cotangent, Phase, Wanted};
+use crate::ops::{self, Affine};
 use crate::rng::{Placement, Stream};
 use crate::vector::ParamVector;
 
@@ -79,7 +79,8 @@ impl LayerCheck<'_> {
     }
 
     /// The worst gap along directions of input and parameters together, each alone, along full directions and along those given by
-    /// factors; and the worst deviation of cotangents of which parts are left out, or which are taken of a sum.
+    /// factors; and the worst deviation of cotangents of which parts are left out, which are taken of a sum, or whose input was computed on
+    /// reading.
     fn adjoint(&self, block: &Block) -> f64 {
         let (y, saved) = block.forward(self.normal("x", self.input), self.phase.into());
         let y_bar = self.normal("y_bar", y.dims());
@@ -103,7 +104,8 @@ impl LayerCheck<'_> {
             // Nothing but a layer without parameters has a size of 0, and then only where its input does not move.
             if size == 0.0 { gap } else { gap / size }
         });
-        worst([worst(gaps), self.parts(block, &saved, &y_bar, &both), self.linear(block, &saved, &y_bar, &both)])
+        let others = [self.parts(block, &saved, &y_bar, &both), self.linear(block, &saved, &y_bar, &both)];
+        worst([worst(gaps), worst(others), self.read(block, &y, &y_bar, &both)])
     }
 
     /// What has a tangent: whether the input, and which parameters; each tensor by itself too, for a path that a direction lacks
@@ -128,6 +130,21 @@ impl LayerCheck<'_> {
             return f64::INFINITY;
         }
         deviation(&Cotangent { x_bar: input.x_bar, theta_bar: parameters.theta_bar }, both)
+    }
+
+    /// The deviation of output and cotangents of an input that is computed on reading from those of one that is written.
+    fn read(&self, block: &Block, y: &Tensor<4>, y_bar: &Tensor<4>, both: &Cotangent) -> f64 {
+        let (again, saved) = block.forward_of(self.on_reading(), self.phase.into());
+        let cotangent = block.cotangent(&saved, y_bar.clone(), Wanted::BOTH);
+        worst([relative(&again.tensor(), y), deviation(&cotangent, both)])
+    }
+
+    /// The input `x`, computed on reading: `2 (x / 2)`, which rounds nothing.
+    fn on_reading(&self) -> Activation {
+        let [_, channels, ..] = self.input;
+        let full = |value: f64| self.placement.tensor(vec![value; channels], [channels]);
+        let twice = Affine { scale: full(2.0), shift: full(0.0) };
+        Activation::normalised(self.normal("x", self.input) * 0.5, twice, false)
     }
 
     /// The deviation of the cotangents of `2 y_bar - 3 z_bar` from `2` times those of `y_bar` less `3` times those of `z_bar`.
@@ -180,8 +197,8 @@ impl LayerCheck<'_> {
         best
     }
 
-    /// The error of stacked directions against each by itself, and of value and tangents at once against one after the other:
-    /// of input and parameters together, and each alone.
+    /// The error of stacked directions against each by itself, and of value and tangents at once - of an input that is written, and of one
+    /// that is computed on reading - against one after the other: of input and parameters together, and each alone.
     fn stacked(&self, block: &Block) -> f64 {
         let x = self.normal("x", self.input);
         let (y, saved) = block.forward(x.clone(), self.phase.into());
@@ -201,10 +218,13 @@ impl LayerCheck<'_> {
             let single = Tensor::cat(single, 0);
             let x_dot = moves_input.then(|| Tensor::cat(x_dots.clone(), 0));
             let together = block.tangent(&saved, x_dot.clone(), theta_dot(0..x_dots.len()));
-            let dual = block.dual(x.clone(), x_dot, theta_dot(0..x_dots.len()), self.phase.into());
-            let statistics = dual.statistics.axpy(-1.0, &block.statistics(&saved)).norm();
             let of = |y_dot: Option<Tensor<4>>| relative(&y_dot.unwrap_or_else(|| single.zeros_like()), &single);
-            worst([relative(&dual.y, &y), statistics, of(dual.y_dot), of(together)])
+            let at_once = [x.clone().into(), self.on_reading()].map(|x: Activation| {
+                let dual = block.dual(x, x_dot.clone(), theta_dot(0..x_dots.len()), self.phase.into());
+                let statistics = dual.statistics.axpy(-1.0, &block.statistics(&saved)).norm();
+                worst([relative(&dual.y.tensor(), &y), statistics, of(dual.y_dot)])
+            });
+            worst([worst(at_once), of(together)])
         });
         worst(errors)
     }

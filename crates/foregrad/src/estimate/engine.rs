@@ -134,7 +134,8 @@ impl<'a> Engine<'a> {
         x_dot: Option<Tensor<4>>,
         theta_dot: &[ParamVector],
     ) -> Result<(Stage<'a>, Tensor<4>, Option<Tensor<4>>)> {
-        let Dual { y, y_dot, statistics } = self.view.blocks[block].dual(x, x_dot, theta_dot, self.pass(block));
+        let Dual { y, y_dot, statistics } = self.view.blocks[block].dual(x.into(), x_dot, theta_dot, self.pass(block));
+        let y = y.into_tensor();
         output.statistics.extend(self.view.globalised(block, statistics));
         let mut stage = Stage::at(&y);
         self.evaluate_losses(output, &mut stage, &y, block, false)?;

@@ -133,10 +133,10 @@ impl<'a> Differences<'a> {
             let own = engine.view.blocks[block];
             let moved =
                 self.moved(block, direction, along).map(|moved| own.reassigned(&moved).expect("a block to copy"));
-            let dual = moved.as_deref().unwrap_or(own).dual(x, None, &[], engine.pass(block));
+            let dual = moved.as_deref().unwrap_or(own).dual(x.into(), None, &[], engine.pass(block));
             let Dual { y, statistics: of_block, .. } = dual;
             statistics = statistics.axpy(1.0, &engine.view.globalised(block, of_block));
-            x = y;
+            x = y.into_tensor();
         }
         let own = engine.view.loss(depth - 1);
         let moved = self.moved(depth, direction, along).map(|moved| own.reassigned(&moved).expect("a loss to copy"));

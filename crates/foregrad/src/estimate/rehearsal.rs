@@ -69,8 +69,8 @@ fn pass(
     let keeps = (engine.config.mode == Mode::Oracle && engine.needs_target())
         || (engine.config.space == Space::Activity && engine.config.memory == Memory::Keep);
     if !keeps && x_dot.is_some() {
-        let Dual { y, y_dot, .. } = maps.dual(x, x_dot, &[], told);
-        return (y, y_dot);
+        let Dual { y, y_dot, .. } = maps.dual(x.into(), x_dot, &[], told);
+        return (y.into_tensor(), y_dot);
     }
     let (y, saved) = maps.forward(x, told);
     let y_dot = x_dot.and_then(|x_dot| maps.tangent(&saved, Some(x_dot), &[]));

@@ -16,12 +16,11 @@ pub struct AnyLayer(Box<dyn Erased>);
 /// A layer whose saved values have lost their type.
 trait Erased: Debug + Send + Sync {
     fn forward(&self, x: Tensor<4>, pass: Pass) -> (Tensor<4>, AnySaved);
+    fn forward_of(&self, x: Activation, pass: Pass) -> (Activation, AnySaved);
     fn tangent(&self, saved: &AnySaved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>>;
-    fn dual(&self, x: Tensor<4>, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], pass: Pass) -> Dual;
+    fn dual(&self, x: Activation, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], pass: Pass) -> Dual;
     fn cotangent(&self, saved: &AnySaved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent;
     fn cotangent_once(&self, saved: AnySaved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent;
-    fn output_again(&self, saved: &AnySaved) -> Option<Activation>;
-    fn kept_inputs<'s>(&self, saved: &'s mut AnySaved) -> Vec<&'s mut Activation>;
     fn parameters(&self) -> ParamVector;
     fn matrices(&self) -> Vec<(String, usize)>;
     fn averages(&self) -> ParamVector;
@@ -41,11 +40,16 @@ impl<L: Layer + Clone + 'static> Erased for L {
         (y, AnySaved::of(saved))
     }
 
+    fn forward_of(&self, x: Activation, pass: Pass) -> (Activation, AnySaved) {
+        let (y, saved) = Layer::forward_of(self, x, pass);
+        (y, AnySaved::of(saved))
+    }
+
     fn tangent(&self, saved: &AnySaved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
         Layer::tangent(self, saved.as_saved_by(self), x_dot, theta_dot)
     }
 
-    fn dual(&self, x: Tensor<4>, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], pass: Pass) -> Dual {
+    fn dual(&self, x: Activation, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], pass: Pass) -> Dual {
         Layer::dual(self, x, x_dot, theta_dot, pass)
     }
 
@@ -55,14 +59,6 @@ impl<L: Layer + Clone + 'static> Erased for L {
 
     fn cotangent_once(&self, saved: AnySaved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent {
         Layer::cotangent_once(self, saved.into_saved_by(self), y_bar, wanted)
-    }
-
-    fn output_again(&self, saved: &AnySaved) -> Option<Activation> {
-        Layer::output_again(self, saved.as_saved_by(self))
-    }
-
-    fn kept_inputs<'s>(&self, saved: &'s mut AnySaved) -> Vec<&'s mut Activation> {
-        Layer::kept_inputs(self, saved.as_saved_by_mut(self))
     }
 
     fn parameters(&self) -> ParamVector {
@@ -145,6 +141,11 @@ impl AnyLayer {
         self.0.forward(x, pass)
     }
 
+    /// As [`Layer::forward_of`].
+    pub fn forward_of(&self, x: Activation, pass: Pass) -> (Activation, AnySaved) {
+        self.0.forward_of(x, pass)
+    }
+
     /// As [`Layer::tangent`].
     ///
     /// # Panics
@@ -154,7 +155,7 @@ impl AnyLayer {
     }
 
     /// As [`Layer::dual`].
-    pub fn dual(&self, x: Tensor<4>, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], pass: Pass) -> Dual {
+    pub fn dual(&self, x: Activation, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], pass: Pass) -> Dual {
         self.0.dual(x, x_dot, theta_dot, pass)
     }
 
@@ -166,16 +167,6 @@ impl AnyLayer {
     /// As [`Layer::cotangent_once`].
     pub fn cotangent_once(&self, saved: AnySaved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent {
         self.0.cotangent_once(saved, y_bar, wanted)
-    }
-
-    /// As [`Layer::output_again`].
-    pub fn output_again(&self, saved: &AnySaved) -> Option<Activation> {
-        self.0.output_again(saved)
-    }
-
-    /// As [`Layer::kept_inputs`].
-    pub fn kept_inputs<'s>(&self, saved: &'s mut AnySaved) -> Vec<&'s mut Activation> {
-        self.0.kept_inputs(saved)
     }
 
     /// As [`Layer::parameters`].

@@ -148,15 +148,21 @@ impl Layer for BatchNorm {
     type Saved = Saved;
 
     fn forward(&self, x: Tensor<4>, pass: Pass) -> (Tensor<4>, Saved) {
-        let saved = self.normalise(x, pass);
-        (saved.normalised.output(), saved)
+        let (y, saved) = self.forward_of(x.into(), pass);
+        (y.into_tensor(), saved)
     }
 
-    fn dual(&self, x: Tensor<4>, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], pass: Pass) -> Dual {
-        let saved = self.normalise(x, pass);
+    fn forward_of(&self, x: Activation, pass: Pass) -> (Activation, Saved) {
+        let saved = self.normalise(x.into_tensor(), pass);
+        (saved.normalised.output(saved.normalised.shape()), saved)
+    }
+
+    fn dual(&self, x: Activation, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], pass: Pass) -> Dual {
+        let shape = x.dims();
+        let saved = self.normalise(x.into_tensor(), pass);
         let y_dot = self.tangent(&saved, x_dot, theta_dot);
         let statistics = self.statistics(&saved);
-        Dual { y: saved.normalised.into_output(), y_dot, statistics }
+        Dual { y: saved.normalised.into_output(shape), y_dot, statistics }
     }
 
     fn tangent(&self, saved: &Saved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
@@ -173,10 +179,6 @@ impl Layer for BatchNorm {
 
     fn cotangent(&self, saved: &Saved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent {
         self.transposed(saved, y_bar, wanted, saved.statistics.is_none())
-    }
-
-    fn output_again(&self, saved: &Saved) -> Option<Activation> {
-        Some(saved.normalised.output_again(saved.normalised.shape()))
     }
 
     fn output(&self, input: [usize; 3]) -> Result<[usize; 3]> {

@@ -2,17 +2,15 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{
-    Activation, Cotangent, Dual, Layer, LayerKind, Outputs, Pass, Planned, Scope, Wanted, assign_leaf, kind,
+    Activation, Cotangent, Dual, Groups, Layer, LayerKind, Outputs, Pass, Planned, Scope, Wanted, assign_leaf,
     leaf_parameters,
     plan::{at_least_one, check_channels, windows},
     product, stacked,
 };
 use crate::ops::{self, ConvShape};
 use crate::rng::{Placement, Stream};
-use crate::settings::Wrong;
 use crate::vector::ParamVector;
 use crate::{Error, Result, settings};
 
@@ -225,44 +223,6 @@ settings! {
     }
 }
 
-/// Groups of a convolution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Groups {
-    /// So many.
-    Number(usize),
-    /// One for each input channel.
-    Inputs,
-}
-
-impl crate::settings::Value for Groups {
-    fn parse(text: &str) -> std::result::Result<Self, Wrong> {
-        match (text, text.parse()) {
-            ("inputs", _) => Ok(Groups::Inputs),
-            (_, Ok(number)) => Ok(Groups::Number(number)),
-            _ => Err(Wrong::Expected("a number, or `inputs` for one group an input channel")),
-        }
-    }
-
-    fn text(&self) -> String {
-        match self {
-            Groups::Number(number) => number.to_string(),
-            Groups::Inputs => "inputs".into(),
-        }
-    }
-}
-
-impl Serialize for Groups {
-    fn serialize<S: Serializer>(&self, target: S) -> std::result::Result<S::Ok, S::Error> {
-        kind::serialized(self, target)
-    }
-}
-
-impl<'de> Deserialize<'de> for Groups {
-    fn deserialize<D: Deserializer<'de>>(source: D) -> std::result::Result<Self, D::Error> {
-        kind::deserialized(source, "a number or `inputs`")
-    }
-}
-
 impl LayerKind for Conv2dSpec {
     const NAME: &'static str = "conv2d";
     const NEEDS: &'static [&'static str] = &["outputs", "kernel"];
@@ -296,12 +256,16 @@ impl Conv2d {
 impl Layer for Conv2d {
     type Saved = Saved;
 
-    fn forward(&self, x: Tensor<4>, _pass: Pass) -> (Tensor<4>, Saved) {
-        let x = x.into();
-        (self.shifted(ops::conv2d_of(&x, &self.weight.val(), self.shape)), Saved { x })
+    fn forward(&self, x: Tensor<4>, pass: Pass) -> (Tensor<4>, Saved) {
+        let (y, saved) = self.forward_of(x.into(), pass);
+        (y.into_tensor(), saved)
     }
 
-    fn dual(&self, x: Tensor<4>, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], _pass: Pass) -> Dual {
+    fn forward_of(&self, x: Activation, _pass: Pass) -> (Activation, Saved) {
+        (self.shifted(ops::conv2d_of(&x, &self.weight.val(), self.shape)).into(), Saved { x })
+    }
+
+    fn dual(&self, x: Activation, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], _pass: Pass) -> Dual {
         let (weight, factors) = (self.weight.val(), self.factors(theta_dot));
         let moving = match theta_dot {
             [one] if factors.is_none() => one.entry("weight"),
@@ -315,11 +279,11 @@ impl Layer for Conv2d {
             }
             // The tangents first: then nobody else needs the input, and the output can take its memory.
             (x_dot, _) => {
-                let y_dot = self.tangent_given(&x.clone().into(), x_dot, theta_dot, factors);
+                let y_dot = self.tangent_given(&x.clone(), x_dot, theta_dot, factors);
                 (ops::conv2d(x, &weight, self.shape), y_dot)
             }
         };
-        Dual { y: self.shifted(y), y_dot, statistics: ParamVector::default() }
+        Dual { y: self.shifted(y).into(), y_dot, statistics: ParamVector::default() }
     }
 
     fn tangent(&self, saved: &Saved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
@@ -340,10 +304,6 @@ impl Layer for Conv2d {
         let x_bar =
             wanted.input.then(|| ops::conv2d_input_cotangent(y_bar, &self.weight.val(), self.shape, [height, width]));
         Cotangent { x_bar, theta_bar }
-    }
-
-    fn kept_inputs<'s>(&self, saved: &'s mut Saved) -> Vec<&'s mut Activation> {
-        vec![&mut saved.x]
     }
 
     fn output(&self, input: [usize; 3]) -> Result<[usize; 3]> {
@@ -372,17 +332,20 @@ fn output_size(x: &Activation, weight: &Tensor<4>, shape: ConvShape) -> [usize; 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layers::{AnyLayer, BatchNorm, GroupNorm, Phase};
+    use crate::ops::address;
+    use burn::tensor::{DType, Device};
 
     #[test]
-    fn groups_are_a_number_or_a_word_in_files() {
-        for (groups, written) in [(Groups::Number(16), "16"), (Groups::Inputs, "\"inputs\"")] {
-            let spec = Conv2dSpec { groups, ..Default::default() };
-            let text = serde_json::to_string(&spec).expect("text");
-            assert!(text.contains(&format!("\"groups\":{written}")), "{text}");
-            assert_eq!(serde_json::from_str::<Conv2dSpec>(&text).expect("the same"), spec);
+    fn behind_a_norm_it_keeps_no_map_of_its_own() {
+        let placement = Placement { device: Device::flex(), dtype: DType::F32 };
+        let conv = Conv2dConfig::new([3, 3], 3).padding(1).init(Stream::new(0, "conv"), &placement);
+        for norm in [AnyLayer::from(BatchNorm::new(3, 0.1, &placement)), GroupNorm::new(3, 3, 0.1, &placement).into()] {
+            let x: Tensor<4> = Stream::new(0, "x").normal_tensor([4, 3, 5, 7], &placement);
+            let (y, _kept) = norm.forward_of(x.into(), Phase::Train.into());
+            let (_, saved) = conv.forward_of(y, Phase::Train.into());
+            let [first, second] = [saved.x.tensor(), saved.x.tensor()];
+            assert_ne!(address(&first), address(&second), "each time it is computed");
         }
-        // As an older program wrote it.
-        let text = r#"{ "groups": "16" }"#;
-        assert_eq!(serde_json::from_str::<Conv2dSpec>(text).expect("text").groups, Groups::Number(16));
     }
 }

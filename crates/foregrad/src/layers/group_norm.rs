@@ -159,15 +159,22 @@ pub struct Saved {
 impl Layer for GroupNorm {
     type Saved = Saved;
 
-    fn forward(&self, x: Tensor<4>, _pass: Pass) -> (Tensor<4>, Saved) {
-        let saved = self.normalise(x);
-        (saved.shape.unplaned(saved.normalised.output()), saved)
+    fn forward(&self, x: Tensor<4>, pass: Pass) -> (Tensor<4>, Saved) {
+        let (y, saved) = self.forward_of(x.into(), pass);
+        (y.into_tensor(), saved)
     }
 
-    fn dual(&self, x: Tensor<4>, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], _pass: Pass) -> Dual {
-        let saved = self.normalise(x);
+    fn forward_of(&self, x: Activation, _pass: Pass) -> (Activation, Saved) {
+        let shape = x.dims();
+        let saved = self.normalise(x.into_tensor());
+        (saved.normalised.output(shape), saved)
+    }
+
+    fn dual(&self, x: Activation, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], _pass: Pass) -> Dual {
+        let shape = x.dims();
+        let saved = self.normalise(x.into_tensor());
         let y_dot = self.tangent(&saved, x_dot, theta_dot);
-        Dual { y: saved.shape.unplaned(saved.normalised.into_output()), y_dot, statistics: ParamVector::default() }
+        Dual { y: saved.normalised.into_output(shape), y_dot, statistics: ParamVector::default() }
     }
 
     fn tangent(&self, saved: &Saved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
@@ -202,11 +209,6 @@ impl Layer for GroupNorm {
             shape.unplaned(normalised.combination(y_bar, normalised.scale(), [along, constant], Side::Operand))
         });
         Cotangent { x_bar, theta_bar }
-    }
-
-    fn output_again(&self, saved: &Saved) -> Option<Activation> {
-        let Shape { samples, channels, size: [height, width] } = saved.shape;
-        Some(saved.normalised.output_again([samples, channels, height, width]))
     }
 
     fn output(&self, input: [usize; 3]) -> Result<[usize; 3]> {

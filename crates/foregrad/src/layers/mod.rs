@@ -17,6 +17,7 @@ use crate::rng::{Placement, Stream};
 use crate::vector::ParamVector;
 
 mod any;
+mod groups;
 mod kind;
 mod norm;
 mod normalised;
@@ -28,7 +29,8 @@ pub mod stacked;
 pub use crate::ops::Activation;
 pub use crate::saved::AnySaved;
 pub use any::AnyLayer;
-pub use conv2d::{Conv2dConfig, Groups};
+pub use conv2d::Conv2dConfig;
+pub use groups::Groups;
 pub use kind::{Kind, Kinds, LayerKind, Outputs};
 pub use norm::{Norm, NormSpec};
 pub use plan::size_text;
@@ -127,8 +129,8 @@ impl Cotangent {
 /// What [`Layer::dual`] gives.
 #[derive(Debug, Clone)]
 pub struct Dual {
-    /// The output.
-    pub y: Tensor<4>,
+    /// The output, written or as it is to be computed by whoever reads it.
+    pub y: Activation,
     /// Its stacked tangents; `None` is zero.
     pub y_dot: Option<Tensor<4>>,
     /// As [`Layer::statistics`].
@@ -146,6 +148,13 @@ pub trait Layer: Debug + Send + Sync {
     /// `y` and what the other maps need.
     fn forward(&self, x: Tensor<4>, pass: Pass) -> (Tensor<4>, Self::Saved);
 
+    /// [`forward`](Layer::forward) of an input, and to an output, that may be computed by whoever reads it: a chain calls this, so that what
+    /// costs a pass over memory at most (a norm's output) is neither written nor kept. By default the input is written.
+    fn forward_of(&self, x: Activation, pass: Pass) -> (Activation, Self::Saved) {
+        let (y, saved) = self.forward(x.into_tensor(), pass);
+        (y.into(), saved)
+    }
+
     /// `y_dot = J_x x_dot + J_theta theta_dot`, for `k` directions stacked along the batch axis (direction by direction).
     ///
     /// `theta_dot` is empty (no direction moves the parameters) or holds one vector a direction; a path that a vector lacks
@@ -154,8 +163,8 @@ pub trait Layer: Debug + Send + Sync {
 
     /// `y` and `y_dot` together, keeping nothing: a chain takes both through layer by layer, so that no layer's saved values have to
     /// wait in memory for the tangents.
-    fn dual(&self, x: Tensor<4>, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], pass: Pass) -> Dual {
-        let (y, saved) = self.forward(x, pass);
+    fn dual(&self, x: Activation, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], pass: Pass) -> Dual {
+        let (y, saved) = self.forward_of(x, pass);
         Dual { y, y_dot: self.tangent(&saved, x_dot, theta_dot), statistics: self.statistics(&saved) }
     }
 
@@ -165,17 +174,6 @@ pub trait Layer: Debug + Send + Sync {
     /// [`cotangent`](Layer::cotangent), where nobody will read what was saved any more: each part of it can go as soon as it has served.
     fn cotangent_once(&self, saved: Self::Saved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent {
         self.cotangent(&saved, y_bar, wanted)
-    }
-
-    /// The output again, where that costs a pass over memory at most and nothing is held for it that was not saved anyway: so that no
-    /// layer behind has to keep it.
-    fn output_again(&self, _saved: &Self::Saved) -> Option<Activation> {
-        None
-    }
-
-    /// The places in which `forward` has kept its input as it is, for a chain to put what makes the input again.
-    fn kept_inputs<'s>(&self, _saved: &'s mut Self::Saved) -> Vec<&'s mut Activation> {
-        Vec::new()
     }
 
     /// The trainable parameters, by path.

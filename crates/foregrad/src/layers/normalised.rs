@@ -36,20 +36,14 @@ impl Normalised {
         Self { x, mean, inverse_deviation, output, is_rectified }
     }
 
-    /// `gamma x_hat + beta`, rectified.
-    pub fn output(&self) -> Tensor<4> {
-        ops::channel_affine(&self.x, &self.output, self.rectifier())
-    }
-
-    /// The output in the memory of the input, where nobody else holds that.
-    pub fn into_output(self) -> Tensor<4> {
-        let rectifier = self.is_rectified.then_some(&self.output);
-        ops::channel_affine_in_place(self.x, &self.output, rectifier)
-    }
-
-    /// The output, computed whenever it is read; of the given shape, `[n, c, h, w]`.
-    pub fn output_again(&self, shape: [usize; 4]) -> Activation {
+    /// `gamma x_hat + beta`, rectified, computed by whoever reads it; of the given shape, `[n, c, h, w]`.
+    pub fn output(&self, shape: [usize; 4]) -> Activation {
         Activation::normalised(self.x.clone().reshape(shape), self.output.clone(), self.is_rectified)
+    }
+
+    /// [`output`](Self::output), which alone holds the input.
+    pub fn into_output(self, shape: [usize; 4]) -> Activation {
+        Activation::normalised(self.x.reshape(shape), self.output, self.is_rectified)
     }
 
     /// Shape of the input.

@@ -58,10 +58,6 @@ impl Residual {
         theta_bar.extend(shortcut.theta_bar);
         Cotangent { x_bar: stacked::add(body.x_bar, shortcut.x_bar), theta_bar }
     }
-
-    fn sum(&self, body: Tensor<4>, shortcut: Tensor<4>) -> Tensor<4> {
-        if self.is_rectified { ops::add_rectified(body, &shortcut) } else { body + shortcut }
-    }
 }
 
 kind_without_settings!("residual", ResidualSpec, &["body", "shortcut"], |input, scope| {
@@ -96,28 +92,31 @@ impl Layer for Residual {
     type Saved = Saved;
 
     fn forward(&self, x: Tensor<4>, pass: Pass) -> (Tensor<4>, Saved) {
-        let (y, body) = self.body.forward(x.clone(), pass.named("body"));
-        let (skip, shortcut) = self.shortcut.forward(x, pass.named("shortcut"));
-        let y = self.sum(y, skip);
+        let (y, saved) = self.forward_of(x.into(), pass);
+        (y.into_tensor(), saved)
+    }
+
+    fn forward_of(&self, x: Activation, pass: Pass) -> (Activation, Saved) {
+        let (y, body) = self.body.forward_of(x.clone(), pass.named("body"));
+        let (skip, shortcut) = self.shortcut.forward_of(x, pass.named("shortcut"));
+        let y = ops::add(y, &skip, self.is_rectified);
         let rectified = self.is_rectified.then(|| y.clone());
-        (y, Saved { body, shortcut, rectified })
+        (y.into(), Saved { body, shortcut, rectified })
     }
 
     fn tangent(&self, saved: &Saved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
         let body = self.body.tangent(&saved.body, x_dot.clone(), theta_dot);
-        let y_dot = stacked::add(body, self.shortcut.tangent(&saved.shortcut, x_dot, theta_dot));
-        y_dot.map(|y_dot| gated(y_dot, saved.rectified.as_ref()))
+        sum_of_tangents(body, self.shortcut.tangent(&saved.shortcut, x_dot, theta_dot), saved.rectified.as_ref())
     }
 
-    fn dual(&self, x: Tensor<4>, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], pass: Pass) -> Dual {
+    fn dual(&self, x: Activation, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], pass: Pass) -> Dual {
         let body = self.body.dual(x.clone(), x_dot.clone(), theta_dot, pass.named("body"));
         let shortcut = self.shortcut.dual(x, x_dot, theta_dot, pass.named("shortcut"));
         let mut statistics = body.statistics;
         statistics.extend(shortcut.statistics);
-        let y = self.sum(body.y, shortcut.y);
-        let y_dot = stacked::add(body.y_dot, shortcut.y_dot);
-        let y_dot = y_dot.map(|y_dot| gated(y_dot, self.is_rectified.then_some(&y)));
-        Dual { y, y_dot, statistics }
+        let y = ops::add(body.y, &shortcut.y, self.is_rectified);
+        let y_dot = sum_of_tangents(body.y_dot, shortcut.y_dot, self.is_rectified.then_some(&y));
+        Dual { y: y.into(), y_dot, statistics }
     }
 
     fn cotangent(&self, saved: &Saved, y_bar: Tensor<4>, wanted: Wanted) -> Cotangent {
@@ -132,12 +131,6 @@ impl Layer for Residual {
         drop(rectified);
         let through_body = |y_bar| self.body.cotangent_once(body, y_bar, wanted);
         self.back(y_bar, wanted, through_body, |y_bar| self.shortcut.cotangent_once(shortcut, y_bar, wanted))
-    }
-
-    fn kept_inputs<'s>(&self, saved: &'s mut Saved) -> Vec<&'s mut Activation> {
-        let mut all = self.body.kept_inputs(&mut saved.body);
-        all.extend(self.shortcut.kept_inputs(&mut saved.shortcut));
-        all
     }
 
     fn output(&self, input: [usize; 3]) -> Result<[usize; 3]> {
@@ -173,6 +166,18 @@ impl Layer for Residual {
     fn assign(&mut self, values: &ParamVector) {
         self.body.assign(values);
         self.shortcut.assign(values);
+    }
+}
+
+/// The sum of both chains' tangents, where a rectified output is positive.
+fn sum_of_tangents(
+    body: Option<Tensor<4>>,
+    shortcut: Option<Tensor<4>>,
+    rectified: Option<&Tensor<4>>,
+) -> Option<Tensor<4>> {
+    match (body, shortcut, rectified) {
+        (Some(body), Some(shortcut), Some(y)) => Some(ops::add_gated(body, &shortcut, y)),
+        (body, shortcut, _) => stacked::add(body, shortcut).map(|y_dot| gated(y_dot, rectified)),
     }
 }
 

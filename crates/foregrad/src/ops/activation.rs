@@ -2,11 +2,14 @@
 
 use burn::tensor::Tensor;
 
-use super::channels::{Affine, channel_affine};
+use foregrad_kernels::{ChannelMap, Real, Source};
+
+use super::channels::{Affine, channel_affine_in_place};
+use super::cpu;
 
 /// An activation `[n, c, h, w]`: a tensor, or `scale x + shift` of a tensor, rectified or not, which takes no memory of its own.
 ///
-/// A convolution's kernels map each pixel as they read it. Everything else, and every other device, asks for the
+/// The kernels of convolutions and sums map each pixel as they read it. Everything else, and every other device, asks for the
 /// [`tensor`](Activation::tensor), which costs one pass over memory.
 #[derive(Debug, Clone)]
 pub struct Activation {
@@ -41,16 +44,33 @@ impl Activation {
 
     /// The activation itself.
     pub fn tensor(&self) -> Tensor<4> {
-        let Some(Map { affine, is_rectified }) = &self.map else { return self.x.clone() };
+        self.clone().into_tensor()
+    }
+
+    /// The activation itself, in the memory that it is read from where nobody else holds that.
+    pub fn into_tensor(self) -> Tensor<4> {
         let shape @ [samples, channels, height, width] = self.dims();
+        let Some(Map { affine, is_rectified }) = self.map else { return self.x };
         let values = affine.scale.dims()[0];
         let rows = if values == channels { shape } else { [1, samples * channels, height * width, 1] };
-        channel_affine(&self.x.clone().reshape(rows), affine, is_rectified.then_some(affine)).reshape(shape)
+        channel_affine_in_place(self.x.reshape(rows), &affine, is_rectified.then_some(&affine)).reshape(shape)
     }
 
     /// The tensor that is in memory.
     pub(super) fn held(&self) -> &Tensor<4> {
         &self.x
+    }
+
+    /// The activation, and whether kernels can change the memory that it is read from, since nobody else holds any of it.
+    pub(super) fn alone(self) -> (Self, bool) {
+        let (x, is_alone) = cpu::alone(self.x);
+        (Self { x, map: self.map }, is_alone)
+    }
+
+    /// What is in memory, what it is mapped by, and whether a rectifier follows.
+    pub(super) fn into_parts(self) -> (Tensor<4>, Option<Affine>, bool) {
+        let is_rectified = self.map.as_ref().is_some_and(|map| map.is_rectified);
+        (self.x, self.map.map(|map| map.affine), is_rectified)
     }
 
     /// Scale and shift, and whether a rectifier follows.
@@ -59,4 +79,24 @@ impl Activation {
         let is_rectified = self.map.as_ref().is_some_and(|map| map.is_rectified);
         (affine.map(|affine| &affine.scale), affine.map(|affine| &affine.shift), is_rectified)
     }
+}
+
+/// The map of what kernels read, if there is one.
+pub(super) fn channel_map<'a, T>(
+    scale: Option<&'a [T]>,
+    shift: Option<&'a [T]>,
+    is_rectified: bool,
+) -> Option<ChannelMap<'a, T>> {
+    let (scale, shift) = scale.zip(shift)?;
+    Some(ChannelMap { scale, shift, is_rectified })
+}
+
+/// What kernels read.
+pub(super) fn source<'a, T: Real>(
+    x: &'a [T],
+    scale: Option<&'a [T]>,
+    shift: Option<&'a [T]>,
+    is_rectified: bool,
+) -> Source<'a, T> {
+    Source::of(x, channel_map(scale, shift, is_rectified))
 }

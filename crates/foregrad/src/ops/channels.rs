@@ -164,7 +164,8 @@ pub fn add_outer(y: Tensor<4>, a: &Tensor<2>, s: &Tensor<4>) -> Tensor<4> {
     sum.reshape(shape)
 }
 
-fn sizes(x: &Tensor<4>) -> Channels {
+/// Samples, channels and pixels.
+pub(super) fn sizes(x: &Tensor<4>) -> Channels {
     let [samples, channels, height, width] = x.dims();
     Channels { samples, channels, pixels: height * width }
 }

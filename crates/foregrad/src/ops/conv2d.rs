@@ -1,10 +1,12 @@
 //! Convolution, its tangent and its two transposes.
 
+use burn::backend::flex::FlexTensor;
 use burn::tensor::{DType, Element, Tensor, module, ops::ConvOptions, ops::ConvTransposeOptions};
-use foregrad_kernels::convolution::{self as kernels, ChannelMap, Convolution};
-use foregrad_kernels::{Real, operations};
+use foregrad_kernels::convolution::{self as kernels, Convolution};
+use foregrad_kernels::{Real, Source, operations};
 
-use super::Activation;
+use super::activation::{Activation, channel_map, source};
+use super::channels::Affine;
 use super::cpu::{self, Owned, change_on_cpu, on_cpu};
 
 /// The geometry of a two-dimensional convolution.
@@ -39,14 +41,19 @@ fn output_shape(convolution: &Convolution) -> [usize; 4] {
 }
 
 /// `y = x * w`: `x` is `[n, in, h, w]`, `weight` `[out, in / groups, kh, kw]`, `y` `[n, out, h', w']`; in the memory of `x`, where that can be.
-pub fn conv2d(x: Tensor<4>, weight: &Tensor<4>, shape: ConvShape) -> Tensor<4> {
+pub fn conv2d(x: impl Into<Activation>, weight: &Tensor<4>, shape: ConvShape) -> Tensor<4> {
+    let x = x.into();
     let convolution = shape.with_sizes(x.dims(), weight.dims());
-    let (x, is_free) = taken(x, &convolution);
+    let (x, is_free) = taken_activation(x, &convolution);
     if !is_free {
-        return conv2d_of(&x.into(), weight, shape);
+        return conv2d_of(&x, weight, shape);
     }
     operations::add(convolution.operations());
-    change_on_cpu!(|x, weight| kernels::sum_in_place(&convolution, (x, weight), &[]))
+    let (x, affine, is_rectified) = x.into_parts();
+    let (scale, shift) = affine.as_ref().map(|affine| (&affine.scale, &affine.shift)).unzip();
+    change_on_cpu!(|x, weight; scale, shift| {
+        kernels::sum_in_place(&convolution, (x, channel_map(scale, shift, is_rectified), weight), &[])
+    })
 }
 
 /// `y = x * w` of an `x` that others need, or that is mapped on reading.
@@ -79,7 +86,7 @@ pub fn conv2d_tangent(
         let x = x.held();
         return change_on_cpu!(|x_dot, weight, x, w_dot; scale, shift| {
             let others = [(source(x, scale, shift, is_rectified), w_dot)];
-            kernels::sum_in_place(&convolution, (x_dot, weight), &others)
+            kernels::sum_in_place(&convolution, (x_dot, None, weight), &others)
         });
     }
     fused_tangent((&x_dot, weight), (x, w_dot), shape).unwrap_or_else(|| {
@@ -106,43 +113,53 @@ fn fused_tangent(
 
 /// `y = x * w` and `y_dot = x_dot * w + x * w_dot` at once: `[y, y_dot]`, in the memory of `x` and `x_dot`, where that can be.
 pub fn conv2d_dual(
-    (x, weight): (Tensor<4>, &Tensor<4>),
+    (x, weight): (Activation, &Tensor<4>),
     (x_dot, w_dot): (Tensor<4>, &Tensor<4>),
     shape: ConvShape,
 ) -> [Tensor<4>; 2] {
     let convolution = shape.with_sizes(x.dims(), weight.dims());
-    let is_local = [&x, &x_dot, weight, w_dot].into_iter().all(|it| cpu::is_local(it) && it.dtype() == x.dtype());
+    let is_local =
+        [x.held(), &x_dot, weight, w_dot].into_iter().all(|it| cpu::is_local(it) && it.dtype() == x_dot.dtype());
     if !(is_local && kernels::is_faster_dual(&convolution)) {
         // The tangent first: then nobody else needs the input, and the output can take its memory.
-        let y_dot = conv2d_tangent((x_dot, weight), (&x.clone().into(), w_dot), shape);
+        let y_dot = conv2d_tangent((x_dot, weight), (&x.clone(), w_dot), shape);
         return [conv2d(x, weight, shape), y_dot];
     }
     operations::add(3 * convolution.operations());
-    match x.dtype() {
+    match x_dot.dtype() {
         DType::F64 => fused_dual::<f64>((x, weight), (x_dot, w_dot), &convolution),
         _ => fused_dual::<f32>((x, weight), (x_dot, w_dot), &convolution),
     }
 }
 
 fn fused_dual<T: Real + Element>(
-    (x, weight): (Tensor<4>, &Tensor<4>),
+    (x, weight): (Activation, &Tensor<4>),
     (x_dot, w_dot): (Tensor<4>, &Tensor<4>),
     convolution: &Convolution,
 ) -> [Tensor<4>; 2] {
-    let local = |tensor: Tensor<4>| cpu::contiguous(tensor).expect("the operand is local");
-    let [weight, w_dot] = [weight, w_dot].map(|weight| local(weight.clone()));
-    let [weight, w_dot] =
-        [&weight, &w_dot].map(|weight| weight.as_slice::<T>().expect("the weight is of the same type"));
     let size = output_shape(convolution);
-    let [(x, is_x_free), (x_dot, is_x_dot_free)] = [x, x_dot].map(|operand| taken(operand, convolution));
-    let [x, x_dot] = [x, x_dot].map(local);
+    let ((x, is_x_free), (x_dot, is_x_dot_free)) = (taken_activation(x, convolution), taken(x_dot, convolution));
+    let (x, affine, is_rectified) = x.into_parts();
+    let [scale, shift] = affine.map_or([None, None], |Affine { scale, shift }| [local(scale), local(shift)].map(Some));
+    let map = channel_map(scale.as_ref().map(slice::<T>), shift.as_ref().map(slice), is_rectified);
+    let [x, x_dot, weight, w_dot] = [x, x_dot, weight.clone(), w_dot.clone()].map(local);
+    let [weight, w_dot] = [&weight, &w_dot].map(slice::<T>);
     if is_x_free && is_x_dot_free {
         let [mut x, mut x_dot] = [x, x_dot].map(Owned::<T>::new);
-        kernels::dual_in_place(convolution, (x.values(), weight), (x_dot.values(), w_dot));
+        kernels::dual_in_place(convolution, (x.values(), map, weight), (x_dot.values(), w_dot));
         return [x, x_dot].map(|owned| owned.tensor(size));
     }
-    let [x, x_dot] = [&x, &x_dot].map(|x| x.as_slice::<T>().expect("the operand is of the same type"));
-    kernels::dual(convolution, (x, weight), (x_dot, w_dot)).map(|values| cpu::tensor(values, size))
+    let x = Source::of(slice(&x), map);
+    kernels::dual(convolution, (x, weight), (slice(&x_dot), w_dot)).map(|values| cpu::tensor(values, size))
+}
+
+/// A tensor that is known to be local.
+fn local<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
+    cpu::contiguous(tensor).expect("the operand is local")
+}
+
+fn slice<T: Real + Element>(tensor: &FlexTensor) -> &[T] {
+    tensor.as_slice().expect("the operand is of the same type")
 }
 
 /// `x_bar`, the transpose of `x -> x * w`, for an input of `height` by `width`; in the memory of `y_bar`, where that can be.
@@ -200,16 +217,9 @@ fn taken(operand: Tensor<4>, convolution: &Convolution) -> (Tensor<4>, bool) {
     if kernels::works_in_place(convolution) { cpu::alone(operand) } else { (operand, false) }
 }
 
-fn source<'a, T: Real>(
-    x: &'a [T],
-    scale: Option<&'a [T]>,
-    shift: Option<&'a [T]>,
-    is_rectified: bool,
-) -> kernels::Source<'a, T> {
-    match (scale, shift) {
-        (Some(scale), Some(shift)) => kernels::Source::mapped(x, ChannelMap { scale, shift, is_rectified }),
-        _ => x.into(),
-    }
+/// [`taken`] of what may be mapped on reading.
+fn taken_activation(operand: Activation, convolution: &Convolution) -> (Activation, bool) {
+    if kernels::works_in_place(convolution) { operand.alone() } else { (operand, false) }
 }
 
 #[cfg(test)]
@@ -255,7 +265,7 @@ mod tests {
             let [x, x_dot] = ["x", "x_dot"].map(|name| draw(name, size));
             let y_dot = conv2d_tangent((x_dot.clone(), &w), (&x.clone().into(), &w_dot), SHAPE);
             let expected = [conv2d(x.clone(), &w, SHAPE), y_dot].map(host);
-            let shared = conv2d_dual((x.clone(), &w), (x_dot.clone(), &w_dot), SHAPE);
+            let shared = conv2d_dual((x.clone().into(), &w), (x_dot.clone(), &w_dot), SHAPE);
             assert_eq!(shared.map(host), expected);
             assert_eq!(
                 [host(x.clone()), host(x_dot.clone())],
@@ -263,7 +273,7 @@ mod tests {
                 "others still need them"
             );
             let places = [address(&x), address(&x_dot)];
-            let alone = conv2d_dual((x, &w), (x_dot, &w_dot), SHAPE);
+            let alone = conv2d_dual((x.into(), &w), (x_dot, &w_dot), SHAPE);
             assert_eq!([address(&alone[0]), address(&alone[1])] == places, is_in_place && channels == 40);
             assert_eq!(alone.map(host), expected);
         }

@@ -8,6 +8,7 @@
 //! All of them panic on tensors whose shapes do not go together.
 
 mod activation;
+mod addition;
 mod channels;
 mod conv2d;
 mod cpu;
@@ -19,6 +20,7 @@ mod reading;
 mod relu;
 
 pub use activation::Activation;
+pub use addition::add;
 pub use channels::{
     Affine, Side, add_outer, channel_affine, channel_affine_in_place, channel_combination, channel_moments,
     channel_sums,
@@ -33,4 +35,4 @@ pub use pool::{Bins, average_pool, average_pool_cotangent};
 
 pub use projection::{dot, largest_magnitude, row_dots, scale_rows};
 pub use reading::{Pending, data, host, read, read_backs};
-pub use relu::{add_rectified, relu, relu_gate};
+pub use relu::{add_gated, relu, relu_gate};

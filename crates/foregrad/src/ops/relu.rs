@@ -14,12 +14,12 @@ pub fn relu(x: Tensor<4>) -> Tensor<4> {
     x.mask_fill(off, 0.0)
 }
 
-/// `max(y + s, 0)`.
-pub fn add_rectified(y: Tensor<4>, s: &Tensor<4>) -> Tensor<4> {
-    if cpu::is_local(&y) {
-        return change_on_cpu!(|y, s| kernels::add_rectified(y, s));
+/// `v + s` where `y > 0`, else 0; `v` and `s` hold `k` directions `[k n, c, h, w]` for one `y` `[n, c, h, w]`.
+pub fn add_gated(v: Tensor<4>, s: &Tensor<4>, y: &Tensor<4>) -> Tensor<4> {
+    if cpu::is_local(&v) {
+        return change_on_cpu!(|v, s, y| kernels::add_gated(v, s, y));
     }
-    relu(y + s.clone())
+    relu_gate(v + s.clone(), y)
 }
 
 /// `v` where `y > 0`, else 0; `v` holds `k` directions `[k n, c, h, w]` for one `y` `[n, c, h, w]`.

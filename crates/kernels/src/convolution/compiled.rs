@@ -9,8 +9,8 @@ use std::mem::MaybeUninit;
 use super::inner;
 use super::outer::{self, Sizes, Term};
 use super::shape::{Convolution, Grid};
-use super::source::Source;
 use super::winograd::{self, Map, Sums};
+use crate::source::Source;
 
 /// What convolutions are made of, for one type of elements.
 pub trait Compiled: Sized {

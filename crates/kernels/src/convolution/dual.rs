@@ -6,6 +6,7 @@ use super::outer::Sizes;
 use super::shape::Convolution;
 use super::winograd::{self, Map, Product, Sums};
 use super::{assert_lengths, works_in_place};
+use crate::source::{ChannelMap, Input, Source};
 use crate::{Real, memory};
 
 /// Whether [`dual`] is a way to a convolution, and faster than one sum after another.
@@ -19,9 +20,10 @@ pub fn is_faster_dual(convolution: &Convolution) -> bool {
 /// If [`is_faster_dual`] says no, a slice's length is not that of its shape, or the shape is none of a convolution.
 pub fn dual<T: Real>(
     convolution: &Convolution,
-    (x, weight): (&[T], &[T]),
+    (x, weight): (Source<'_, T>, &[T]),
     (x_dot, w_dot): (&[T], &[T]),
 ) -> [Vec<T>; 2] {
+    x.assert_fits(convolution.samples, convolution.channels[0]);
     assert_fits(convolution, [x.len(), x_dot.len()], [weight, w_dot]);
     let length = convolution.output_length();
     if convolution.is_empty() {
@@ -29,31 +31,34 @@ pub fn dual<T: Real>(
     }
     let write_both = |targets: [&mut [MaybeUninit<T>]; 2]| {
         // SAFETY: the inputs have memory of their own.
-        unsafe { write(convolution, [Some(x_dot), Some(x)], [weight, w_dot], targets) };
+        unsafe { write(convolution, [Input::Own(x_dot.into()), Input::Own(x)], [weight, w_dot], targets) };
     };
     // SAFETY: tiles cover every pixel of both targets.
     let [y_dot, y] = unsafe { memory::written_each(length, write_both) };
     [y, y_dot]
 }
 
-/// [`dual`] in the memory of its inputs: `x <- x * w`, `x_dot <- x_dot * w + x * w_dot`.
+/// [`dual`] in the memory of its inputs: `x <- x * w`, `x_dot <- x_dot * w + x * w_dot`, with `x` as it is or through a map.
 ///
 /// # Panics
 /// As [`dual`], and if the convolution does not work in place.
 pub fn dual_in_place<T: Real>(
     convolution: &Convolution,
-    (x, weight): (&mut [T], &[T]),
+    (x, map, weight): (&mut [T], Option<ChannelMap<'_, T>>, &[T]),
     (x_dot, w_dot): (&mut [T], &[T]),
 ) {
     assert!(works_in_place(convolution), "{convolution:?} does not work in place");
     assert_fits(convolution, [x.len(), x_dot.len()], [weight, w_dot]);
+    if let Some(map) = map {
+        Source::mapped(x, map).assert_fits(convolution.samples, convolution.channels[0]);
+    }
     if convolution.is_empty() {
         return;
     }
     let write_both = |x: &mut [MaybeUninit<T>]| {
         let write = |x_dot: &mut [MaybeUninit<T>]| {
             // SAFETY: both have been written, and the output is as large as the input.
-            unsafe { write(convolution, [None; 2], [weight, w_dot], [x_dot, x]) };
+            unsafe { write(convolution, [Input::Target(None), Input::Target(map)], [weight, w_dot], [x_dot, x]) };
         };
         // SAFETY: tiles put numbers wherever they write.
         unsafe { memory::overwritten(x_dot, write) };
@@ -73,16 +78,16 @@ fn assert_fits<T>(convolution: &Convolution, inputs: [usize; 2], weights: [&[T];
 /// Writes tangent and value, given `[x_dot, x]` and `[w, w_dot]`.
 ///
 /// # Safety
-/// Inputs that are none are in their targets, each of which must have been written and be as large.
+/// Targets that hold an input must have been written, and be as large.
 unsafe fn write<T: Real>(
     convolution: &Convolution,
-    inputs: [Option<&[T]>; 2],
+    inputs: [Input<'_, T>; 2],
     weights: [&[T]; 2],
     mut targets: [&mut [MaybeUninit<T>]; 2],
 ) {
     let product = |input, weight, target| Product { input, weight, target };
     let sums = Sums {
-        inputs: inputs.map(|input| input.map(Into::into)).to_vec(),
+        inputs: inputs.to_vec(),
         weights: weights.map(|weight| (weight, convolution.strides())).to_vec(),
         products: vec![product(0, 0, 0), product(1, 1, 0), product(1, 0, 1)],
     };

@@ -12,9 +12,9 @@ use rayon::prelude::*;
 use super::pack::{Block, Planes, copy_short};
 use super::product::{self, Lanes, PanelRow, RIGHT};
 use super::shape::{Convolution, Grid};
-use super::source::Source;
 use crate::account::{self, Role};
 use crate::memory::{self, Aligned};
+use crate::source::Source;
 use crate::{Real, instructions};
 
 /// Rows of `x` laid out at a time, about.

@@ -18,7 +18,7 @@ mod product;
 pub mod reference;
 mod shape;
 mod single;
-mod source;
+
 #[cfg(test)]
 mod tests;
 mod turn;
@@ -27,12 +27,12 @@ mod winograd;
 pub(crate) use compiled::Compiled;
 pub use dual::{dual, dual_in_place, is_faster_dual};
 pub use shape::Convolution;
-pub use source::{ChannelMap, Source};
 
 use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
+use crate::source::{ChannelMap, Input, Source};
 use crate::{Real, memory};
 use outer::{Sizes, Term};
 
@@ -59,7 +59,8 @@ pub fn sum<T: Real>(convolution: &Convolution, terms: &[(Source<'_, T>, &[T])]) 
         return single::sum(convolution, *x, weight);
     }
     let strides = convolution.strides();
-    let terms: Vec<_> = terms.iter().map(|&(x, weight)| Term { input: Some(x), weight: (weight, strides) }).collect();
+    let terms: Vec<_> =
+        terms.iter().map(|&(x, weight)| Term { input: Input::Own(x), weight: (weight, strides) }).collect();
     let sizes = Sizes::of(convolution);
     let write = |y: &mut [MaybeUninit<T>]| {
         if winograd::is_faster_sum(convolution) {
@@ -85,7 +86,7 @@ pub fn input_cotangent<T: Real>(convolution: &Convolution, y_bar: &[T], weight: 
     }
     let [first, last] = convolution.channels;
     let sizes = Sizes { channels: [last, first], groups: convolution.groups };
-    let terms = [Term { input: Some(y_bar.into()), weight: (weight, convolution.transposed_strides()) }];
+    let terms = [Term { input: Input::Own(y_bar.into()), weight: (weight, convolution.transposed_strides()) }];
     let write = |x_bar: &mut [MaybeUninit<T>]| {
         if winograd::is_faster_sum(convolution) {
             // SAFETY: the term has its input.
@@ -112,22 +113,27 @@ pub fn works_in_place(convolution: &Convolution) -> bool {
     same && winograd::is_faster_sum(convolution) && winograd::reads_first(convolution)
 }
 
-/// `x <- x * w + sum_i x_i * w_i`: the same bits as [`sum`] in the memory of its first input.
+/// `x <- x * w + sum_i x_i * w_i`, with `x` as it is or through a map: the same bits as [`sum`] in the memory of its first input.
 ///
 /// # Panics
 /// If the convolution does not work in place, or as [`sum`].
 pub fn sum_in_place<T: Real>(
     convolution: &Convolution,
-    (x, weight): (&mut [T], &[T]),
+    (x, map, weight): (&mut [T], Option<ChannelMap<'_, T>>, &[T]),
     others: &[(Source<'_, T>, &[T])],
 ) {
     let strides = convolution.strides();
+    if let Some(map) = map {
+        Source::mapped(x, map).assert_fits(convolution.samples, convolution.channels[0]);
+    }
     for (other, weight) in others {
         assert_lengths(convolution, other.len(), weight.len(), x.len());
         other.assert_fits(convolution.samples, convolution.channels[0]);
     }
-    let others = others.iter().map(|&(other, weight)| Term { input: Some(other), weight: (weight, strides) });
-    let terms: Vec<_> = [Term { input: None, weight: (weight, strides) }].into_iter().chain(others).collect();
+    let of_target = (Input::Target(map), weight);
+    let inputs = others.iter().map(|&(other, weight)| (Input::Own(other), weight));
+    let inputs = [of_target].into_iter().chain(inputs);
+    let terms: Vec<_> = inputs.map(|(input, weight)| Term { input, weight: (weight, strides) }).collect();
     in_place(convolution, winograd::Map::forward(convolution), &terms, x);
 }
 
@@ -136,7 +142,7 @@ pub fn sum_in_place<T: Real>(
 /// # Panics
 /// If the convolution does not work in place, or as [`input_cotangent`].
 pub fn input_cotangent_in_place<T: Real>(convolution: &Convolution, y_bar: &mut [T], weight: &[T]) {
-    let terms = [Term { input: None, weight: (weight, convolution.transposed_strides()) }];
+    let terms = [Term { input: Input::Target(None), weight: (weight, convolution.transposed_strides()) }];
     in_place(convolution, winograd::Map::transposed(convolution), &terms, y_bar);
 }
 

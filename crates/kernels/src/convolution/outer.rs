@@ -13,9 +13,9 @@ use rayon::prelude::*;
 use super::pack::{Block, Planes, write_short};
 use super::product::{self, PanelRow};
 use super::shape::{Convolution, Grid};
-use super::source::Source;
 use crate::memory::{self, Aligned};
 use crate::parallel::{self, Own};
+use crate::source::{Input, Source};
 use crate::{Real, instructions};
 
 /// Rows of `x` laid out at a time, about: with [`PIXELS`] pixels they take 440 KB in `f32`.
@@ -29,8 +29,8 @@ pub type Weight<'a, T> = (&'a [T], [usize; 3]);
 
 /// One summand: `input * weight`.
 pub struct Term<'a, T> {
-    /// `[samples, in, h, w]`; none: the target's own memory, each sample of which is read before it is written.
-    pub input: Option<Source<'a, T>>,
+    /// `[samples, in, h, w]`.
+    pub input: Input<'a, T>,
     pub weight: Weight<'a, T>,
 }
 
@@ -40,7 +40,10 @@ impl<'a, T: Real> Term<'a, T> {
     /// # Panics
     /// If it is: only tiles can work in place.
     fn elsewhere(&self) -> Source<'a, T> {
-        self.input.expect("a product of windows reads its input again after it has written")
+        match self.input {
+            Input::Own(source) => source,
+            Input::Target(_) => panic!("a product of windows reads its input again after it has written"),
+        }
     }
 }
 

@@ -4,8 +4,8 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::shape::Grid;
-use super::source::Source;
 use crate::Real;
+use crate::source::Source;
 
 /// A run of rows of one sample.
 struct Piece {

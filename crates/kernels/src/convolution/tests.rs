@@ -261,9 +261,15 @@ fn in_place_gives_the_same_bits() {
         let [x, other] = [1, 2].map(|seed| values::<f32>(length, seed));
         let weights = convolution.channels[1] * convolution.group()[0] * 9;
         let [w, w_dot] = [3, 4].map(|seed| values::<f32>(weights, seed));
-        let mut y = x.clone();
-        sum_in_place(&convolution, (&mut y, &w), &[((&other).into(), &w_dot)]);
-        assert!(y == sum(&convolution, &[((&x).into(), &w), ((&other).into(), &w_dot)]));
+        let rows = convolution.samples * convolution.channels[0];
+        let [scale, shift] = [5, 6].map(|seed| values::<f32>(rows, seed));
+        for count in [0, convolution.channels[0], rows] {
+            let map = ChannelMap { scale: &scale[..count], shift: &shift[..count], is_rectified: true };
+            let map = (count > 0).then_some(map);
+            let mut y = x.clone();
+            sum_in_place(&convolution, (&mut y, map, &w), &[((&other).into(), &w_dot)]);
+            assert!(y == sum(&convolution, &[(Source::of(&x, map), &w), ((&other).into(), &w_dot)]));
+        }
         let mut x_bar = x.clone();
         input_cotangent_in_place(&convolution, &mut x_bar, &w);
         assert!(x_bar == input_cotangent(&convolution, &x, &w));
@@ -277,7 +283,7 @@ fn in_place_gives_the_same_bits() {
     for convolution in refused {
         assert!(!works_in_place(&convolution), "{convolution:?}");
         let mut x = vec![0.0_f32; convolution.input_length()];
-        let reason = reason_of(&mut || sum_in_place(&convolution, (&mut x, &[0.0; 14400]), &[]));
+        let reason = reason_of(&mut || sum_in_place(&convolution, (&mut x, None, &[0.0; 14400]), &[]));
         assert!(reason.contains("does not work in place"), "{reason}");
     }
 }
@@ -301,26 +307,31 @@ fn a_dual_has_the_bits_of_its_sums() {
             (convolution.input_length(), convolution.channels[1] * convolution.group()[0] * convolution.taps());
         let [x, x_dot] = [1, 2].map(|seed| values::<f32>(length, seed));
         let [w, w_dot] = [3, 4].map(|seed| values::<f32>(weights, seed));
-        let y = sum(&convolution, &[((&x).into(), &w)]);
-        let y_dot = sum(&convolution, &[((&x_dot).into(), &w), ((&x).into(), &w_dot)]);
-        let on = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool of threads");
-            pool.install(|| dual(&convolution, (&x, &w), (&x_dot, &w_dot)))
-        };
-        assert!(on(1) == [y.clone(), y_dot.clone()] && on(3) == on(1), "{convolution:?}");
-        if works_in_place(&convolution) {
-            let [mut value, mut tangent] = [x.clone(), x_dot.clone()];
-            dual_in_place(&convolution, (&mut value, &w), (&mut tangent, &w_dot));
-            assert!(value == y && tangent == y_dot, "{convolution:?} in place");
+        let rows = convolution.samples * convolution.channels[0];
+        let [scale, shift] = [5, 6].map(|seed| values::<f32>(rows, seed));
+        for map in [None, Some(ChannelMap { scale: &scale, shift: &shift, is_rectified: true })] {
+            let read = Source::of(&x, map);
+            let y = sum(&convolution, &[(read, &w)]);
+            let y_dot = sum(&convolution, &[((&x_dot).into(), &w), (read, &w_dot)]);
+            let on = |threads: usize| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool of threads");
+                pool.install(|| dual(&convolution, (read, &w), (&x_dot, &w_dot)))
+            };
+            assert!(on(1) == [y.clone(), y_dot.clone()] && on(3) == on(1), "{convolution:?}");
+            if works_in_place(&convolution) {
+                let [mut value, mut tangent] = [x.clone(), x_dot.clone()];
+                dual_in_place(&convolution, (&mut value, map, &w), (&mut tangent, &w_dot));
+                assert!(value == y && tangent == y_dot, "{convolution:?} in place");
+            }
         }
     }
     let convolution = one(2, [40, 40], [6, 6], 1);
     let (x, w) = (vec![0.0_f32; convolution.input_length()], vec![0.0_f32; 40 * 40 * 9]);
     let of_pixels = Convolution { kernel: [1, 1], ..convolution };
     let refused = [
-        ("is not for tiles", reason_of(&mut || dual(&of_pixels, (&x, &w), (&x, &w)))),
-        ("weight does not fit", reason_of(&mut || dual(&convolution, (&x, &w), (&x, &w[1..])))),
-        ("x does not fit", reason_of(&mut || dual(&convolution, (&x, &w), (&x[1..], &w)))),
+        ("is not for tiles", reason_of(&mut || dual(&of_pixels, ((&x).into(), &w), (&x, &w)))),
+        ("weight does not fit", reason_of(&mut || dual(&convolution, ((&x).into(), &w), (&x, &w[1..])))),
+        ("x does not fit", reason_of(&mut || dual(&convolution, ((&x).into(), &w), (&x[1..], &w)))),
     ];
     for (expected, reason) in refused {
         assert!(reason.contains(expected), "{reason}");

@@ -26,7 +26,7 @@ pub fn measure_one(task: &MeasureTask) -> Result<Exit> {
 pub(super) fn measure(task: &MeasureTask, team: &Team) -> Result<Measurement> {
     let MeasureTask { row, config, steps, warm_up, .. } = task;
     let placement = device::placement(&config.device, DType::F32)?;
-    let program = machine::resident_memory();
+    let (program, files) = (machine::resident_memory(), machine::file_memory());
     if task.memory {
         account::open();
     }
@@ -49,6 +49,7 @@ pub(super) fn measure(task: &MeasureTask, team: &Team) -> Result<Measurement> {
     }
     let movements = account::close().context("a step makes more arrays than an account has lines for")?;
     let peak_memory = machine::peak_memory();
+    let program = [program, machine::file_memory().saturating_sub(files)];
     let account = task.memory.then(|| Account::new(&movements, last..movements.len(), program, peak_memory));
     let seconds = team.largest(seconds)?;
     let mut sorted = seconds.clone();

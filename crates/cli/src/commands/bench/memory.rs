@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub struct Account {
     /// Resident memory of the process before the network is made, bytes.
     program: u64,
+    /// Pages of the program's file (code, constants) that have become resident since: what a step calls for the first time, bytes.
+    code: u64,
     /// Its largest resident memory, bytes.
     resident: u64,
     /// The arrays that were alive when there were most bytes of them.
@@ -47,8 +49,9 @@ const LAYERS: [(&str, &[Role]); 7] = [
 const MEBIBYTE: f64 = (1 << 20) as f64;
 
 impl Account {
-    /// The account of movements of which the last step's are `last`, of a process that began with `program` bytes and had `resident` at most.
-    pub fn new(movements: &[Movement], last: Range<usize>, program: u64, resident: u64) -> Self {
+    /// The account of movements of which the last step's are `last`, of a process that began with `program` bytes, read `code` bytes more of its
+    /// file and had `resident` at most.
+    pub fn new(movements: &[Movement], last: Range<usize>, [program, code]: [u64; 2], resident: u64) -> Self {
         let peak = highest(movements, 0..movements.len());
         let shares = Living::after(&movements[..peak]).0.into_iter().filter(|(_, bytes)| *bytes > 0);
         let share = |(owner, bytes): (Owner, i64)| Share { owner: name(owner), bytes: bytes.unsigned_abs() };
@@ -60,12 +63,12 @@ impl Account {
             done = moment;
             course.push(living.by_role());
         }
-        Self { program, resident, shares: shares.map(share).collect(), course }
+        Self { program, code, resident, shares: shares.map(share).collect(), course }
     }
 
     /// What neither the program nor any owner has, bytes.
     fn remainder(&self) -> i64 {
-        let known = self.program + self.shares.iter().map(|share| share.bytes).sum::<u64>();
+        let known = self.program + self.code + self.shares.iter().map(|share| share.bytes).sum::<u64>();
         self.resident as i64 - known as i64
     }
 
@@ -74,7 +77,8 @@ impl Account {
         let least = LEAST * self.resident as f64;
         let (large, small): (Vec<_>, Vec<_>) = self.shares.iter().partition(|share| share.bytes as f64 >= least);
         let small = small.iter().map(|share| share.bytes).sum::<u64>() as i64;
-        let head = [("program, before the network".to_string(), self.program as i64)];
+        let head = [("program, before the network", self.program), ("program, its code since", self.code)];
+        let head = head.map(|(name, bytes)| (name.to_string(), bytes as i64));
         let owners = large.into_iter().map(|share| (share.owner.clone(), share.bytes as i64));
         let tail = [("all smaller ones", small), ("remainder", self.remainder()), ("peak", self.resident as i64)];
         let lines = head.into_iter().chain(owners).chain(tail.map(|(name, bytes)| (name.to_string(), bytes)));
@@ -92,7 +96,7 @@ impl Account {
             let has_program = roles.contains(&Role::Other);
             let of_roles =
                 Role::ALL.iter().zip(moment).filter(|(role, _)| roles.contains(role)).map(|(_, bytes)| bytes);
-            of_roles.sum::<u64>() + if has_program { self.program } else { 0 }
+            of_roles.sum::<u64>() + if has_program { self.program + self.code } else { 0 }
         };
         let mebibytes = |bytes: u64| bytes as f64 / MEBIBYTE;
         let layer = |(name, roles): &(&str, &[Role])| {
@@ -166,14 +170,15 @@ mod tests {
             movement(values[1], -30),
         ];
         let all = [&first[..], &last[..]].concat();
-        Account::new(&all, 3..8, 7 << 20, 100 << 20)
+        Account::new(&all, 3..8, [6 << 20, 1 << 20], 100 << 20)
     }
 
     #[test]
     fn the_peak_is_that_of_its_owners_and_what_is_left_has_a_line() {
         let rows = account().rows("backprop");
         let expected = [
-            ["backprop", "program, before the network", "7.0", "7.0 %"],
+            ["backprop", "program, before the network", "6.0", "6.0 %"],
+            ["", "program, its code since", "1.0", "1.0 %"],
             ["", "weights", "40.0", "40.0 %"],
             ["", "values of block 0", "20.0", "20.0 %"],
             ["", "values of block 1", "30.0", "30.0 %"],

@@ -14,9 +14,9 @@ use pulp::{Simd, WithSimd, bytemuck};
 
 use super::transform::{OutputCotangents, Pixels, SIDE, TILE, Transform, WeightCotangents};
 use crate::convolution::shape::Convolution;
-use crate::convolution::source::{PlaneMap, Source};
 use crate::memory::{self, Aligned, Cleared};
 use crate::parallel::{self, Own};
+use crate::source::{PlaneMap, Source};
 use crate::{Real, instructions};
 
 /// Columns of the window, each of which has its own products.

@@ -13,9 +13,9 @@ use super::panel::Panel;
 use super::strip::Strip;
 use super::tiling::SumTiling;
 use super::transform::POINTS;
-use crate::convolution::source::Source;
 use crate::memory::{self, Places, Scratch};
 use crate::parallel::{self, Own};
+use crate::source::Source;
 use crate::{Real, instructions};
 
 /// Tiles up to which it is the faster way: the products of a panel stay in a second-level cache of a megabyte.
@@ -50,11 +50,12 @@ pub(super) fn sums<T: Real, S: Simd, G: SumTiling>(
     let mut pixels = memory::scratch();
     let [rows, columns] = job.map.tiles();
     memory::lay_out(&mut pixels, job.sums.inputs.len() * vectors * length, tiles > samples * rows * columns);
-    let inputs = job.sums.inputs.iter().zip(0..);
-    let inputs: Vec<Source<'_, T>> = inputs
-        // SAFETY: the caller of `winograd::sums` promises that such an input finds its values in the target.
-        .map(|(input, number)| input.unwrap_or_else(|| Source::from(unsafe { targets[number].assume_init_ref() })))
-        .collect();
+    let inputs = job.sums.inputs.iter().enumerate().map(|(number, input)| {
+        let target: &[_] = targets.get(number).map_or(&[], |target| target);
+        // SAFETY: the caller of `winograd::sums` promises that an input in a target has been written.
+        unsafe { input.source((target, 0), job.sizes.channels[0]) }.0
+    });
+    let inputs: Vec<Source<'_, T>> = inputs.collect();
     parallel::for_each_with(pixels.chunks_mut(length), |buffers: &mut Buffers<T>, (index, pixels)| {
         let (input, vector) = (inputs[index / vectors], index % vectors);
         instructions::dispatch(Pixels { job, input, vector, samples, buffers, pixels });

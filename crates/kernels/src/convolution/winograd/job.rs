@@ -14,8 +14,8 @@ use super::tiling::{PlaceMut, SumTiling};
 use super::transform::POINTS;
 use crate::Real;
 use crate::convolution::outer::Sizes;
-use crate::convolution::source::Source;
 use crate::memory::{self, Scratch};
+use crate::source::Source;
 
 /// What is computed for one group.
 pub(super) struct Job<'a, T, G> {

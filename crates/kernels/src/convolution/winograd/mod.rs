@@ -43,8 +43,8 @@ use pulp::Simd;
 
 use super::outer::{Sizes, Weight};
 use super::shape::Convolution;
-use super::source::Source;
 use crate::Real;
+use crate::source::Source;
 use strip::Geometry;
 use tiling::{Doubling, Halving, Pixel, Sides, Tiling, Unit};
 use transform::{POINTS, Square};

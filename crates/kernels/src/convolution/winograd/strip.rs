@@ -7,9 +7,9 @@ use pulp::{Simd, bytemuck};
 
 use super::tiling::{Place, PlaceMut};
 use crate::Real;
-use crate::convolution::source::Source;
 use crate::convolution::turn::{Square, with_lanes};
 use crate::memory::{self, Cleared, Places};
+use crate::source::Source;
 
 /// A plane's pixels with a margin around; every pixel is a vector of channels.
 pub(super) struct Strip<T> {

@@ -13,9 +13,9 @@ use super::tiling::{Doubling, Halving, SumTiling, Unit};
 use super::transform::POINTS;
 use super::{Map, Way, by_sample, few, samples_at_once};
 use crate::convolution::outer::{Sizes, Term, Weight};
-use crate::convolution::source::Source;
 use crate::memory::{self, Places, Scratch};
 use crate::parallel::{self, Own};
+use crate::source::Input;
 use crate::{Real, instructions};
 
 /// Bytes of transformed weights at a time, about, if all of them take more than all products: they stay in the last-level
@@ -24,8 +24,8 @@ const WEIGHTS: usize = 10 << 20;
 
 /// Several sums that share inputs and weights, each of which is transformed once.
 pub struct Sums<'a, T> {
-    /// `[samples, in, h, w]`; none: the memory of the target of the same number, each sample of which is read before it is written.
-    pub inputs: Vec<Option<Source<'a, T>>>,
+    /// `[samples, in, h, w]`; an input in a target is in that of the same number.
+    pub inputs: Vec<Input<'a, T>>,
     pub weights: Vec<Weight<'a, T>>,
     /// In the order in which they are added up; every target has one.
     pub products: Vec<Product>,
@@ -53,7 +53,7 @@ impl<'a, T: Real> Sums<'a, T> {
 /// Writes the sum of terms to all of `target`.
 ///
 /// # Safety
-/// If the first term has no input of its own, all of `target` must have been written, and be as large as that input.
+/// If the first term's input is in the target, all of `target` must have been written, and be as large as that input.
 pub(in crate::convolution) unsafe fn sum<T: Real>(
     sizes: &Sizes,
     map: &Map,
@@ -238,16 +238,20 @@ impl<T: Real, G: SumTiling> Samples<'_, '_, T, G> {
         let Buffers { strip, pixels, .. } = &mut *self.buffers;
         let distance = length / lanes / G::VALUES;
         let mut pixels = Places::new(memory::registers_mut::<T, S>(&mut pixels[number * length..][..length]));
+        let (input, channels) = (self.job.sums.inputs[number], self.job.sizes.channels[0]);
+        let part: &[_] = self.targets.get(number).map_or(&[], |target| target);
+        // SAFETY: the caller of `sums` promises that an input in a target has been written, and of these samples nothing has been
+        // overwritten: that comes last.
+        let (source, first) = unsafe { input.source((part, self.first), channels) };
         for (index, vector) in self.part.clone().enumerate() {
             for sample in 0..samples {
-                let (source, from) = match self.job.sums.inputs[number] {
-                    Some(source) => (source, self.first + sample),
-                    // SAFETY: the caller of `sums` promises that such an input finds its values in the target, and of these samples nothing
-                    // has been overwritten: that comes last.
-                    None => (Source::from(unsafe { self.targets[number].assume_init_ref() }), sample),
-                };
                 let pixels = pixels.from(sample * rows * columns * depth + index);
-                self.job.transform_pixels::<S>(simd, strip, (source, from, vector), (pixels, [distance, depth]));
+                self.job.transform_pixels::<S>(
+                    simd,
+                    strip,
+                    (source, first + sample, vector),
+                    (pixels, [distance, depth]),
+                );
             }
         }
     }

@@ -5,11 +5,11 @@ use std::ops::Range;
 use pulp::{Simd, bytemuck};
 
 use crate::Real;
-use crate::convolution::source::{LaneMap, Source};
 use crate::convolution::turn::{Square, turn, with_lanes};
 use crate::convolution::winograd::Map;
 use crate::convolution::winograd::transform::{SIDE, TILE};
 use crate::memory::{self, Cleared};
+use crate::source::{LaneMap, Source};
 
 /// The pixels that some rows of tiles read.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]

@@ -9,11 +9,11 @@ use super::band::{Band, Turned, each_sample};
 use super::{BAND, BLOCK, pixels, rows};
 use crate::convolution::outer::{Sizes, Term};
 use crate::convolution::pack::write_short;
-use crate::convolution::source::Source;
 use crate::convolution::winograd::Map;
 use crate::convolution::winograd::transform::{Outputs, POINTS, Pixels, SIDE, Square, TILE, Transform, Weights, apart};
 use crate::memory::{self, Aligned, Places};
 use crate::parallel::{self, Own};
+use crate::source::Input;
 use crate::{Real, instructions};
 
 /// Tiles of a tile of the product.
@@ -46,7 +46,7 @@ impl<T: Real> WithSimd for Sum<'_, T> {
         let Self { sizes, map, terms, target } = self;
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let sample = sizes.channels[1] * map.target[0] * map.target[1];
-        let is_in_place = terms.iter().any(|term| term.input.is_none());
+        let is_in_place = terms.iter().any(|term| matches!(term.input, Input::Target(_)));
         let bytes = sizes.channels[0] / sizes.groups * terms.len() * size_of::<T::Vector<S>>();
         let bands = bands(map, if is_in_place { 0 } else { bytes });
         for group in 0..sizes.groups {
@@ -213,12 +213,9 @@ impl<T: Real, const M: usize> Samples<'_, T, M> {
         let inputs = &mut self.buffers.inputs;
         inputs.resize_with(inputs.len().max(terms.len()), Turned::new);
         for (term, turned) in terms.iter().zip(inputs) {
-            let (source, first) = match term.input {
-                Some(source) => (source, self.first),
-                // SAFETY: the caller of `sum` promises that a term without input finds its values in the target, and that nothing of these
-                // samples has been overwritten: there is one band only.
-                None => (Source::from(unsafe { self.target.assume_init_ref() }), 0),
-            };
+            // SAFETY: the caller of `sum` promises that an input in the target has been written, and nothing of these samples has been
+            // overwritten: there is one band only.
+            let (source, first) = unsafe { term.input.source((self.target, self.first), sizes.channels[0]) };
             let channels = (group * input..(group + 1) * input, sizes.channels[0]);
             turned.read::<S>(simd, band, source, first..first + samples, channels);
         }

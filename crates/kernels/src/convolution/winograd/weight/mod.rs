@@ -13,9 +13,9 @@ use super::strip::Strip;
 use super::tiling::{Halving, Pixel, Unit, WeightTiling};
 use super::{Map, Way, add_sums, samples_at_once};
 use crate::convolution::shape::Convolution;
-use crate::convolution::source::Source;
 use crate::memory::{self, Places, Scratch};
 use crate::parallel::{self, Own};
+use crate::source::Source;
 use crate::{Real, instructions};
 use pixels::{PanelPixels, columns, length_of_panel, shared_pixels};
 

@@ -8,11 +8,11 @@ use pulp::{Simd, WithSimd};
 
 use super::{Buffers, planes};
 use crate::convolution::shape::Convolution;
-use crate::convolution::source::Source;
 use crate::convolution::winograd::strip::Strip;
 use crate::convolution::winograd::tiling::WeightTiling;
 use crate::convolution::winograd::{Map, product};
 use crate::memory::{self, Places, Scratch};
+use crate::source::Source;
 use crate::{Real, instructions, parallel};
 
 /// `B^T d B` of all tiles and input channels of all groups, [`PanelPixels::pixels`] of each panel, for tasks that would each do the same.
