@@ -32,7 +32,7 @@ pub struct ChannelMap<'a, T> {
 impl<'a, T: Real> ChannelMap<'a, T> {
     /// The map of the samples from one on, of so many channels.
     #[inline(always)]
-    fn from_sample(self, sample: usize, channels: usize) -> Self {
+    fn beginning_at(self, sample: usize, channels: usize) -> Self {
         let rest = |values: &'a [T]| if values.len() == channels { values } else { &values[sample * channels..] };
         Self { scale: rest(self.scale), shift: rest(self.shift), ..self }
     }
@@ -72,7 +72,7 @@ impl<'a, T: Real> Input<'a, T> {
             Self::Target(map) => {
                 // SAFETY: the caller's promise.
                 let values = unsafe { part.assume_init_ref() };
-                (Source { values, map: map.map(|map| map.from_sample(sample, channels)) }, 0)
+                (Source { values, map: map.map(|map| map.beginning_at(sample, channels)) }, 0)
             }
         }
     }
