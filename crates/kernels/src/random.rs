@@ -7,7 +7,7 @@ use std::f64::consts::{FRAC_PI_2, LN_2, SQRT_2};
 
 use crate::{Real, instructions};
 
-/// Pairs of words that go through the formulae side by side: no step of one waits for the step before of another.
+/// Pairs of words that go through the formulae side by side: while one waits for its step before, others are computed.
 const PAIRS: usize = 16;
 
 /// One number of every pair.

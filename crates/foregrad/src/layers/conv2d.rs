@@ -279,7 +279,7 @@ impl Layer for Conv2d {
             }
             // The tangents first: then nobody else needs the input, and the output can take its memory.
             (x_dot, _) => {
-                let y_dot = self.tangent_given(&x.clone(), x_dot, theta_dot, factors);
+                let y_dot = self.tangent_given(&x, x_dot, theta_dot, factors);
                 (ops::conv2d(x, &weight, self.shape), y_dot)
             }
         };

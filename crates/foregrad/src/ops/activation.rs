@@ -67,10 +67,11 @@ impl Activation {
         (Self { x, map: self.map }, is_alone)
     }
 
-    /// What is in memory, what it is mapped by, and whether a rectifier follows.
-    pub(super) fn into_parts(self) -> (Tensor<4>, Option<Affine>, bool) {
+    /// What is in memory, scale and shift, and whether a rectifier follows.
+    pub(super) fn into_parts(self) -> (Tensor<4>, [Option<Tensor<1>>; 2], bool) {
         let is_rectified = self.map.as_ref().is_some_and(|map| map.is_rectified);
-        (self.x, self.map.map(|map| map.affine), is_rectified)
+        let (scale, shift) = self.map.map(|Map { affine, .. }| (affine.scale, affine.shift)).unzip();
+        (self.x, [scale, shift], is_rectified)
     }
 
     /// Scale and shift, and whether a rectifier follows.

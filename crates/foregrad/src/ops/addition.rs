@@ -18,8 +18,7 @@ pub fn add(a: Activation, b: &Activation, is_rectified: bool) -> Tensor<4> {
         });
     }
     let sizes = sizes(a.held());
-    let (a, affine, is_mapped_rectified) = a.into_parts();
-    let (scale, shift) = affine.as_ref().map(|affine| (&affine.scale, &affine.shift)).unzip();
+    let (a, [scale, shift], is_mapped_rectified) = a.into_parts();
     let (other_scale, other_shift, is_other_rectified) = b.map();
     let b = b.held();
     change_on_cpu!(|a, b; scale, shift, other_scale, other_shift| {

@@ -6,7 +6,6 @@ use foregrad_kernels::convolution::{self as kernels, Convolution};
 use foregrad_kernels::{Real, Source, operations};
 
 use super::activation::{Activation, channel_map, source};
-use super::channels::Affine;
 use super::cpu::{self, Owned, change_on_cpu, on_cpu};
 
 /// The geometry of a two-dimensional convolution.
@@ -49,8 +48,7 @@ pub fn conv2d(x: impl Into<Activation>, weight: &Tensor<4>, shape: ConvShape) ->
         return conv2d_of(&x, weight, shape);
     }
     operations::add(convolution.operations());
-    let (x, affine, is_rectified) = x.into_parts();
-    let (scale, shift) = affine.as_ref().map(|affine| (&affine.scale, &affine.shift)).unzip();
+    let (x, [scale, shift], is_rectified) = x.into_parts();
     change_on_cpu!(|x, weight; scale, shift| {
         kernels::sum_in_place(&convolution, (x, channel_map(scale, shift, is_rectified), weight), &[])
     })
@@ -122,7 +120,7 @@ pub fn conv2d_dual(
         [x.held(), &x_dot, weight, w_dot].into_iter().all(|it| cpu::is_local(it) && it.dtype() == x_dot.dtype());
     if !(is_local && kernels::is_faster_dual(&convolution)) {
         // The tangent first: then nobody else needs the input, and the output can take its memory.
-        let y_dot = conv2d_tangent((x_dot, weight), (&x.clone(), w_dot), shape);
+        let y_dot = conv2d_tangent((x_dot, weight), (&x, w_dot), shape);
         return [conv2d(x, weight, shape), y_dot];
     }
     operations::add(3 * convolution.operations());
@@ -139,8 +137,8 @@ fn fused_dual<T: Real + Element>(
 ) -> [Tensor<4>; 2] {
     let size = output_shape(convolution);
     let ((x, is_x_free), (x_dot, is_x_dot_free)) = (taken_activation(x, convolution), taken(x_dot, convolution));
-    let (x, affine, is_rectified) = x.into_parts();
-    let [scale, shift] = affine.map_or([None, None], |Affine { scale, shift }| [local(scale), local(shift)].map(Some));
+    let (x, map, is_rectified) = x.into_parts();
+    let [scale, shift] = map.map(|values| values.map(local));
     let map = channel_map(scale.as_ref().map(slice::<T>), shift.as_ref().map(slice), is_rectified);
     let [x, x_dot, weight, w_dot] = [x, x_dot, weight.clone(), w_dot.clone()].map(local);
     let [weight, w_dot] = [&weight, &w_dot].map(slice::<T>);

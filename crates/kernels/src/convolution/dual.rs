@@ -49,9 +49,7 @@ pub fn dual_in_place<T: Real>(
 ) {
     assert!(works_in_place(convolution), "{convolution:?} does not work in place");
     assert_fits(convolution, [x.len(), x_dot.len()], [weight, w_dot]);
-    if let Some(map) = map {
-        Source::mapped(x, map).assert_fits(convolution.samples, convolution.channels[0]);
-    }
+    Source::of(x, map).assert_fits(convolution.samples, convolution.channels[0]);
     if convolution.is_empty() {
         return;
     }

@@ -18,7 +18,6 @@ mod product;
 pub mod reference;
 mod shape;
 mod single;
-
 #[cfg(test)]
 mod tests;
 mod turn;
@@ -123,9 +122,7 @@ pub fn sum_in_place<T: Real>(
     others: &[(Source<'_, T>, &[T])],
 ) {
     let strides = convolution.strides();
-    if let Some(map) = map {
-        Source::mapped(x, map).assert_fits(convolution.samples, convolution.channels[0]);
-    }
+    Source::of(x, map).assert_fits(convolution.samples, convolution.channels[0]);
     for (other, weight) in others {
         assert_lengths(convolution, other.len(), weight.len(), x.len());
         other.assert_fits(convolution.samples, convolution.channels[0]);
