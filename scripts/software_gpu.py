@@ -37,6 +37,8 @@ RUN = "--dataset glyphs --train-limit 64 --test-limit 32 --batch 16 --width 0.12
 # rounds. A random direction may be nearly at right angles to the gradient: its derivative is a small difference of large numbers,
 # so that a device may also be as far as a few times the CPU's own single precision.
 LIMITS, OF_SINGLE = {"gelu": 1e-4, "relu": 1e-2}, 4
+# A difference of losses divides their rounding by its step: so far that what else a device does differently is seen.
+FAR = "--finite-difference-step 1e-2"
 BENCH = "--methods backprop,local-weight-network-forward --model small-net --width 0.125 --batch 8 --steps 2"
 TRAIN = "--dataset glyphs --train-limit 128 --test-limit 32 --batch 16 --width 0.125 --epochs 3 --seed 3 --quiet"
 # How far the tensors and losses of a run that was stopped may be from those of one that was not: a device may choose other
@@ -249,6 +251,7 @@ def worst_gap(gpu, checkpoint, method, limit):
 def update(gpu, checkpoint, method, device, dtype):
     out = gpu.folder / "step.safetensors"
     flags = [method["flags"], "--dtype", dtype, "--device", device]
+    flags += [FAR] if method["settings"].get("estimator.mode") == "finite-difference" else []
     gpu.run("step --weights", checkpoint, "--batch batch.safetensors --out", out, *flags)
     return {name: values for name, values in numbers(out).items() if name.startswith("update/")}
 

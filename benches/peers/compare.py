@@ -83,8 +83,8 @@ def compare(arguments, own, name, method):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binary", default="target/release/foregrad")
-    parser.add_argument("--model", choices=["resnet18-8b", "small-net"], default="resnet18-8b")
-    parser.add_argument("--width", type=float, default=1.0, help="of small-net, which only PyTorch has, and without heads")
+    parser.add_argument("--model", choices=["resnet18-8b", "small-net", "mlp"], default="resnet18-8b")
+    parser.add_argument("--width", type=float, default=1.0, help="of small-net and mlp, which only PyTorch has, and without heads")
     parser.add_argument("--threads", type=int, help="all processors if left out; JAX takes no other number")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--steps", type=int, default=3)
@@ -96,7 +96,7 @@ def main():
         print("| step | against | s | its s | time | MiB | its MiB | memory |\n|---|---|---|---|---|---|---|---|", flush=True)
     rows = []
     for own, name, method in PAIRS:
-        has_no_peer = arguments.model == "small-net" and (name == "jax" or own.startswith("local"))
+        has_no_peer = arguments.model != "resnet18-8b" and (name == "jax" or own.startswith("local"))
         if has_no_peer or arguments.only not in f"{own} {name} {method}":
             continue
         row = compare(arguments, own, name, method)

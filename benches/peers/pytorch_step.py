@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Time and peak memory of one training step of ResNet-18 (CIFAR stem), or of small-net, in PyTorch; one JSON object on standard output.
+"""Time and peak memory of one training step of ResNet-18 (CIFAR stem), small-net or mlp in PyTorch; one JSON object on standard output.
 
 The step does what `foregrad bench` does under the same name, in the way that is fastest in PyTorch: one forward pass
 (`two-passes`: two, as is usual where targets and guesses are computed apart), gradients asked for exactly where they are
@@ -18,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 WIDTHS, CLASSES, HEAD_CHANNELS = [64, 64, 128, 128, 256, 256, 512, 512], 10, 32
 SMALL_WIDTHS = [64, 64, 128, 128, 256, 256]
+MLP_WIDTHS = [512, 512, 512]
 
 
 def convolution(inputs, outputs, kernel, stride):
@@ -54,19 +55,22 @@ class Head(nn.Sequential):
 
 
 class Network(nn.Module):
-    """Blocks and a classifier on the mean of each channel."""
+    """Blocks, a head for each but the last, and a classifier."""
 
-    def __init__(self, blocks, heads, features):
+    def __init__(self, blocks, heads, classifier):
         super().__init__()
-        self.blocks, self.heads = nn.ModuleList(blocks), nn.ModuleList(heads)
-        self.classifier = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(features, CLASSES))
+        self.blocks, self.heads, self.classifier = nn.ModuleList(blocks), nn.ModuleList(heads), classifier
+
+    @staticmethod
+    def of_means(features):
+        return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(features, CLASSES))
 
     @classmethod
     def resnet(cls):
         inputs = [64, *WIDTHS[:-1]]
         strides = [1, 1, 2, 1, 2, 1, 2, 1]
         blocks = [Block(i, o, s, n == 0) for n, (i, o, s) in enumerate(zip(inputs, WIDTHS, strides))]
-        return cls(blocks, [Head(width) for width in WIDTHS[:-1]], WIDTHS[-1])
+        return cls(blocks, [Head(width) for width in WIDTHS[:-1]], cls.of_means(WIDTHS[-1]))
 
     @classmethod
     def small(cls, width):
@@ -75,7 +79,16 @@ class Network(nn.Module):
         pools = [nn.AvgPool2d(2) if block % 2 else nn.Identity() for block in range(len(widths))]
         inputs = [3, *widths[:-1]]
         layers = [(p, *convolution(i, o, 3, 1), nn.ReLU(inplace=True)) for p, i, o in zip(pools, inputs, widths)]
-        return cls([nn.Sequential(*block) for block in layers], [], widths[-1])
+        return cls([nn.Sequential(*block) for block in layers], [], cls.of_means(widths[-1]))
+
+    @classmethod
+    def mlp(cls, width):
+        """Linear layer, norm and rectifier in each block; without heads."""
+        widths = [round(width * features) for features in MLP_WIDTHS]
+        inputs = [3 * 32 * 32, *widths[:-1]]
+        layers = [(nn.Linear(i, o, bias=False), nn.BatchNorm1d(o), nn.ReLU(inplace=True)) for i, o in zip(inputs, widths)]
+        blocks = [nn.Sequential(nn.Flatten(), *block) for block in layers]
+        return cls(blocks, [], nn.Linear(widths[-1], CLASSES))
 
     def loss(self, images, labels):
         for block in self.blocks:
@@ -116,7 +129,7 @@ def jvp_weights(network, images, labels):
     tangents = {name: torch.randn_like(value) for name, value in names.items()}
 
     for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
             # A transform may not change the moving averages; batch statistics are used all the same.
             module.track_running_stats, module.num_batches_tracked = False, None
             module.running_mean = module.running_var = None
@@ -194,8 +207,8 @@ METHODS = {
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--method", choices=METHODS, required=True)
-    parser.add_argument("--model", choices=["resnet18-8b", "small-net"], default="resnet18-8b")
-    parser.add_argument("--width", type=float, default=1.0, help="of small-net; those of its methods that need no heads")
+    parser.add_argument("--model", choices=["resnet18-8b", "small-net", "mlp"], default="resnet18-8b")
+    parser.add_argument("--width", type=float, default=1.0, help="of small-net and mlp; those of their methods that need no heads")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--threads", type=int, default=0)
@@ -207,7 +220,8 @@ def main():
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
-    network = Network.resnet() if arguments.model == "resnet18-8b" else Network.small(arguments.width)
+    made = {"resnet18-8b": Network.resnet, "small-net": lambda: Network.small(arguments.width), "mlp": lambda: Network.mlp(arguments.width)}
+    network = made[arguments.model]()
     network = network.to(arguments.device, memory_format=torch.channels_last)
     images = torch.randn(arguments.batch, 3, 32, 32).to(arguments.device, memory_format=torch.channels_last)
     labels = (torch.arange(arguments.batch) % CLASSES).to(arguments.device)
