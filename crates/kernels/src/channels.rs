@@ -4,7 +4,8 @@
 //! cache) and writes once: memory is the limit. Sums are taken in fixed order, whatever the number of threads.
 //!
 //! A rectifier behind the normalisation costs no pass of its own: whether a pixel passes it is read off the input again
-//! ([`Rectifier`]).
+//! ([`Rectifier`]). Features, which are planes of one pixel, are gone through sample by sample as they lie: the loop over a plane would be longer in
+//! beginning than in going on.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -16,7 +17,7 @@ use crate::{Real, instructions, memory};
 
 mod sums;
 
-use sums::{Itself, Products, Rectified, Squares};
+use sums::{Itself, Products, Rectified, Squares, Terms};
 
 /// Elements a thread writes at a time, about.
 const CHUNK: usize = 1 << 15;
@@ -50,6 +51,38 @@ impl Channels {
         start..start + self.pixels
     }
 
+    /// Writes every pixel in parallel: `pixel(channel)(value, x)`.
+    fn for_pixels<U: Send, X: Copy + Sync, W: Fn(&mut U, X)>(
+        &self,
+        values: &mut [U],
+        x: &[X],
+        pixel: impl Fn(usize) -> W + Sync,
+    ) {
+        if self.pixels != 1 {
+            return self.for_planes(
+                values,
+                #[inline(always)]
+                |channel, place, plane| {
+                    let write = pixel(channel);
+                    plane.iter_mut().zip(&x[place]).for_each(|(value, &x)| write(value, x));
+                },
+            );
+        }
+        let rows = (CHUNK / self.channels.max(1)).max(1) * self.channels.max(1);
+        values.par_chunks_mut(rows).zip(x.par_chunks(rows)).for_each(|(values, x)| {
+            instructions::vectorised(
+                #[inline(always)]
+                || {
+                    for (row, x) in values.chunks_mut(self.channels).zip(x.chunks(self.channels)) {
+                        for (channel, (value, &x)) in row.iter_mut().zip(x).enumerate() {
+                            pixel(channel)(value, x);
+                        }
+                    }
+                },
+            );
+        });
+    }
+
     /// Writes every plane in parallel: `write(channel, place of the plane in all values, plane)`.
     fn for_planes<U: Send>(&self, values: &mut [U], write: impl Fn(usize, Range<usize>, &mut [U]) + Sync) {
         if values.is_empty() {
@@ -67,6 +100,23 @@ impl Channels {
             );
         });
     }
+}
+
+/// [`Channels::for_pixels`] with closures that are compiled for the instruction set: what is inside of the loop, given a channel, and what is
+/// outside of it.
+macro_rules! for_pixels {
+    ($sizes:expr, $values:expr, $x:expr, |$channel:ident| { $(let $outside:pat = $of_channel:expr;)* |$value:ident, $read:pat_param| $write:expr }) => {
+        $sizes.for_pixels(
+            $values,
+            $x,
+            #[inline(always)]
+            |$channel| {
+                $(let $outside = $of_channel;)*
+                #[inline(always)]
+                move |$value, $read| $write
+            },
+        )
+    };
 }
 
 /// The rectifier of `scale x + shift`, with one scale and shift a channel: where that is not positive, the result is 0.
@@ -108,13 +158,20 @@ impl<T: Real> Rectifier<'_, T> {
 pub fn moments<T: Real>(sizes: &Channels, x: &[T]) -> Vec<[f64; 2]> {
     sizes.assert_holds("x", x);
     let count = (sizes.samples * sizes.pixels) as f64;
+    let squares = |mean: f64| Squares { mean: T::of_f64(mean) };
+    let of_sums =
+        |mean: f64, deviation: f64| [mean, (deviation / count - (mean - T::of_f64(mean).to_f64()).powi(2)).max(0.0)];
+    if sizes.pixels == 1 {
+        let means = sums::of_pixels(sizes.channels, (x, x), |_| Itself);
+        let means: Vec<f64> = means.into_iter().map(|[sum]| sum / count).collect();
+        let deviations = sums::of_pixels(sizes.channels, (x, x), |channel| squares(means[channel]));
+        return means.into_iter().zip(deviations).map(|(mean, [deviation])| of_sums(mean, deviation)).collect();
+    }
     let channel = |channel| {
         let planes = (0..sizes.samples).map(|sample| &x[sizes.plane(sample, channel)]).map(|plane| (plane, plane));
-        let [mut mean] = sums::of_planes(planes.clone(), Itself);
-        mean /= count;
-        let rounded = T::of_f64(mean);
-        let [deviation] = sums::of_planes(planes, Squares { mean: rounded });
-        [mean, (deviation / count - (mean - rounded.to_f64()).powi(2)).max(0.0)]
+        let [sum] = sums::of_planes(planes.clone(), Itself);
+        let [deviation] = sums::of_planes(planes, squares(sum / count));
+        of_sums(sum / count, deviation)
     };
     (0..sizes.channels).into_par_iter().map(channel).collect()
 }
@@ -128,16 +185,29 @@ pub fn sums<T: Real>(sizes: &Channels, v: &[T], x: &[T], mean: &[T], rectifier: 
     sizes.assert_holds("x", x);
     sizes.assert_one_each("mean", mean);
     rectifier.inspect(|rectifier| rectifier.assert_fits(sizes));
+    let products = |channel: usize| Products { mean: mean[channel] };
+    match rectifier {
+        None => of_channels(sizes, (v, x), products),
+        Some(Rectifier { scale, shift }) => of_channels(sizes, (v, x), |channel| Rectified {
+            products: products(channel),
+            scale: scale[channel],
+            shift: shift[channel],
+        }),
+    }
+}
+
+/// The sums of the terms of every channel.
+fn of_channels<T: Real, X: Terms<T, N>, const N: usize>(
+    sizes: &Channels,
+    (a, b): (&[T], &[T]),
+    terms: impl Fn(usize) -> X + Sync,
+) -> Vec<[f64; N]> {
+    if sizes.pixels == 1 {
+        return sums::of_pixels(sizes.channels, (a, b), terms);
+    }
     let channel = |channel: usize| {
         let planes = (0..sizes.samples).map(|sample| sizes.plane(sample, channel));
-        let planes = planes.map(|place| (&v[place.clone()], &x[place]));
-        let products = Products { mean: mean[channel] };
-        match rectifier {
-            None => sums::of_planes(planes, products),
-            Some(Rectifier { scale, shift }) => {
-                sums::of_planes(planes, Rectified { products, scale: scale[channel], shift: shift[channel] })
-            }
-        }
+        sums::of_planes(planes.map(|place| (&a[place.clone()], &b[place])), terms(channel))
     };
     (0..sizes.channels).into_par_iter().map(channel).collect()
 }
@@ -151,21 +221,17 @@ pub fn affine<T: Real>(sizes: &Channels, x: &[T], [a, d]: [&[T]; 2], rectifier: 
     sizes.assert_one_each("a", a);
     sizes.assert_one_each("d", d);
     rectifier.inspect(|rectifier| rectifier.assert_fits(sizes));
-    let write = |y: &mut [MaybeUninit<T>]| {
-        sizes.for_planes(
-            y,
-            #[inline(always)]
-            |channel, place, y| {
-                let (a, d) = (a[channel], d[channel]);
-                let pixels = y.iter_mut().zip(&x[place]);
-                match rectifier.map(|rectifier| rectifier.of_channel(channel)) {
-                    None => pixels.for_each(|(y, &x)| _ = y.write(a * x + d)),
-                    Some(pass) => pixels.for_each(|(y, &x)| _ = y.write(pass(a * x + d, x))),
-                }
-            },
-        );
+    let write = |y: &mut [MaybeUninit<T>]| match rectifier {
+        None => for_pixels!(sizes, y, x, |channel| {
+            let (a, d) = (a[channel], d[channel]);
+            |y, x| _ = y.write(a * x + d)
+        }),
+        Some(rectifier) => for_pixels!(sizes, y, x, |channel| {
+            let (a, d, pass) = (a[channel], d[channel], rectifier.of_channel(channel));
+            |y, x| _ = y.write(pass(a * x + d, x))
+        }),
     };
-    // SAFETY: the planes are all of `y`, and as long as those of `x`.
+    // SAFETY: the pixels are all of `y`, which is as long as `x`.
     unsafe { memory::written(x.len(), write) }
 }
 
@@ -178,17 +244,18 @@ pub fn affine_in_place<T: Real>(sizes: &Channels, x: &mut [T], [a, d]: [&[T]; 2]
     sizes.assert_one_each("a", a);
     sizes.assert_one_each("d", d);
     rectifier.inspect(|rectifier| rectifier.assert_fits(sizes));
-    sizes.for_planes(
-        x,
-        #[inline(always)]
-        |channel, _, x| {
+    // Takes no memory: there is no other operand.
+    let nothing = vec![(); x.len()];
+    match rectifier {
+        None => for_pixels!(sizes, x, &nothing, |channel| {
             let (a, d) = (a[channel], d[channel]);
-            match rectifier.map(|rectifier| rectifier.of_channel(channel)) {
-                None => x.iter_mut().for_each(|x| *x = a * *x + d),
-                Some(pass) => x.iter_mut().for_each(|x| *x = pass(a * *x + d, *x)),
-            }
-        },
-    );
+            |x, ()| *x = a * *x + d
+        }),
+        Some(rectifier) => for_pixels!(sizes, x, &nothing, |channel| {
+            let (a, d, pass) = (a[channel], d[channel], rectifier.of_channel(channel));
+            |x, ()| *x = pass(a * *x + d, *x)
+        }),
+    }
 }
 
 /// `v <- a v + b x + d`, with one `a`, `b` and `d` a channel, where [`Side`] tells on which side the rectifier stands.
@@ -208,20 +275,20 @@ pub fn combine<T: Real>(
     sizes.assert_one_each("b", b);
     sizes.assert_one_each("d", d);
     rectifier.inspect(|(_, rectifier)| rectifier.assert_fits(sizes));
-    sizes.for_planes(
-        v,
-        #[inline(always)]
-        |channel, place, v| {
+    match rectifier {
+        None => for_pixels!(sizes, v, x, |channel| {
             let (a, b, d) = (a[channel], b[channel], d[channel]);
-            let sum = |v: T, x: T| a * v + (b * x + d);
-            let pixels = v.iter_mut().zip(&x[place]);
-            match rectifier.map(|(side, rectifier)| (side, rectifier.of_channel(channel))) {
-                None => pixels.for_each(|(v, &x)| *v = sum(*v, x)),
-                Some((Side::Operand, pass)) => pixels.for_each(|(v, &x)| *v = sum(pass(*v, x), x)),
-                Some((Side::Result, pass)) => pixels.for_each(|(v, &x)| *v = pass(sum(*v, x), x)),
-            }
-        },
-    );
+            |v, x| *v = a * *v + (b * x + d)
+        }),
+        Some((Side::Operand, rectifier)) => for_pixels!(sizes, v, x, |channel| {
+            let (a, b, d, pass) = (a[channel], b[channel], d[channel], rectifier.of_channel(channel));
+            |v, x| *v = a * pass(*v, x) + (b * x + d)
+        }),
+        Some((Side::Result, rectifier)) => for_pixels!(sizes, v, x, |channel| {
+            let (a, b, d, pass) = (a[channel], b[channel], d[channel], rectifier.of_channel(channel));
+            |v, x| *v = pass(a * *v + (b * x + d), x)
+        }),
+    }
 }
 
 /// `y <- y + a s` for `k` directions: `y` is `[k, samples, channels, pixels]`, `a` `[k, channels]`, `s` `[samples, k, pixels]`.

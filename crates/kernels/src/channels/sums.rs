@@ -1,6 +1,7 @@
 //! Sums over the planes of a channel, in registers.
 
 use pulp::{Simd, WithSimd, bytemuck};
+use rayon::prelude::*;
 
 use crate::gate::gated;
 use crate::{Real, instructions};
@@ -12,6 +13,9 @@ const LANES: usize = 16;
 /// Rows of lanes that a partial sum adds up before it is added to the whole in `f64`: few enough to lose no more than four
 /// bits, enough for the sum over lanes to cost nothing.
 const DEPTH: usize = 64;
+
+/// Channels of one pixel whose sums a thread adds up side by side.
+const COLUMNS: usize = 64;
 
 /// What is summed: `N` terms of every pair of values.
 pub(super) trait Terms<T: Real, const N: usize>: Copy {
@@ -98,6 +102,32 @@ pub(super) fn of_planes<'a, T: Real, const N: usize>(
     terms: impl Terms<T, N>,
 ) -> [f64; N] {
     instructions::dispatch(Sums::<_, _, N> { planes, terms })
+}
+
+/// [`of_planes`] for all of so many channels, whose planes are one pixel: row by row as they lie in memory, with the same bits.
+pub(super) fn of_pixels<T: Real, X: Terms<T, N>, const N: usize>(
+    channels: usize,
+    (a, b): (&[T], &[T]),
+    terms: impl Fn(usize) -> X + Sync,
+) -> Vec<[f64; N]> {
+    let mut totals = vec![[0.0; N]; channels];
+    totals.par_chunks_mut(COLUMNS).enumerate().for_each(|(part, totals)| {
+        let first = part * COLUMNS;
+        instructions::vectorised(
+            #[inline(always)]
+            || {
+                for (a, b) in a.chunks_exact(channels).zip(b.chunks_exact(channels)) {
+                    let pairs = a[first..].iter().zip(&b[first..]);
+                    for ((channel, total), (&a, &b)) in (first..).zip(&mut *totals).zip(pairs) {
+                        for (total, term) in total.iter_mut().zip(terms(channel).scalars(a, b)) {
+                            *total += term.to_f64();
+                        }
+                    }
+                }
+            },
+        );
+    });
+    totals
 }
 
 struct Sums<I, X, const N: usize> {

@@ -4,9 +4,11 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// One pixel, fewer than a chunk of lanes, more, and more planes than a thread's chunk.
-const SIZES: [Channels; 4] = [
+/// One pixel, of few channels and of more than are added up side by side and of more rows than a thread's chunk; fewer pixels than a chunk of lanes,
+/// more, and more planes than a thread's chunk.
+const SIZES: [Channels; 5] = [
     Channels { samples: 3, channels: 2, pixels: 1 },
+    Channels { samples: CHUNK / 100, channels: 150, pixels: 1 },
     Channels { samples: 2, channels: 3, pixels: 7 },
     Channels { samples: 2, channels: 5, pixels: 77 },
     Channels { samples: 5, channels: 3, pixels: 9000 },
@@ -37,6 +39,17 @@ fn statistics_are_those_of_the_definition() {
             assert!((pairs[channel][0] - v.iter().sum::<f64>()).abs() < 1e-9);
             assert!((pairs[channel][1] - product).abs() < 1e-12 * product.abs().max(1.0) * x.len() as f64);
         }
+    }
+}
+
+#[test]
+fn features_have_the_bits_of_planes_of_one_pixel() {
+    let (channels, samples) = (150, 37);
+    let x: Vec<f32> = values(samples * channels, 0.7).into_iter().map(|x| x as f32).collect();
+    let found = sums::of_pixels(channels, (&x, &x), |channel| Products { mean: channel as f32 });
+    for (channel, found) in found.into_iter().enumerate() {
+        let planes = (0..samples).map(|sample| &x[sample * channels + channel..][..1]).map(|plane| (plane, plane));
+        assert_eq!(found, sums::of_planes(planes, Products { mean: channel as f32 }));
     }
 }
 
