@@ -137,7 +137,7 @@ impl Stream {
         self.tensor(shape, placement, signs, signs)
     }
 
-    /// Drawn in the type that it will have: the same numbers, rounded at once.
+    /// Drawn in the type that it will have: of the same words, the same numbers but for rounding.
     fn tensor<const D: usize>(
         self,
         shape: [usize; D],

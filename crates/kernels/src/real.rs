@@ -5,10 +5,20 @@ use std::ops::{Add, Mul, Sub};
 use pulp::{Simd, bytemuck::Pod};
 
 use crate::convolution::Compiled;
+use crate::random::BoxMuller;
 
 /// A real number a kernel computes with: `f32` in training, `f64` in the derivative tests.
 pub trait Real:
-    Pod + PartialOrd + Default + Send + Sync + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Compiled
+    Pod
+    + PartialOrd
+    + Default
+    + Send
+    + Sync
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Compiled
+    + BoxMuller
 {
     /// A register of an instruction set.
     type Vector<S: Simd>: Pod + Send + Sync;
