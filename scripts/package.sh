@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Packs every crate as it would be published, and checks the unpacked crates by themselves: nothing outside of a package is needed.
-# Usage: scripts/package.sh [--allow-dirty]
+# Usage: [FEATURES=...] scripts/package.sh [--allow-dirty]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -22,5 +22,5 @@ version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
     done
 } > $unpacked/Cargo.toml
 cp Cargo.lock $unpacked/
-cargo check --quiet --release --workspace --manifest-path $unpacked/Cargo.toml --target-dir target
+cargo check --quiet --release --workspace --features "${FEATURES:-}" --manifest-path $unpacked/Cargo.toml --target-dir target
 echo "packed, unpacked and checked: $(ls $unpacked | grep -c -- "-$version\$") crates"

@@ -8,17 +8,19 @@ cd "$(dirname "$0")/.."
 # Few cases a property: valgrind is some fifty times slower than the machine.
 export PROPTEST_CASES=${PROPTEST_CASES:-4}
 
-for path in native $(grep -qw avx2 /proc/cpuinfo && echo avx2) portable; do
+for path in native $(grep -qw avx512f /proc/cpuinfo && echo avx2) portable; do
     echo "AddressSanitizer, $path:"
     # Part of the compiler, but not yet of its stable flags; and a build of its own, so that no other is made anew.
     RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address FOREGRAD_KERNELS=$path cargo test --quiet --release \
+        --config 'profile.release.package.foregrad-kernels.codegen-units=16' \
         --package foregrad-kernels --lib --target x86_64-unknown-linux-gnu --target-dir target/address -- "$@"
 done
 
 echo "valgrind:"
-binary=$(cargo test --release --package foregrad-kernels --lib --no-run --message-format json | python3 -c '
+# The build that all tests share: of one package, its dependencies would be built anew with fewer features.
+binary=$(cargo test --release --workspace --lib --no-run --message-format json | python3 -c '
 import json, sys
 built = (json.loads(line) for line in sys.stdin)
-print(*[one["executable"] for one in built if one.get("executable")])')
+print(*[one["executable"] for one in built if one.get("executable") and one["target"]["name"] == "foregrad_kernels"])')
 # Left out: the measured peak, which is one of time alone, and the table of large convolutions, which takes valgrind too long.
 valgrind --quiet --error-exitcode=1 --leak-check=no "$binary" --test-threads 1 --skip operations --skip maps_match "$@"
