@@ -1,7 +1,7 @@
 //! The devices that this machine has, for those who asked for another.
 
 #[cfg(any(feature = "cuda", feature = "rocm", feature = "wgpu", feature = "vulkan", feature = "metal"))]
-use burn::tensor::{Device, DeviceKind, DeviceType};
+use burn::tensor::{Device, DeviceType};
 
 #[cfg(any(feature = "cuda", feature = "rocm", feature = "wgpu", feature = "vulkan", feature = "metal"))]
 use super::quietly;
@@ -44,7 +44,8 @@ fn numbered(kind: &str, of: DeviceType) -> Vec<String> {
 
 /// The devices of a graphics interface: the best one, which needs no number, and the discrete GPUs, which have one.
 #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal"))]
-fn graphics(kind: &str, of: DeviceType, make: fn(DeviceKind) -> Device) -> Vec<String> {
+fn graphics(kind: &str, of: DeviceType, make: fn(burn::tensor::DeviceKind) -> Device) -> Vec<String> {
+    use burn::tensor::DeviceKind;
     let all = quietly(|| Device::enumerate(of).into_vec()).unwrap_or_default();
     let best = all.first().map(|_| told(kind, &make(DeviceKind::DefaultDevice)));
     let numbered = (0..all.len()).map(|number| (number, make(DeviceKind::DiscreteGpu(number))));
