@@ -10,7 +10,7 @@ export PROPTEST_CASES=${PROPTEST_CASES:-4}
 
 for path in native $(grep -qw avx512f /proc/cpuinfo && echo avx2) portable; do
     echo "AddressSanitizer, $path:"
-    # Part of the compiler, but not yet of its stable flags; and a build of its own, so that no other is made anew.
+    # Part of the compiler, but not yet of its stable flags; and a build of its own, so that no other is made anew, cut up to be made quickly.
     RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address FOREGRAD_KERNELS=$path cargo test --quiet --release \
         --config 'profile.release.package.foregrad-kernels.codegen-units=16' \
         --package foregrad-kernels --lib --target x86_64-unknown-linux-gnu --target-dir target/address -- "$@"
