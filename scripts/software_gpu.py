@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Runs the program on a GPU that is software: SwiftShader, the Vulkan driver in Debian's package `chromium`.
 
-    cargo build --release --package foregrad-cli --features wgpu --target-dir target/gpu
-    python3 scripts/software_gpu.py --binary target/gpu/release/foregrad
+    cargo build --profile check-gpu --package foregrad-cli --features wgpu --target-dir target/gpu
+    python3 scripts/software_gpu.py
 
 It tries devices that are not there and drivers that are broken; the identities of `check`; a step of every named method beside
 the CPU's; a run that is stopped and gone on with beside one that is not; and `bench`. The first failure ends it with 1 and says
@@ -54,7 +54,7 @@ PATIENCE = 900
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--binary", type=pathlib.Path, default=pathlib.Path("target/gpu/release/foregrad"))
+    parser.add_argument("--binary", type=pathlib.Path, default=pathlib.Path("target/gpu/check-gpu/foregrad"))
     parser.add_argument("--device", default="wgpu")
     parser.add_argument("--driver", type=pathlib.Path, default=SWIFTSHADER)
     parser.add_argument("--machine", action="store_true", help="the drivers that this machine has")
