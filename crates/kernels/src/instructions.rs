@@ -98,3 +98,9 @@ pub(crate) fn vectorised<R>(operation: impl FnOnce() -> R) -> R {
     }
     dispatch(Operation(operation))
 }
+
+/// Compiles an operation for an instruction set as a function of its own, which has all registers to itself.
+#[inline(never)]
+pub(crate) fn apart<S: Simd, Op: WithSimd>(simd: S, operation: Op) -> Op::Output {
+    simd.vectorize(operation)
+}

@@ -4,17 +4,17 @@ use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use pulp::{Simd, bytemuck};
+use pulp::Simd;
 
 use super::Map;
-use super::product::{self, ROWS};
+use super::product;
 use super::strip::Strip;
 use super::sum::{Product, Sums};
 use super::tiling::{PlaceMut, SumTiling};
 use super::transform::POINTS;
 use crate::Real;
 use crate::convolution::outer::Sizes;
-use crate::memory::{self, Scratch};
+use crate::memory::Scratch;
 use crate::source::Source;
 
 /// What is computed for one group.
@@ -99,7 +99,8 @@ impl<T: Real, G: SumTiling> Job<'_, T, G> {
         (products, adds): (&mut [MaybeUninit<T>], bool),
     ) {
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
-        let [of_pixels, of_products] = [tiles * depth + lanes, (panels * tiles * N + 1) * lanes];
+        let [of_pixels, of_panel] = [tiles * depth + lanes, tiles * N * lanes];
+        let of_products = panels * of_panel + lanes;
         for point in 0..POINTS {
             for (number, &Product { input, weight, target }) in self.sums.products.iter().enumerate() {
                 let adds = adds || self.sums.products[..number].iter().any(|one| one.target == target);
@@ -107,20 +108,17 @@ impl<T: Real, G: SumTiling> Job<'_, T, G> {
                     let weights =
                         &weights[weight * panels + panel][point * (depth + 1) * N * lanes..][..depth * N * lanes];
                     // SAFETY: the caller's promise.
-                    let weights: &[T::Vector<S>] = bytemuck::cast_slice(unsafe { weights.assume_init_ref() });
-                    let (weights, _) = weights.as_chunks::<N>();
+                    let weights = unsafe { weights.assume_init_ref() };
                     for value in G::values_of(point) {
                         let pixels = &pixels[input * of_input + value * of_pixels..][..tiles * depth];
                         // SAFETY: the caller's promise.
                         let pixels = unsafe { pixels.assume_init_ref() };
                         let products = &mut products[(target * G::VALUES + value) * of_products..][..of_products];
-                        let (products, more) = memory::registers_mut::<T, S>(products).as_chunks_mut::<N>();
-                        more.iter_mut().for_each(|one| _ = one.write(T::splat(simd, T::default())));
-                        let products = &mut products[panel * tiles..][..tiles];
-                        for (pixels, products) in pixels.chunks(ROWS * depth).zip(products.chunks_mut(ROWS)) {
-                            // SAFETY: the caller's promise, or a product before has written the target.
-                            unsafe { product::over_channels::<T, S, N>(simd, pixels, weights, (products, adds)) };
-                        }
+                        let (products, more) = products.split_at_mut(of_products - lanes);
+                        more.fill(MaybeUninit::new(T::default()));
+                        let products = &mut products[panel * of_panel..][..of_panel];
+                        // SAFETY: the caller's promise, or a product before has written the target.
+                        unsafe { product::over_channels::<T, S, N>(simd, pixels, weights, (products, adds)) };
                     }
                 }
             }

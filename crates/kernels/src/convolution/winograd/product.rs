@@ -2,12 +2,12 @@
 
 use std::mem::MaybeUninit;
 
-use pulp::Simd;
+use pulp::{Simd, WithSimd, bytemuck};
 
-use crate::Real;
+use crate::{Real, instructions, memory};
 
 /// Rows of a tile of the product.
-pub(super) const ROWS: usize = 6;
+const ROWS: usize = 6;
 
 /// Vectors of a tile of a product with as many: 6 x 4 sums fit 32 registers, 6 x 2 fit 16.
 pub(super) const fn columns<S: Simd>(vectors: usize) -> usize {
@@ -22,24 +22,46 @@ pub(super) const fn columns_over_tiles<S: Simd>(vectors: usize) -> usize {
 /// A row of sums.
 pub(super) type Row<T, S, const N: usize> = [MaybeUninit<<T as Real>::Vector<S>>; N];
 
-/// `sums[m] = sum_k a[m][k] b[k]`, to which what was there is added if `adds`, with the rows of `a` one after the other; an even number of them, up
-/// to [`ROWS`].
+/// `sums[m] = sum_k a[m][k] b[k]`, to which what was there is added if `adds`: an even number of rows of `a`, and rows of `b` and sums of `N` vectors,
+/// each one after the other.
+///
+/// It is compiled as a function of its own: put in line in a larger one, the compiler has had a third of the sums in memory at every step.
 ///
 /// # Safety
 /// If `adds`, the sums must have been written.
-#[inline(always)]
 pub(super) unsafe fn over_channels<T: Real, S: Simd, const N: usize>(
     simd: S,
     a: &[T],
-    b: &[[T::Vector<S>; N]],
-    (sums, adds): (&mut [Row<T, S, N>], bool),
+    b: &[T],
+    (sums, adds): (&mut [MaybeUninit<T>], bool),
 ) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        match sums.len() {
-            ROWS => rows_over_channels::<T, S, N, ROWS>(simd, a, b, (sums, adds)),
-            4 => rows_over_channels::<T, S, N, 4>(simd, a, b, (sums, adds)),
-            _ => rows_over_channels::<T, S, N, 2>(simd, a, b, (sums, adds)),
+    instructions::apart(simd, OverChannels::<T, N> { a, b, sums, adds });
+}
+
+/// What [`over_channels`] is given, with its caller's promise.
+struct OverChannels<'a, T, const N: usize> {
+    a: &'a [T],
+    b: &'a [T],
+    sums: &'a mut [MaybeUninit<T>],
+    adds: bool,
+}
+
+impl<T: Real, const N: usize> WithSimd for OverChannels<'_, T, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (b, _) = bytemuck::cast_slice::<T, T::Vector<S>>(self.b).as_chunks::<N>();
+        let (sums, _) = memory::registers_mut::<T, S>(self.sums).as_chunks_mut::<N>();
+        for (a, sums) in self.a.chunks(ROWS * b.len()).zip(sums.chunks_mut(ROWS)) {
+            // SAFETY: the caller's promise.
+            unsafe {
+                match sums.len() {
+                    ROWS => rows_over_channels::<T, S, N, ROWS>(simd, a, b, (sums, self.adds)),
+                    4 => rows_over_channels::<T, S, N, 4>(simd, a, b, (sums, self.adds)),
+                    _ => rows_over_channels::<T, S, N, 2>(simd, a, b, (sums, self.adds)),
+                }
+            }
         }
     }
 }
@@ -55,13 +77,13 @@ unsafe fn rows_over_channels<T: Real, S: Simd, const N: usize, const M: usize>(
 ) {
     let Some(sums) = sums.first_chunk_mut::<M>() else { return };
     let depth = b.len();
-    let a = &a[..M * depth];
+    let rows: [&[T]; M] = std::array::from_fn(|m| &a[m * depth..][..depth]);
     // SAFETY: the caller's promise.
     let mut registers = unsafe { before::<T, S, N, M>(simd, sums, adds) };
     for (k, b) in b.iter().enumerate() {
         // Each value just before its products: had all been read first, the compiler would have run out of registers.
-        for (m, sums) in registers.iter_mut().enumerate() {
-            add_multiple::<T, S, N>(simd, a[m * depth + k], b, sums);
+        for (a, sums) in rows.iter().zip(&mut registers) {
+            add_multiple::<T, S, N>(simd, a[k], b, sums);
         }
     }
     sums.iter_mut().zip(&registers).for_each(|(sums, registers)| _ = sums.write_copy_of_slice(registers));
