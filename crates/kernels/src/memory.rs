@@ -84,6 +84,22 @@ impl<'a, V> Places<'a, V> {
         self.0[place].write(value);
     }
 
+    /// [`put`](Self::put) without a look at how many there are.
+    ///
+    /// # Safety
+    /// The place must be one of them.
+    #[inline(always)]
+    pub unsafe fn put_unchecked(&mut self, place: usize, value: V) {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.get_unchecked_mut(place) }.write(value);
+    }
+
+    /// How many there are.
+    #[inline(always)]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Those from one on.
     #[inline(always)]
     pub fn from(&mut self, place: usize) -> Places<'_, V> {

@@ -179,19 +179,21 @@ fn store<T: Real, S: Simd>(line: &mut [T], place: usize, value: &T::Vector<S>) {
 #[inline(always)]
 fn read<T: Real, S: Simd>(simd: S, pixels: &[T], map: Option<PlaneMap<T>>) -> T::Vector<S> {
     let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
-    if pixels.len() >= lanes && map.is_none() {
-        return load::<T, S>(pixels);
+    if pixels.len() >= lanes {
+        let mut vector = [load::<T, S>(pixels)];
+        if let Some(map) = map {
+            map.in_lanes(simd).apply(simd, &mut vector);
+        }
+        return vector[0];
     }
     let mut vector = [T::splat(simd, T::default())];
     let values: &mut [T] = bytemuck::cast_slice_mut(&mut vector);
-    let count = lanes.min(pixels.len());
-    let values = &mut values[..count];
+    let values = &mut values[..pixels.len()];
     // Of lengths known to the compiler, so that they are moves.
-    match count {
-        16 => values[..16].copy_from_slice(&pixels[..16]),
+    match pixels.len() {
         8 => values[..8].copy_from_slice(&pixels[..8]),
         4 => values[..4].copy_from_slice(&pixels[..4]),
-        _ => values.copy_from_slice(&pixels[..count]),
+        _ => values.copy_from_slice(pixels),
     }
     if let Some(map) = map {
         map.apply(values);

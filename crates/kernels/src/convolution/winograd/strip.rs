@@ -91,6 +91,8 @@ impl<T: Real> Strip<T> {
         self.columns = geometry.size[1];
         self.pixels.lay_out(*geometry, geometry.size[0] * geometry.size[1] * LANES);
         let (pixels, _) = self.pixels.values.as_chunks_mut::<LANES>();
+        let gap = self.columns - width;
+        let next = |place, column| if column == width { (place + gap, 0) } else { (place, column) };
         let (mut place, mut column) = (geometry.margin * (self.columns + 1), 0);
         for from in (0..plane).step_by(LANES) {
             let count = LANES.min(plane - from);
@@ -105,12 +107,15 @@ impl<T: Real> Strip<T> {
             if let Some(map) = map {
                 map.apply(simd, block.registers::<S>());
             }
+            if count == LANES && column + LANES <= width {
+                // All in one row: one move.
+                pixels[place..place + LANES].copy_from_slice(&*block);
+                (place, column) = next(place + LANES, column + LANES);
+                continue;
+            }
             for pixel in block.iter().take(count) {
                 pixels[place] = *pixel;
-                (place, column) = (place + 1, column + 1);
-                if column == width {
-                    (place, column) = (place + self.columns - width, 0);
-                }
+                (place, column) = next(place + 1, column + 1);
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Some rows of the planes of a register's samples: pixel by pixel, one sample a lane.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use pulp::{Simd, bytemuck};
@@ -154,51 +155,67 @@ impl Position {
         let (width, columns) = (band.plane[1] as isize, band.size[1] as isize);
         let held = band.first[1].max(0)..(band.first[1] + columns).min(width);
         let mut place = (self.row - band.first[0]) * columns - band.first[1] + self.column;
+        if count == LANES && held.start <= self.column && self.column + LANES as isize <= held.end {
+            // All in one row: one move.
+            pixels[place as usize..][..LANES].copy_from_slice(&**block);
+            return self.pass(LANES, width);
+        }
         for pixel in block.iter().take(count) {
             if held.contains(&self.column) {
                 pixels[place as usize] = *pixel;
             }
-            (place, self.column) = (place + 1, self.column + 1);
-            if self.column == width {
-                (place, self.column, self.row) = (place + columns - width, 0, self.row + 1);
+            place += 1;
+            self.pass(1, width);
+            if self.column == 0 {
+                place += columns - width;
             }
+        }
+    }
+
+    /// Goes on by some pixels of a row.
+    #[inline(always)]
+    fn pass(&mut self, pixels: usize, width: isize) {
+        self.column += pixels as isize;
+        if self.column == width {
+            (self.column, self.row) = (0, self.row + 1);
         }
     }
 }
 
-/// Turns consecutive pixels of one channel back, and calls `write` with each sample's: `write(sample, pixels from the first, values)`. What the pixels
-/// hold then is of no use.
+/// Turns consecutive pixels of one channel back, and writes those of every sample: the first of them to `target[first]`, the next sample's `step`
+/// later, as many samples as it holds. What the pixels hold then is of no use.
 #[inline(always)]
-pub(super) fn each_sample<T: Real, S: Simd>(
+pub(super) fn write_samples<T: Real, S: Simd>(
     simd: S,
     pixels: &mut [T::Vector<S>],
-    mut write: impl FnMut(usize, usize, &[T]),
+    (target, [first, step]): (&mut [MaybeUninit<T>], [usize; 2]),
 ) {
-    let values: &mut [T] = bytemuck::cast_slice_mut(pixels);
-    with_lanes!(T, S, LANES => each_of::<T, S, LANES>(simd, values, &mut write))
+    let pixels: &mut [T] = bytemuck::cast_slice_mut(pixels);
+    let target = &mut target[first..];
+    with_lanes!(T, S, LANES => write_lanes::<T, S, LANES>(simd, pixels, (target, step)))
 }
 
 #[inline(always)]
-fn each_of<T: Real, S: Simd, const LANES: usize>(
+fn write_lanes<T: Real, S: Simd, const LANES: usize>(
     simd: S,
-    values: &mut [T],
-    write: &mut impl FnMut(usize, usize, &[T]),
+    pixels: &mut [T],
+    (target, step): (&mut [MaybeUninit<T>], usize),
 ) {
-    let (pixels, _) = values.as_chunks_mut::<LANES>();
+    let (pixels, _) = pixels.as_chunks_mut::<LANES>();
     let (whole, rest) = pixels.as_chunks_mut::<LANES>();
     for (index, pixels) in whole.iter_mut().enumerate() {
         turn(simd, pixels);
-        // Of a length known to the compiler, so that a row is one move.
-        for (sample, values) in pixels.iter().enumerate() {
-            write(sample, index * LANES, values);
+        for (row, target) in pixels.iter().zip(target[index * LANES..].chunks_mut(step)) {
+            // Of a length known to the compiler, so that it is one move.
+            target[..LANES].write_copy_of_slice(row);
         }
     }
     if !rest.is_empty() {
         let mut block = Square::<T, LANES>::zeros();
         block[..rest.len()].copy_from_slice(rest);
         block.turn(simd);
-        for (sample, values) in block.iter().enumerate() {
-            write(sample, whole.len() * LANES, &values[..rest.len()]);
+        for (row, target) in block.iter().zip(target[whole.len() * LANES..].chunks_mut(step)) {
+            target[..rest.len()].write_copy_of_slice(&row[..rest.len()]);
         }
     }
 }

@@ -5,10 +5,9 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd, bytemuck};
 
-use super::band::{Band, Turned, each_sample};
+use super::band::{Band, Turned, write_samples};
 use super::{BAND, BLOCK, pixels, rows};
 use crate::convolution::outer::{Sizes, Term};
-use crate::convolution::pack::write_short;
 use crate::convolution::winograd::Map;
 use crate::convolution::winograd::transform::{Outputs, POINTS, Pixels, SIDE, Square, TILE, Transform, Weights, apart};
 use crate::memory::{self, Aligned, Places};
@@ -263,7 +262,7 @@ impl<T: Real, const M: usize> Samples<'_, T, M> {
     /// `A^T m A` of every tile and channel of a panel, put to its pixels.
     #[inline(always)]
     fn transform_products<S: Simd>(&mut self, simd: S, panel: usize, block: Range<usize>, tiles: usize) {
-        let (Job { sizes, map, group, .. }, samples) = (self.job, self.samples());
+        let Job { sizes, map, group, .. } = self.job;
         let Buffers { products, outputs, .. } = &mut *self.buffers;
         let (columns, [_, output]) = (map.tiles()[1], self.job.channels());
         let [height, width] = map.target;
@@ -286,18 +285,9 @@ impl<T: Real, const M: usize> Samples<'_, T, M> {
                     outputs[column..].iter_mut().zip(line).for_each(|(pixel, &value)| *pixel = value);
                 }
             }
-            each_sample::<T, S>(
-                simd,
-                outputs,
-                #[inline(always)]
-                |sample, from, values| {
-                    if sample < samples {
-                        let plane = sample * sizes.channels[1] + group * output + out;
-                        let start = plane * height * width + rows.start * width + from;
-                        write_short(&mut self.target[start..start + values.len()], values);
-                    }
-                },
-            );
+            let first = (group * output + out) * height * width + rows.start * width;
+            let places = [first, sizes.channels[1] * height * width];
+            write_samples::<T, S>(simd, outputs, (&mut *self.target, places));
         }
     }
 }
