@@ -1,7 +1,6 @@
 //! What batch normalisation is made of: statistics over all samples and pixels of a channel, and sums of scaled planes.
 //!
-//! Values are `[samples, channels, pixels]`. Each function reads its operands once (statistics twice, the second time from
-//! cache) and writes once: memory is the limit. Sums are taken in fixed order, whatever the number of threads.
+//! Values are `[samples, channels, pixels]`. Each function reads its operands once and writes once: memory is the limit. Sums are taken in fixed order, whatever the number of threads.
 //!
 //! A rectifier behind the normalisation costs no pass of its own: whether a pixel passes it is read off the input again
 //! ([`Rectifier`]). Features, which are planes of one pixel, are gone through sample by sample as they lie: the loop over a plane would be longer in
@@ -17,7 +16,7 @@ use crate::{Real, instructions, memory};
 
 mod sums;
 
-use sums::{Itself, Products, Rectified, Squares, Terms};
+use sums::{Centred, Itself, Products, Rectified, Terms};
 
 /// Elements a thread writes at a time, about.
 const CHUNK: usize = 1 << 15;
@@ -68,7 +67,10 @@ impl Channels {
                 },
             );
         }
-        let rows = (CHUNK / self.channels.max(1)).max(1) * self.channels.max(1);
+        if values.is_empty() {
+            return;
+        }
+        let rows = (CHUNK / self.channels).max(1) * self.channels;
         values.par_chunks_mut(rows).zip(x.par_chunks(rows)).for_each(|(values, x)| {
             instructions::vectorised(
                 #[inline(always)]
@@ -151,27 +153,31 @@ impl<T: Real> Rectifier<'_, T> {
     }
 }
 
-/// Mean and mean squared deviation of every channel.
+/// Mean and mean squared deviation of every channel, at one reading: about `k`, the mean of its first plane,
+/// ```text
+/// mean = k + mean(x - k)    mean((x - mean)^2) = mean((x - k)^2) - mean(x - k)^2
+/// ```
+/// What is taken off is at most as many times the result as there are samples, however far the first one lies from the others.
 ///
 /// # Panics
 /// If `x` does not have the given sizes.
 pub fn moments<T: Real>(sizes: &Channels, x: &[T]) -> Vec<[f64; 2]> {
     sizes.assert_holds("x", x);
     let count = (sizes.samples * sizes.pixels) as f64;
-    let squares = |mean: f64| Squares { mean: T::of_f64(mean) };
-    let of_sums =
-        |mean: f64, deviation: f64| [mean, (deviation / count - (mean - T::of_f64(mean).to_f64()).powi(2)).max(0.0)];
+    let of_sums = |about: T, [sum, square]: [f64; 2]| {
+        let beyond = sum / count;
+        [about.to_f64() + beyond, (square / count - beyond * beyond).max(0.0)]
+    };
     if sizes.pixels == 1 {
-        let means = sums::of_pixels(sizes.channels, (x, x), |_| Itself);
-        let means: Vec<f64> = means.into_iter().map(|[sum]| sum / count).collect();
-        let deviations = sums::of_pixels(sizes.channels, (x, x), |channel| squares(means[channel]));
-        return means.into_iter().zip(deviations).map(|(mean, [deviation])| of_sums(mean, deviation)).collect();
+        let about = |channel| x.get(channel).copied().unwrap_or_default();
+        let sums = sums::of_pixels(sizes.channels, (x, x), |channel| Centred { about: about(channel) });
+        return sums.into_iter().enumerate().map(|(channel, sums)| of_sums(about(channel), sums)).collect();
     }
     let channel = |channel| {
         let planes = (0..sizes.samples).map(|sample| &x[sizes.plane(sample, channel)]).map(|plane| (plane, plane));
-        let [sum] = sums::of_planes(planes.clone(), Itself);
-        let [deviation] = sums::of_planes(planes, squares(sum / count));
-        of_sums(sum / count, deviation)
+        let [sum] = sums::of_planes(planes.clone().take(1), Itself);
+        let about = T::of_f64(sum / sizes.pixels as f64);
+        of_sums(about, sums::of_planes(planes, Centred { about }))
     };
     (0..sizes.channels).into_par_iter().map(channel).collect()
 }

@@ -29,10 +29,10 @@ pub(super) trait Terms<T: Real, const N: usize>: Copy {
 #[derive(Clone, Copy)]
 pub(super) struct Itself;
 
-/// `(a - mean)^2`.
+/// `a - about` and its square.
 #[derive(Clone, Copy)]
-pub(super) struct Squares<T> {
-    pub mean: T,
+pub(super) struct Centred<T> {
+    pub about: T,
 }
 
 /// `a` and `a (b - mean)`.
@@ -60,15 +60,16 @@ impl<T: Real> Terms<T, 1> for Itself {
     }
 }
 
-impl<T: Real> Terms<T, 1> for Squares<T> {
+impl<T: Real> Terms<T, 2> for Centred<T> {
     #[inline(always)]
-    fn vectors<S: Simd>(self, simd: S, a: T::Vector<S>, _: T::Vector<S>) -> [T::Vector<S>; 1] {
-        let centred = T::minus(simd, a, T::splat(simd, self.mean));
-        [T::times(simd, centred, centred)]
+    fn vectors<S: Simd>(self, simd: S, a: T::Vector<S>, _: T::Vector<S>) -> [T::Vector<S>; 2] {
+        let centred = T::minus(simd, a, T::splat(simd, self.about));
+        [centred, T::times(simd, centred, centred)]
     }
     #[inline(always)]
-    fn scalars(self, a: T, _: T) -> [T; 1] {
-        [(a - self.mean) * (a - self.mean)]
+    fn scalars(self, a: T, _: T) -> [T; 2] {
+        let centred = a - self.about;
+        [centred, centred * centred]
     }
 }
 

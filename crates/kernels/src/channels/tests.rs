@@ -153,3 +153,17 @@ fn a_large_mean_does_not_drown_the_deviation() {
     let [[mean, deviation]] = moments(&sizes, &x)[..] else { panic!("one channel") };
     assert!((mean - 1001.0).abs() < 1e-9 && (deviation - 0.25).abs() < 1e-9, "{mean} {deviation}");
 }
+
+#[test]
+fn a_first_sample_far_from_the_others_does_not_drown_the_deviation() {
+    for pixels in [1, 64] {
+        let sizes = Channels { samples: 100, channels: 2, pixels };
+        let mut x: Vec<f32> = values(200 * pixels, 0.7).into_iter().map(|x| x as f32).collect();
+        x[..2 * pixels].iter_mut().for_each(|x| *x += 3000.0);
+        let exact: Vec<f64> = x.iter().copied().map(f64::from).collect();
+        for ([mean, deviation], expected) in moments(&sizes, &x).into_iter().zip(moments(&sizes, &exact)) {
+            assert!((mean / expected[0] - 1.0).abs() < 1e-5, "{mean} and {expected:?}");
+            assert!((deviation / expected[1] - 1.0).abs() < 1e-5, "{deviation} and {expected:?}");
+        }
+    }
+}
