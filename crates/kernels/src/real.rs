@@ -1,11 +1,11 @@
 //! The two floating-point types that the kernels are generic over, and their vectors.
 
-use std::ops::{Add, Mul, Sub};
+use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use pulp::{Simd, bytemuck::Pod};
 
 use crate::convolution::Compiled;
-use crate::random::BoxMuller;
+use crate::random::Precision;
 
 /// A real number a kernel computes with: `f32` in training, `f64` in the derivative tests.
 pub trait Real:
@@ -17,8 +17,10 @@ pub trait Real:
     + Add<Output = Self>
     + Sub<Output = Self>
     + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
     + Compiled
-    + BoxMuller
+    + Precision
 {
     /// A register of an instruction set.
     type Vector<S: Simd>: Pod + Send + Sync;
