@@ -99,8 +99,11 @@ impl ParamTensor {
         Self::shaped(values, &self.shape)
     }
 
-    /// `factor * self`.
+    /// `factor * self`; the same tensor, shared, for a factor of 1.
     pub fn scaled(&self, factor: f64) -> Self {
+        if factor == 1.0 {
+            return self.clone();
+        }
         let values = match &self.values {
             Values::Row(values) => Values::Row(values.clone().mul_scalar(factor)),
             Values::Outer([a, b]) => Values::Outer([a.clone().mul_scalar(factor), b.clone()]),

@@ -34,15 +34,15 @@ fn a_step_reads_a_few_times_a_block_whatever_its_tensors() {
         read_backs() - before
     };
     let of_a_loss = 2; // its value, and what its metric is computed of
-    // The gradients' norms: what they are divided by first, then they.
-    assert_eq!(count("backprop"), of_a_loss + 2);
+    // The gradients' norms.
+    assert_eq!(count("backprop"), of_a_loss + 1);
     // The loss along the direction.
     assert_eq!(count("gaussian-weight-network"), of_a_loss + 1);
     // With a loss for each block's head, and the square of each block's guess.
     assert_eq!(count("local-weight-network-forward"), of_a_loss + 1 + blocks * (of_a_loss + 1));
-    // Each block's guess is divided by its norm, as the gradients are, and its derivatives are read by themselves.
+    // Each sample's guess is divided by its norm, after its largest magnitude, and its derivatives are read by themselves.
     assert_eq!(count("local-activity-forward"), of_a_loss + blocks * (of_a_loss + 3));
     // The norms of a block's parts are read together; each part's derivative is a tangent of its own.
     let parts = 3;
-    assert_eq!(count("local-weight-tensor-forward"), of_a_loss + blocks * (of_a_loss + 2 + parts));
+    assert_eq!(count("local-weight-tensor-forward"), of_a_loss + blocks * (of_a_loss + 1 + parts));
 }

@@ -1,5 +1,7 @@
 //! Inner products and norms of vectors: of several vectors and all their tensors at one read.
 
+use std::ops::RangeInclusive;
+
 use super::{ParamTensor, ParamVector, Values};
 use crate::ops::{self, Pending};
 
@@ -40,7 +42,7 @@ impl ParamVector {
         dots(&[[self, other]])[0]
     }
 
-    /// The Euclidean norm, computed after dividing by the largest magnitude, so that tiny vectors do not underflow.
+    /// The Euclidean norm, of vectors however small or large.
     pub fn norm(&self) -> f64 {
         norms(&[self])[0]
     }
@@ -63,8 +65,22 @@ pub fn dots(pairs: &[[&ParamVector; 2]]) -> Vec<f64> {
     by_vector(asked.collect()).map(|own| own.into_iter().sum()).collect()
 }
 
-/// [`ParamVector::norm`] of each vector, at two reads: what to divide by is known after the first.
+/// [`ParamVector::norm`] of each vector, at one read; at three where a sum of squares may have left the range of numbers.
 pub fn norms(vectors: &[&ParamVector]) -> Vec<f64> {
+    /// Sums that no device's precision is too narrow for: what squares below it would have added does not show.
+    const IN_RANGE: RangeInclusive<f64> = 1e-20..=1e30;
+    let mut squares = dots(&vectors.iter().map(|vector| [*vector; 2]).collect::<Vec<_>>());
+    let doubtful = |square: &f64| !IN_RANGE.contains(square);
+    let again: Vec<&ParamVector> = vectors.iter().zip(&squares).filter(|(_, s)| doubtful(s)).map(|(v, _)| *v).collect();
+    let mut again = scaled_norms(&again).into_iter();
+    for square in &mut squares {
+        *square = if doubtful(square) { again.next().unwrap_or(f64::NAN) } else { square.sqrt() };
+    }
+    squares
+}
+
+/// Norms of vectors divided by their largest magnitudes, times these: two reads, since what to divide by is known after the first.
+fn scaled_norms(vectors: &[&ParamVector]) -> Vec<f64> {
     let largest = |own: Vec<f64>| own.into_iter().fold(0.0, |a: f64, b| if b > a || b.is_nan() { b } else { a });
     let largest: Vec<f64> = largest_magnitudes(vectors).map(largest).collect();
     let has_squares = |largest: f64| largest != 0.0 && largest.is_finite();
