@@ -94,6 +94,10 @@ impl Layer for Named<&Block<'_>> {
         within(Role::Values.of(self.block), || self.maps.forward(x, pass))
     }
 
+    fn forward_of(&self, x: Activation, pass: Pass) -> (Activation, Self::Saved) {
+        within(Role::Values.of(self.block), || self.maps.forward_of(x, pass))
+    }
+
     fn tangent(&self, saved: &Self::Saved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {
         within(Role::Tangents.of(self.block), || self.maps.tangent(saved, x_dot, theta_dot))
     }

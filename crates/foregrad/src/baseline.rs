@@ -4,7 +4,7 @@
 
 use burn::tensor::Tensor;
 
-use crate::layers::{Layer, Phase};
+use crate::layers::{Activation, Layer, Phase, Sequential};
 use crate::losses::Labels;
 use crate::models::{Evaluation, Network};
 use crate::ops;
@@ -15,7 +15,8 @@ use crate::ops;
 /// If the images do not suit the network, or the labels the images.
 pub fn forward(network: &Network, images: Tensor<4>, labels: &Labels) -> Evaluation {
     ops::on_a_worker(images, |images| {
-        let y = network.blocks.iter().fold(images, |x, block| block.forward(x, Phase::Train.into()).0);
-        network.classifier.forward(y, labels, Phase::Train.into()).0
+        let through = |x: Activation, block: &Sequential| block.forward_of(x, Phase::Train.into()).0;
+        let y = network.blocks.iter().fold(images.into(), through);
+        network.classifier.forward(y.into_tensor(), labels, Phase::Train.into()).0
     })
 }

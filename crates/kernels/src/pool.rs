@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::{Real, instructions, memory};
+use crate::{Real, Source, instructions, memory};
 
 /// Elements a thread takes at a time, about.
 const CHUNK: usize = 1 << 15;
@@ -53,11 +53,11 @@ impl Bins {
         length / from
     }
 
-    /// Writes every plane of `into` values in parallel: `write(plane, values, space for one row)`.
+    /// Writes every plane of `into` values in parallel: `write(plane, values, space for so many elements)`.
     fn for_planes<T: Real, U: Send>(
         &self,
-        values: &mut [U],
-        into: usize,
+        (values, into): (&mut [U], usize),
+        space: usize,
         write: impl Fn(usize, &mut [U], &mut [T]) + Sync,
     ) {
         if values.is_empty() {
@@ -65,12 +65,12 @@ impl Bins {
         }
         let planes = (CHUNK / self.pixels()).max(1);
         values.par_chunks_mut(planes * into).enumerate().for_each(|(chunk, values)| {
-            let mut row = vec![T::default(); self.size[1]];
+            let mut space = vec![T::default(); space];
             instructions::vectorised(
                 #[inline(always)]
                 || {
                     for (plane, values) in (chunk * planes..).zip(values.chunks_exact_mut(into)) {
-                        write(plane, values, &mut row);
+                        write(plane, values, &mut space);
                     }
                 },
             );
@@ -94,20 +94,31 @@ macro_rules! of_width {
     };
 }
 
-/// The mean of every bin of every plane.
+/// The mean of every bin of every plane; each plane goes through its map on the way, if it has one.
 ///
 /// # Panics
-/// If `x` is no number of whole planes, or a bin is empty or passes the edge.
-pub fn average<T: Real>(bins: &Bins, x: &[T]) -> Vec<T> {
+/// If `x` is no number of whole planes, its map has no value for each channel, or a bin is empty or passes the edge.
+pub fn average<T: Real>(bins: &Bins, x: Source<'_, T>) -> Vec<T> {
     let (pixels, width, halves) = (bins.pixels(), bins.size[1], bins.halves());
-    let planes = bins.planes(x.len(), pixels);
+    let (planes, maps) = (bins.planes(x.len(), pixels), x.map());
+    maps.iter().for_each(|maps| {
+        let fits = |values: &[T]| planes.is_multiple_of(values.len());
+        assert!(fits(maps.scale) && fits(maps.shift), "a map of {} values for {planes} planes", maps.scale.len());
+    });
+    let space = width + if maps.is_some() { pixels } else { 0 };
     let write = |y: &mut [MaybeUninit<T>]| {
         bins.for_planes(
-            y,
-            bins.count(),
+            (y, bins.count()),
+            space,
             #[inline(always)]
-            |plane, y, sums: &mut [T]| {
-                let x = &x[plane * pixels..][..pixels];
+            |plane, y, space: &mut [T]| {
+                let (sums, mapped) = space.split_at_mut(width);
+                let mut x = x.planes(plane..plane + 1, pixels);
+                if let Some(map) = maps.map(|maps| maps.of_plane(plane)) {
+                    mapped.copy_from_slice(x);
+                    map.apply(mapped);
+                    x = mapped;
+                }
                 if halves {
                     return of_width!(width, |width| average_pairs(x, (sums, y), width));
                 }
@@ -165,8 +176,8 @@ pub fn spread<T: Real>(bins: &Bins, y_bar: &[T]) -> Vec<T> {
     if halves {
         let write = |x_bar: &mut [MaybeUninit<T>]| {
             bins.for_planes(
-                x_bar,
-                pixels,
+                (x_bar, pixels),
+                0,
                 #[inline(always)]
                 |plane, x_bar, _: &mut [T]| {
                     let y_bar = &y_bar[plane * bins.count()..][..bins.count()];
@@ -179,8 +190,8 @@ pub fn spread<T: Real>(bins: &Bins, y_bar: &[T]) -> Vec<T> {
     }
     let mut x_bar = vec![T::default(); planes * pixels];
     bins.for_planes(
-        &mut x_bar,
-        pixels,
+        (&mut x_bar, pixels),
+        width,
         #[inline(always)]
         |plane, x_bar, row: &mut [T]| {
             let y_bar = &y_bar[plane * bins.count()..][..bins.count()];
@@ -202,6 +213,7 @@ pub fn spread<T: Real>(bins: &Bins, y_bar: &[T]) -> Vec<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ChannelMap;
     use proptest::prelude::*;
 
     /// Ranges of at least one of `size` places.
@@ -236,7 +248,7 @@ mod tests {
         #[test]
         fn every_bin_is_averaged_and_spread(bins in bins(), planes in 0..60_usize) {
             let x = values(planes * bins.pixels(), 0.7);
-            let y = average(&bins, &x);
+            let y = average(&bins, (&x).into());
             let mut found = y.iter();
             for x in x.chunks_exact(bins.pixels()) {
                 for rows in &bins.rows {
@@ -245,6 +257,17 @@ mod tests {
                         prop_assert!((found - mean(&bins, x, rows, columns)).abs() < 1e-12);
                     }
                 }
+            }
+            // A normalisation on reading is one before reading.
+            let channels = (1..=planes).rev().find(|channels| *channels <= 3 && planes.is_multiple_of(*channels));
+            let (scale, shift) = (values(channels.unwrap_or(1), 2.1), values(channels.unwrap_or(1), 0.9));
+            for is_rectified in [false, true] {
+                let map = ChannelMap { scale: &scale, shift: &shift, is_rectified };
+                let mut written = x.clone();
+                for (plane, x) in written.chunks_exact_mut(bins.pixels()).enumerate() {
+                    map.of_plane(plane).apply(x);
+                }
+                prop_assert_eq!(average(&bins, Source::mapped(&x, map)), average(&bins, (&written).into()));
             }
             // <A x, y_bar> = <x, A^T y_bar>
             let y_bar = values(y.len(), 1.3);
@@ -262,12 +285,12 @@ mod tests {
     #[test]
     #[should_panic(expected = "a bin is empty or passes the edge")]
     fn a_bin_past_the_edge_is_an_error() {
-        average(&halves(1..3), &[0.0; 4]);
+        average(&halves(1..3), (&vec![0.0; 4]).into());
     }
 
     #[test]
     #[should_panic(expected = "5 values are no planes of 4")]
     fn half_a_plane_is_an_error() {
-        average(&halves(0..1), &[0.0; 5]);
+        average(&halves(0..1), (&vec![0.0; 5]).into());
     }
 }

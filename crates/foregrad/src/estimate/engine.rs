@@ -10,11 +10,11 @@ use super::given::{CORRECTED, NOISE};
 use super::guess::{AnyGuess, Directions, Gradients, HeadUse, Needs};
 use super::plan::Plan;
 use super::rehearsal::Rehearsal;
-use super::stage::{LossRef, Stage, Window};
+use super::stage::{LossRef, Output, Stage, Window};
 use super::view::View;
 use super::{Collect, EstimatorConfig, EstimatorState, Mode, Space, StepInput, StepOutput};
 use crate::account;
-use crate::layers::{AnySaved, Cotangent, Dual, Pass, Wanted};
+use crate::layers::{Activation, AnySaved, Cotangent, Dual, Pass, Wanted};
 use crate::models::{Evaluation, LossHead};
 use crate::rng::{Placement, Stream};
 use crate::vector::ParamVector;
@@ -98,9 +98,9 @@ impl<'a> Engine<'a> {
         &self,
         output: &mut StepOutput,
         block: usize,
-        x: Tensor<4>,
+        x: Activation,
         target_bar: bool,
-    ) -> Result<(Stage<'a>, Tensor<4>)> {
+    ) -> Result<(Stage<'a>, Activation)> {
         let maps = self.view.blocks[block];
         let (y, saved) = self.forward(block, x.clone());
         if block < self.plan.estimated {
@@ -108,16 +108,18 @@ impl<'a> Engine<'a> {
             self.config.check_parts(block, size)?;
         }
         output.statistics.extend(self.view.globalised(block, maps.statistics(&saved)));
-        let mut stage = Stage { x: Some(x), y: self.needs.output.then(|| y.clone()), saved, ..Stage::at(&y) };
+        let mut stage = Stage { x: Some(x), saved, ..Stage::at(&y) };
+        let y = Output::from(y);
+        stage.y = self.needs.output.then(|| y.tensor());
         self.evaluate_losses(output, &mut stage, &y, block, target_bar)?;
-        Ok((stage, y))
+        Ok((stage, y.into_input()))
     }
 
     /// A block's forward map, unless a rehearsal has kept what it gave.
-    fn forward(&self, block: usize, x: Tensor<4>) -> (Tensor<4>, Rc<Vec<AnySaved>>) {
+    fn forward(&self, block: usize, x: Activation) -> (Activation, Rc<Vec<AnySaved>>) {
         let kept = self.rehearsal.as_ref().and_then(|rehearsal| rehearsal.take(block));
         kept.unwrap_or_else(|| {
-            let (y, saved) = self.view.blocks[block].forward(x, self.pass(block));
+            let (y, saved) = self.view.blocks[block].forward_of(x, self.pass(block));
             (y, saved.into())
         })
     }
@@ -130,23 +132,22 @@ impl<'a> Engine<'a> {
         &self,
         output: &mut StepOutput,
         block: usize,
-        x: Tensor<4>,
+        x: Activation,
         x_dot: Option<Tensor<4>>,
         theta_dot: &[ParamVector],
-    ) -> Result<(Stage<'a>, Tensor<4>, Option<Tensor<4>>)> {
-        let Dual { y, y_dot, statistics } = self.view.blocks[block].dual(x.into(), x_dot, theta_dot, self.pass(block));
-        let y = y.into_tensor();
+    ) -> Result<(Stage<'a>, Activation, Option<Tensor<4>>)> {
+        let Dual { y, y_dot, statistics } = self.view.blocks[block].dual(x, x_dot, theta_dot, self.pass(block));
         output.statistics.extend(self.view.globalised(block, statistics));
-        let mut stage = Stage::at(&y);
+        let (mut stage, y) = (Stage::at(&y), Output::from(y));
         self.evaluate_losses(output, &mut stage, &y, block, false)?;
-        Ok((stage, y, y_dot))
+        Ok((stage, y.into_input(), y_dot))
     }
 
     fn evaluate_losses(
         &self,
         output: &mut StepOutput,
         stage: &mut Stage<'a>,
-        y: &Tensor<4>,
+        y: &Output,
         block: usize,
         target_bar: bool,
     ) -> Result<()> {
@@ -160,7 +161,7 @@ impl<'a> Engine<'a> {
     }
 
     /// The classifier's loss, and the exact gradient of classifier and last block unless they are estimated.
-    fn classify(&self, output: &mut StepOutput, stage: &mut Stage<'a>, y: &Tensor<4>, target_bar: bool) {
+    fn classify(&self, output: &mut StepOutput, stage: &mut Stage<'a>, y: &Output, target_bar: bool) {
         let last = self.plan.depth - 1;
         let classifier = self.view.loss(last);
         let (evaluation, saved) = self.evaluated(classifier, y, last);
@@ -183,7 +184,7 @@ impl<'a> Engine<'a> {
     }
 
     /// The block's own head, if it has one, and that for the target, if that is another.
-    fn own_heads(&self, output: &mut StepOutput, stage: &mut Stage<'a>, y: &Tensor<4>, block: usize, target_bar: bool) {
+    fn own_heads(&self, output: &mut StepOutput, stage: &mut Stage<'a>, y: &Output, block: usize, target_bar: bool) {
         let (plan, view) = (&self.plan, self.view);
         let (guesses, has_target) = (plan.guesses_from[block], plan.has_target[block]);
         let used = plan.runs[block] && self.measures_by_own();
@@ -206,7 +207,7 @@ impl<'a> Engine<'a> {
         &self,
         output: &mut StepOutput,
         stage: &mut Stage<'a>,
-        y: &Tensor<4>,
+        y: &Output,
         (block, head, prefixed): (usize, &'a dyn LossHead, &dyn Fn(ParamVector) -> ParamVector),
         Role { trains, guesses, aims }: Role,
         target_bar: bool,
@@ -234,7 +235,7 @@ impl<'a> Engine<'a> {
         &self,
         output: &mut StepOutput,
         stage: &mut Stage<'a>,
-        y: &Tensor<4>,
+        y: &Output,
         block: usize,
         target_bar: bool,
     ) -> Result<()> {
@@ -275,8 +276,8 @@ impl<'a> Engine<'a> {
         self.measured && self.plan.measures[block] && !target_bar
     }
 
-    fn evaluated(&self, loss: &dyn LossHead, y: &Tensor<4>, block: usize) -> (Evaluation, AnySaved) {
-        loss.forward(y.clone(), self.input.labels, self.pass(block).named("head"))
+    fn evaluated(&self, loss: &dyn LossHead, y: &Output, block: usize) -> (Evaluation, AnySaved) {
+        loss.forward(y.tensor(), self.input.labels, self.pass(block).named("head"))
     }
 
     /// A block's guesses as they are made, one a direction, before any scaling.

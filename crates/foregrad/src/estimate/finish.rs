@@ -14,7 +14,7 @@ use super::slot::Slot;
 use super::stage::{Stage, Window};
 use super::{Granularity, Memory, Scalars, Space, StepOutput};
 use crate::account::{self, Role};
-use crate::layers::{AnySaved, Wanted};
+use crate::layers::{Activation, AnySaved, Wanted};
 use crate::vector::ParamVector;
 
 /// What is kept of a block between its guess and its scalars.
@@ -35,7 +35,7 @@ pub struct Kept {
     /// Granularity `batch`: the guesses' cotangents in the parameters.
     theta: Vec<ParamVector>,
     /// Activity space, `recompute`: the block's input.
-    x: Option<Tensor<4>>,
+    x: Option<Activation>,
     /// Activity space, `keep`: the block's saved values.
     saved: Option<Rc<Vec<AnySaved>>>,
 }
@@ -198,7 +198,7 @@ impl<'a> Engine<'a> {
             return saved.clone();
         }
         let x = kept.x.clone().expect("activity space keeps a block's input or its saved values");
-        self.view.blocks[kept.block].forward(x, self.pass(kept.block)).1.into()
+        self.view.blocks[kept.block].forward_of(x, self.pass(kept.block)).1.into()
     }
 }
 

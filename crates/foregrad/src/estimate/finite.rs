@@ -27,7 +27,7 @@ use super::guess::Directions;
 use super::merged::finish_network;
 use super::stage::Window;
 use super::{EstimatorConfig, Granularity, Mode, Space, StepOutput, View};
-use crate::layers::Dual;
+use crate::layers::{Activation, Dual};
 use crate::models::Evaluation;
 use crate::vector::ParamVector;
 use crate::{Error, Result};
@@ -84,7 +84,7 @@ impl<'a> Differences<'a> {
 
     /// A pass at `theta`: heads, guesses, the exact gradients of last block and classifier.
     fn pass_at_rest(&mut self, is_random: bool) -> Result<()> {
-        let (mut window, mut x) = (Window::default(), self.engine.input.images.clone());
+        let (mut window, mut x) = (Window::default(), Activation::from(self.engine.input.images.clone()));
         let depth = self.engine.plan.depth;
         for block in 0..depth {
             self.engine.input.check_stop()?;
@@ -127,21 +127,22 @@ impl<'a> Differences<'a> {
     fn loss(&mut self, direction: usize, along: f64) -> Result<f64> {
         let (engine, depth) = (&self.engine, self.engine.plan.depth);
         let mut statistics = std::mem::take(&mut self.sides.statistics);
-        let mut x = engine.input.images.clone();
+        let mut x = Activation::from(engine.input.images.clone());
         for block in 0..depth {
             engine.input.check_stop()?;
             let own = engine.view.blocks[block];
             let moved =
                 self.moved(block, direction, along).map(|moved| own.reassigned(&moved).expect("a block to copy"));
-            let dual = moved.as_deref().unwrap_or(own).dual(x.into(), None, &[], engine.pass(block));
+            let dual = moved.as_deref().unwrap_or(own).dual(x, None, &[], engine.pass(block));
             let Dual { y, statistics: of_block, .. } = dual;
             statistics = statistics.axpy(1.0, &engine.view.globalised(block, of_block));
-            x = y.into_tensor();
+            x = y;
         }
         let own = engine.view.loss(depth - 1);
         let moved = self.moved(depth, direction, along).map(|moved| own.reassigned(&moved).expect("a loss to copy"));
         let classifier = moved.as_deref().unwrap_or(own);
-        let (evaluation, saved) = classifier.forward(x, engine.input.labels, engine.pass(depth - 1).named("head"));
+        let (evaluation, saved) =
+            classifier.forward(x.into_tensor(), engine.input.labels, engine.pass(depth - 1).named("head"));
         self.sides.statistics = statistics.axpy(1.0, &classifier.statistics(&saved));
         self.sides.evaluations.push(evaluation);
         Ok(evaluation.loss)

@@ -12,7 +12,7 @@ use super::prepared::Prepared;
 use super::stage::{Stage, Window, through};
 use super::{EstimatorConfig, Granularity, Space, StepOutput};
 use crate::Result;
-use crate::layers::stacked;
+use crate::layers::{Activation, stacked};
 use crate::ops;
 use crate::vector::ParamVector;
 
@@ -75,8 +75,8 @@ impl Merged {
         engine: &Engine<'a>,
         output: &mut StepOutput,
         block: usize,
-        x: Tensor<4>,
-    ) -> Result<(Stage<'a>, Tensor<4>, Prepared)> {
+        x: Activation,
+    ) -> Result<(Stage<'a>, Activation, Prepared)> {
         let prepared = engine.prepare(output, &mut Window::default(), block);
         self.note_signs(engine, &prepared);
         let theta = self.theta_dot(engine, &prepared);

@@ -19,7 +19,7 @@ use super::mix::{self, MixedSlot};
 use super::prepared::Prepared;
 use super::stage::{Stage, Window};
 use super::{EstimatorConfig, Granularity, Mode, Space, StepOutput};
-use crate::layers::{AnySaved, Wanted};
+use crate::layers::{Activation, AnySaved, Wanted};
 use crate::vector::{self, ParamVector};
 use crate::{Error, Result};
 
@@ -63,7 +63,7 @@ impl<'a> Oracle<'a> {
             mixed: BTreeMap::new(),
             exact: Vec::new(),
         };
-        let mut x = oracle.engine.input.images.clone();
+        let mut x = Activation::from(oracle.engine.input.images.clone());
         for block in 0..oracle.engine.plan.depth {
             oracle.engine.input.check_stop()?;
             let (mut stage, y) = oracle.engine.stage(&mut oracle.output, block, x, true)?;
@@ -133,7 +133,7 @@ impl<'a> Oracle<'a> {
             let input = self.window.stage(first).x.clone();
             let mut x = input.expect("a segment's input is there until its first block's cotangent");
             for again in first..=block {
-                let (y, saved) = self.engine.view.blocks[again].forward(x, self.engine.pass(again));
+                let (y, saved) = self.engine.view.blocks[again].forward_of(x, self.engine.pass(again));
                 self.again.push(saved);
                 x = y;
             }

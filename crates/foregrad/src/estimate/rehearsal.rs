@@ -9,7 +9,7 @@ use burn::tensor::Tensor;
 
 use super::engine::Engine;
 use super::{Memory, Mode, Space};
-use crate::layers::{AnySaved, Dual, stacked};
+use crate::layers::{Activation, AnySaved, Dual, stacked};
 use crate::models::AtOutputs;
 use crate::{Error, Result};
 
@@ -24,7 +24,7 @@ pub struct Rehearsal {
 }
 
 /// A block's output, and what its forward map saved.
-type Passed = (Tensor<4>, Rc<Vec<AnySaved>>);
+type Passed = (Activation, Rc<Vec<AnySaved>>);
 
 impl Rehearsal {
     /// The rehearsal of a step, if its guess needs one.
@@ -35,7 +35,7 @@ impl Rehearsal {
         if !(engine.needs.error || engine.needs.noise) {
             return Ok(None);
         }
-        let (mut x, mut x_dot, mut passed) = (engine.input.images.clone(), None, BTreeMap::new());
+        let (mut x, mut x_dot, mut passed) = (Activation::from(engine.input.images.clone()), None, BTreeMap::new());
         for block in 0..engine.plan.depth {
             engine.input.check_stop()?;
             (x, x_dot) = pass(engine, block, x, x_dot, &mut passed);
@@ -45,7 +45,7 @@ impl Rehearsal {
         }
         let last = engine.plan.depth - 1;
         let classifier = engine.view.loss(last);
-        let (_, saved) = classifier.forward(x, engine.input.labels, engine.pass(last).named("head"));
+        let (_, saved) = classifier.forward(x.into_tensor(), engine.input.labels, engine.pass(last).named("head"));
         let AtOutputs { error, tangent } = classifier.at_outputs(&saved, x_dot).ok_or_else(no_outputs)?;
         let along_noise = engine.needs.noise.then(|| tangent.unwrap_or_else(|| error.zeros_like()));
         Ok(Some(Self { error, along_noise, passed: passed.into() }))
@@ -61,18 +61,18 @@ impl Rehearsal {
 fn pass(
     engine: &Engine<'_>,
     block: usize,
-    x: Tensor<4>,
+    x: Activation,
     x_dot: Option<Tensor<4>>,
     passed: &mut BTreeMap<usize, Passed>,
-) -> (Tensor<4>, Option<Tensor<4>>) {
+) -> (Activation, Option<Tensor<4>>) {
     let (maps, told) = (engine.view.blocks[block], engine.pass(block));
     let keeps = (engine.config.mode == Mode::Oracle && engine.needs_target())
         || (engine.config.space == Space::Activity && engine.config.memory == Memory::Keep);
     if !keeps && x_dot.is_some() {
-        let Dual { y, y_dot, .. } = maps.dual(x.into(), x_dot, &[], told);
-        return (y.into_tensor(), y_dot);
+        let Dual { y, y_dot, .. } = maps.dual(x, x_dot, &[], told);
+        return (y, y_dot);
     }
-    let (y, saved) = maps.forward(x, told);
+    let (y, saved) = maps.forward_of(x, told);
     let y_dot = x_dot.and_then(|x_dot| maps.tangent(&saved, Some(x_dot), &[]));
     if keeps {
         passed.insert(block, (y.clone(), saved.into()));

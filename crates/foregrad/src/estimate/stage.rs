@@ -1,5 +1,6 @@
 //! A block on its way: what its forward map saved, the loss on its output, and the transport of tangents and cotangents.
 
+use std::cell::OnceCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -7,7 +8,7 @@ use burn::tensor::Tensor;
 
 use super::guess::Gradients;
 use super::view::View;
-use crate::layers::{AnySaved, Wanted};
+use crate::layers::{Activation, AnySaved, Wanted};
 use crate::models::{AnyHead, LossHead};
 use crate::rng::Placement;
 use crate::vector::ParamVector;
@@ -30,10 +31,34 @@ impl LossRef<'_> {
     }
 }
 
+/// A block's output, which the next block may compute as it reads it: written where a loss or a guess asks for it, and once.
+pub struct Output {
+    computed: Activation,
+    written: OnceCell<Tensor<4>>,
+}
+
+impl From<Activation> for Output {
+    fn from(computed: Activation) -> Self {
+        Self { computed, written: OnceCell::new() }
+    }
+}
+
+impl Output {
+    /// Written.
+    pub fn tensor(&self) -> Tensor<4> {
+        self.written.get_or_init(|| self.computed.tensor()).clone()
+    }
+
+    /// As the next block is to read it.
+    pub fn into_input(self) -> Activation {
+        self.written.into_inner().map_or(self.computed, Activation::from)
+    }
+}
+
 /// A block after its forward map.
 pub struct Stage<'a> {
     /// The block's input, until it is released.
-    pub x: Option<Tensor<4>>,
+    pub x: Option<Activation>,
     /// The block's output, where a guess learns from it.
     pub y: Option<Tensor<4>>,
     /// Where its tensors are.
@@ -52,11 +77,11 @@ pub struct Stage<'a> {
 
 impl Stage<'_> {
     /// Of a block's output alone.
-    pub fn at(y: &Tensor<4>) -> Self {
+    pub fn at(y: &Activation) -> Self {
         Stage {
             x: None,
             y: None,
-            placement: Placement::of(y),
+            placement: y.placement(),
             saved: Rc::default(),
             shape: y.dims(),
             loss: None,

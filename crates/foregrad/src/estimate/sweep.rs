@@ -15,6 +15,7 @@ use super::prepared::Prepared;
 use super::stage::{Stage, Window, through};
 use super::{Space, StepOutput};
 use crate::Result;
+use crate::layers::Activation;
 use crate::ops::Parts;
 use crate::vector::ParamVector;
 
@@ -46,7 +47,7 @@ impl<'a> Sweep<'a> {
         let merged = Merged::new(engine.config).filter(|_| engine.measured);
         let (output, window) = (engine.output(), Window::default());
         let mut sweep = Self { engine, output, window, flights: Vec::new(), merged, kept: BTreeMap::new() };
-        let mut x = sweep.engine.input.images.clone();
+        let mut x = Activation::from(sweep.engine.input.images.clone());
         for block in 0..sweep.engine.plan.depth {
             sweep.engine.input.check_stop()?;
             x = match sweep.merged.take_if(|_| Merged::carries(&sweep.engine, block)) {
@@ -59,7 +60,7 @@ impl<'a> Sweep<'a> {
     }
 
     /// A block's forward map, its losses, and everything that becomes known there.
-    fn visit(&mut self, block: usize, x: Tensor<4>) -> Result<Tensor<4>> {
+    fn visit(&mut self, block: usize, x: Activation) -> Result<Activation> {
         let (stage, y) = self.engine.stage(&mut self.output, block, x, false)?;
         self.window.push(stage);
         self.advance(block);
@@ -67,7 +68,7 @@ impl<'a> Sweep<'a> {
     }
 
     /// Value and merged tangents through a block at once.
-    fn carry(&mut self, mut merged: Merged, block: usize, x: Tensor<4>) -> Result<Tensor<4>> {
+    fn carry(&mut self, mut merged: Merged, block: usize, x: Activation) -> Result<Activation> {
         let (stage, y, prepared) = merged.carry(&self.engine, &mut self.output, block, x)?;
         self.merged = Some(merged);
         self.window.push(stage);

@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::{Cotangent, Layer, LayerKind, Pass, Planned, Scope, Wanted, plan::at_least_one};
+use super::{Activation, Cotangent, Layer, LayerKind, Pass, Planned, Scope, Wanted, plan::at_least_one};
 use crate::ops::{self, Bins};
 use crate::vector::ParamVector;
 use crate::{Result, settings};
@@ -69,10 +69,15 @@ pub struct Saved {
 impl Layer for AdaptiveAvgPool {
     type Saved = Saved;
 
-    fn forward(&self, x: Tensor<4>, _pass: Pass) -> (Tensor<4>, Saved) {
+    fn forward(&self, x: Tensor<4>, pass: Pass) -> (Tensor<4>, Saved) {
+        let (y, saved) = self.forward_of(x.into(), pass);
+        (y.into_tensor(), saved)
+    }
+
+    fn forward_of(&self, x: Activation, _pass: Pass) -> (Activation, Saved) {
         let [_, _, height, width] = x.dims();
         let bins = self.bins([height, width]);
-        (ops::average_pool(x, &bins), Saved { bins })
+        (ops::average_pool(x, &bins).into(), Saved { bins })
     }
 
     fn tangent(&self, saved: &Saved, x_dot: Option<Tensor<4>>, _theta_dot: &[ParamVector]) -> Option<Tensor<4>> {

@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::{Cotangent, Layer, LayerKind, Pass, Planned, Scope, Wanted, plan::windows};
+use super::{Activation, Cotangent, Layer, LayerKind, Pass, Planned, Scope, Wanted, plan::windows};
 use crate::ops::{self, Bins};
 use crate::vector::ParamVector;
 use crate::{Result, settings};
@@ -68,10 +68,15 @@ pub struct Saved {
 impl Layer for AvgPool {
     type Saved = Saved;
 
-    fn forward(&self, x: Tensor<4>, _pass: Pass) -> (Tensor<4>, Saved) {
+    fn forward(&self, x: Tensor<4>, pass: Pass) -> (Tensor<4>, Saved) {
+        let (y, saved) = self.forward_of(x.into(), pass);
+        (y.into_tensor(), saved)
+    }
+
+    fn forward_of(&self, x: Activation, _pass: Pass) -> (Activation, Saved) {
         let [_, _, height, width] = x.dims();
         let windows = self.windows([height, width]);
-        (ops::average_pool(x, &windows), Saved { windows })
+        (ops::average_pool(x, &windows).into(), Saved { windows })
     }
 
     fn tangent(&self, saved: &Saved, x_dot: Option<Tensor<4>>, _theta_dot: &[ParamVector]) -> Option<Tensor<4>> {

@@ -6,6 +6,7 @@ use foregrad_kernels::{ChannelMap, Real, Source};
 
 use super::channels::{Affine, channel_affine_in_place};
 use super::cpu;
+use crate::rng::Placement;
 
 /// An activation `[n, c, h, w]`: a tensor, or `scale x + shift` of a tensor, rectified or not, which takes no memory of its own.
 ///
@@ -40,6 +41,11 @@ impl Activation {
     /// Its shape.
     pub fn dims(&self) -> [usize; 4] {
         self.x.dims()
+    }
+
+    /// Where it is.
+    pub fn placement(&self) -> Placement {
+        Placement::of(&self.x)
     }
 
     /// The activation itself.

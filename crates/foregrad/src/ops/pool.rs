@@ -6,6 +6,7 @@ use burn::tensor::{Tensor, module, ops::AvgPoolOptions};
 use foregrad_kernels::pool as kernels;
 pub use foregrad_kernels::pool::Bins;
 
+use super::activation::{Activation, source};
 use super::cpu::{self, on_cpu};
 use crate::rng::Placement;
 
@@ -13,10 +14,12 @@ use crate::rng::Placement;
 ///
 /// Composed: Burn's pooling where the bins are windows at equal distances, else a product with one small averaging matrix on
 /// each side, `y = R x C^T`.
-pub fn average_pool(x: Tensor<4>, bins: &Bins) -> Tensor<4> {
+pub fn average_pool(x: impl Into<Activation>, bins: &Bins) -> Tensor<4> {
+    let x = x.into();
     if let Some(y) = fused_average(&x, bins) {
         return y;
     }
+    let x = x.into_tensor();
     match windows(bins) {
         Some([size, stride]) => module::avg_pool2d(x, AvgPoolOptions::new(size).with_stride(stride)),
         None => {
@@ -26,10 +29,14 @@ pub fn average_pool(x: Tensor<4>, bins: &Bins) -> Tensor<4> {
     }
 }
 
-fn fused_average(x: &Tensor<4>, bins: &Bins) -> Option<Tensor<4>> {
+fn fused_average(x: &Activation, bins: &Bins) -> Option<Tensor<4>> {
     let [samples, channels, ..] = x.dims();
     let shape = [samples, channels, bins.rows.len(), bins.columns.len()];
-    on_cpu!(|x| cpu::tensor(kernels::average(bins, x), shape))
+    let (scale, shift, is_rectified) = x.map();
+    let x = x.held();
+    on_cpu!(|x; scale, shift| {
+        cpu::tensor(kernels::average(bins, source(x, scale, shift, is_rectified)), shape)
+    })
 }
 
 /// The transpose of [`average_pool`]: `x_bar = R^T y_bar C`.
