@@ -72,7 +72,7 @@ pub(super) trait Transform<const FROM: usize, const TO: usize> {
         (from, steps): (&[T::Vector<S>], [usize; 2]),
         (mut to, to_steps): (Places<'_, T::Vector<S>>, [usize; 2]),
     ) {
-        // Once for all values: a comparison for each takes a fifth of a transform's time.
+        // Once for all values: a comparison for each of them shows in a transform's time.
         assert_reaches(from.len(), FROM, steps);
         assert_reaches(to.len(), TO, to_steps);
         let zero = T::splat(simd, T::default());
