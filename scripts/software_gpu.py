@@ -34,9 +34,10 @@ SWIFTSHADER = pathlib.Path("/usr/lib/chromium/vk_swiftshader_icd.json")
 RUN = "--dataset glyphs --train-limit 64 --test-limit 32 --batch 16 --width 0.125 --epochs 1"
 # By a network's activation: |difference| / |update| of a tensor from the CPU's in double precision, at most. A rectifier whose input
 # is rounded to the other side of 0 moves an update by parts in a thousand; a smooth activation moves as far as single precision
-# rounds. A random direction may be nearly at right angles to the gradient: its derivative is a small difference of large numbers,
-# so that a device may also be as far as a few times the CPU's own single precision.
-LIMITS, OF_SINGLE = {"gelu": 1e-4, "relu": 1e-2}, 4
+# rounds. A direction may be nearly at right angles to the gradient: its derivative is a small difference of large numbers, so
+# that a device may also be as far as a few times the CPU's own single precision, or as a derivative's rounding is of the
+# derivative, but never further than a rectifier's.
+LIMITS, OF_SINGLE, ROUNDING = {"gelu": 1e-4, "relu": 1e-2}, 4, 1e-6
 # A difference of losses divides their rounding by its step: so far that what else a device does differently is seen.
 FAR = "--finite-difference-step 1e-2"
 BENCH = "--methods backprop,local-weight-network-forward --model small-net --width 0.125 --batch 8 --steps 2"
@@ -233,14 +234,16 @@ def steps(gpu):
 
 def worst_gap(gpu, checkpoint, method, limit):
     """The worst of a method's tensors."""
-    exact, single, given = (update(gpu, checkpoint, method, *on) for on in [("cpu", "f64"), ("cpu", "f32"), (gpu.device, "f32")])
+    on_each = [update(gpu, checkpoint, method, *on) for on in [("cpu", "f64"), ("cpu", "f32"), (gpu.device, "f32")]]
+    (exact, derivative), (single, _), (given, _) = on_each
     if not exact or exact.keys() != given.keys():
         fail(f"{method['name']}: the updates have other tensors: {sorted(exact.keys() ^ given.keys())[:5]}")
     gaps = {name: gap(values, given[name]) for name, values in exact.items()}
     name = max(gaps, key=lambda name: math.inf if math.isnan(gaps[name]) else gaps[name])
     own = max(gap(values, single[name]) for name, values in exact.items())
-    told = f"{method['name']}, {checkpoint.parent.name}: {name} is {gaps[name]:.1e} of its norm from the CPU's (whose f32 is {own:.1e} from its f64)"
-    if not gaps[name] <= max(limit, OF_SINGLE * own):
+    told = f"{method['name']}, {checkpoint.parent.name}: {name} is {gaps[name]:.1e} of its norm from the CPU's (whose f32 is {own:.1e} from its f64; smallest derivative {derivative:.1e})"
+    of_derivative = min(LIMITS["relu"], ROUNDING / derivative) if derivative else 0.0
+    if not gaps[name] <= max(limit, OF_SINGLE * own, of_derivative):
         fail(f"{told}; at most {limit:.0e}")
     if gaps[name] > limit:
         print(told, flush=True)
@@ -249,11 +252,15 @@ def worst_gap(gpu, checkpoint, method, limit):
 
 
 def update(gpu, checkpoint, method, device, dtype):
+    """A step's update by tensor, and the smallest derivative of a slot along its direction: the root of its units' mean square."""
     out = gpu.folder / "step.safetensors"
     flags = [method["flags"], "--dtype", dtype, "--device", device]
     flags += [FAR] if method["settings"].get("estimator.mode") == "finite-difference" else []
     gpu.run("step --weights", checkpoint, "--batch batch.safetensors --out", out, *flags)
-    return {name: values for name, values in numbers(out).items() if name.startswith("update/")}
+    known = numbers(out)
+    scalars = [values for name, values in known.items() if name.startswith("scalar/")]
+    mean_squares = [sum(value * value for value in values) / len(values) for values in scalars]
+    return {name: values for name, values in known.items() if name.startswith("update/")}, math.sqrt(min(mean_squares, default=0.0))
 
 
 def numbers(path):
