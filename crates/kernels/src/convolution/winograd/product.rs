@@ -25,7 +25,7 @@ pub(super) type Row<T, S, const N: usize> = [MaybeUninit<<T as Real>::Vector<S>>
 /// `sums[m] = sum_k a[m][k] b[k]`, to which what was there is added if `adds`: an even number of rows of `a`, and rows of `b` and sums of `N` vectors,
 /// each one after the other.
 ///
-/// It is compiled as a function of its own: put in line in a larger one, the compiler has had a third of the sums in memory at every step.
+/// It is compiled as a function of its own: put in line in a larger one, the compiler has had a quarter of the sums in memory at every step.
 ///
 /// # Safety
 /// If `adds`, the sums must have been written.
