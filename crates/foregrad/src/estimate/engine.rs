@@ -6,11 +6,11 @@ use std::rc::Rc;
 
 use burn::tensor::Tensor;
 
-use super::given::{CORRECTED, NOISE};
+use super::given::{CORRECTED, noise_path};
 use super::guess::{AnyGuess, Directions, Gradients, HeadUse, Needs};
 use super::plan::Plan;
 use super::rehearsal::Rehearsal;
-use super::stage::{LossRef, Output, Stage, Window};
+use super::stage::{LossRef, Stage, Window};
 use super::view::View;
 use super::{Collect, EstimatorConfig, EstimatorState, Mode, Space, StepInput, StepOutput};
 use crate::account;
@@ -102,17 +102,15 @@ impl<'a> Engine<'a> {
         target_bar: bool,
     ) -> Result<(Stage<'a>, Activation)> {
         let maps = self.view.blocks[block];
-        let (y, saved) = self.forward(block, x.clone());
+        let (mut y, saved) = self.forward(block, x.clone());
         if block < self.plan.estimated {
             let [_, size @ ..] = y.dims();
             self.config.check_parts(block, size)?;
         }
         output.statistics.extend(self.view.globalised(block, maps.statistics(&saved)));
-        let mut stage = Stage { x: Some(x), saved, ..Stage::at(&y) };
-        let y = Output::from(y);
-        stage.y = self.needs.output.then(|| y.tensor());
-        self.evaluate_losses(output, &mut stage, &y, block, target_bar)?;
-        Ok((stage, y.into_input()))
+        let mut stage = Stage { x: Some(x), y: self.needs.output.then(|| y.written()), saved, ..Stage::at(&y) };
+        self.evaluate_losses(output, &mut stage, &mut y, block, target_bar)?;
+        Ok((stage, y))
     }
 
     /// A block's forward map, unless a rehearsal has kept what it gave.
@@ -136,18 +134,18 @@ impl<'a> Engine<'a> {
         x_dot: Option<Tensor<4>>,
         theta_dot: &[ParamVector],
     ) -> Result<(Stage<'a>, Activation, Option<Tensor<4>>)> {
-        let Dual { y, y_dot, statistics } = self.view.blocks[block].dual(x, x_dot, theta_dot, self.pass(block));
+        let Dual { mut y, y_dot, statistics } = self.view.blocks[block].dual(x, x_dot, theta_dot, self.pass(block));
         output.statistics.extend(self.view.globalised(block, statistics));
-        let (mut stage, y) = (Stage::at(&y), Output::from(y));
-        self.evaluate_losses(output, &mut stage, &y, block, false)?;
-        Ok((stage, y.into_input(), y_dot))
+        let mut stage = Stage::at(&y);
+        self.evaluate_losses(output, &mut stage, &mut y, block, false)?;
+        Ok((stage, y, y_dot))
     }
 
     fn evaluate_losses(
         &self,
         output: &mut StepOutput,
         stage: &mut Stage<'a>,
-        y: &Output,
+        y: &mut Activation,
         block: usize,
         target_bar: bool,
     ) -> Result<()> {
@@ -161,7 +159,7 @@ impl<'a> Engine<'a> {
     }
 
     /// The classifier's loss, and the exact gradient of classifier and last block unless they are estimated.
-    fn classify(&self, output: &mut StepOutput, stage: &mut Stage<'a>, y: &Output, target_bar: bool) {
+    fn classify(&self, output: &mut StepOutput, stage: &mut Stage<'a>, y: &mut Activation, target_bar: bool) {
         let last = self.plan.depth - 1;
         let classifier = self.view.loss(last);
         let (evaluation, saved) = self.evaluated(classifier, y, last);
@@ -184,7 +182,14 @@ impl<'a> Engine<'a> {
     }
 
     /// The block's own head, if it has one, and that for the target, if that is another.
-    fn own_heads(&self, output: &mut StepOutput, stage: &mut Stage<'a>, y: &Output, block: usize, target_bar: bool) {
+    fn own_heads(
+        &self,
+        output: &mut StepOutput,
+        stage: &mut Stage<'a>,
+        y: &mut Activation,
+        block: usize,
+        target_bar: bool,
+    ) {
         let (plan, view) = (&self.plan, self.view);
         let (guesses, has_target) = (plan.guesses_from[block], plan.has_target[block]);
         let used = plan.runs[block] && self.measures_by_own();
@@ -207,7 +212,7 @@ impl<'a> Engine<'a> {
         &self,
         output: &mut StepOutput,
         stage: &mut Stage<'a>,
-        y: &Output,
+        y: &mut Activation,
         (block, head, prefixed): (usize, &'a dyn LossHead, &dyn Fn(ParamVector) -> ParamVector),
         Role { trains, guesses, aims }: Role,
         target_bar: bool,
@@ -235,7 +240,7 @@ impl<'a> Engine<'a> {
         &self,
         output: &mut StepOutput,
         stage: &mut Stage<'a>,
-        y: &Output,
+        y: &mut Activation,
         block: usize,
         target_bar: bool,
     ) -> Result<()> {
@@ -276,8 +281,8 @@ impl<'a> Engine<'a> {
         self.measured && self.plan.measures[block] && !target_bar
     }
 
-    fn evaluated(&self, loss: &dyn LossHead, y: &Output, block: usize) -> (Evaluation, AnySaved) {
-        loss.forward(y.tensor(), self.input.labels, self.pass(block).named("head"))
+    fn evaluated(&self, loss: &dyn LossHead, y: &mut Activation, block: usize) -> (Evaluation, AnySaved) {
+        loss.forward(y.written(), self.input.labels, self.pass(block).named("head"))
     }
 
     /// A block's guesses as they are made, one a direction, before any scaling.
@@ -391,9 +396,4 @@ fn head_cotangent(head: &dyn LossHead, saved: AnySaved, wanted: Wanted, keeps: b
         true => (head.cotangent(&saved, wanted), Some(saved)),
         false => (head.cotangent_once(saved, wanted), None),
     }
-}
-
-/// The path of the noise at a block's output, among guesses.
-fn noise_path(block: usize) -> String {
-    format!("{NOISE}.blocks.{block}")
 }

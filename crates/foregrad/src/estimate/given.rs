@@ -8,7 +8,12 @@ use crate::vector::{ParamTensor, ParamVector};
 use crate::{Error, Result};
 
 /// What stands before the paths of given noise.
-pub const NOISE: &str = "noise";
+const NOISE: &str = "noise";
+
+/// The path of the noise at a block's output, among guesses.
+pub fn noise_path(block: usize) -> String {
+    format!("{NOISE}.blocks.{block}")
+}
 
 /// What stands before the paths of a given guess that is corrected.
 pub const CORRECTED: &str = "corrected";

@@ -1,6 +1,5 @@
 //! A block on its way: what its forward map saved, the loss on its output, and the transport of tangents and cotangents.
 
-use std::cell::OnceCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -28,30 +27,6 @@ impl LossRef<'_> {
             LossRef::Own(head) => *head,
             LossRef::Drawn(head) => &**head,
         }
-    }
-}
-
-/// A block's output, which the next block may compute as it reads it: written where a loss or a guess asks for it, and once.
-pub struct Output {
-    computed: Activation,
-    written: OnceCell<Tensor<4>>,
-}
-
-impl From<Activation> for Output {
-    fn from(computed: Activation) -> Self {
-        Self { computed, written: OnceCell::new() }
-    }
-}
-
-impl Output {
-    /// Written.
-    pub fn tensor(&self) -> Tensor<4> {
-        self.written.get_or_init(|| self.computed.tensor()).clone()
-    }
-
-    /// As the next block is to read it.
-    pub fn into_input(self) -> Activation {
-        self.written.into_inner().map_or(self.computed, Activation::from)
     }
 }
 

@@ -26,6 +26,17 @@ struct Map {
     is_rectified: bool,
 }
 
+impl Map {
+    /// What it makes of a tensor, in the same memory where nobody else holds that.
+    fn applied(self, x: Tensor<4>) -> Tensor<4> {
+        let shape @ [samples, channels, height, width] = x.dims();
+        let Self { affine, is_rectified } = self;
+        let values = affine.scale.dims()[0];
+        let rows = if values == channels { shape } else { [1, samples * channels, height * width, 1] };
+        channel_affine_in_place(x.reshape(rows), &affine, is_rectified.then_some(&affine)).reshape(shape)
+    }
+}
+
 impl From<Tensor<4>> for Activation {
     fn from(x: Tensor<4>) -> Self {
         Self { x, map: None }
@@ -54,12 +65,16 @@ impl Activation {
     }
 
     /// The activation itself, in the memory that it is read from where nobody else holds that.
-    pub fn into_tensor(self) -> Tensor<4> {
-        let shape @ [samples, channels, height, width] = self.dims();
-        let Some(Map { affine, is_rectified }) = self.map else { return self.x };
-        let values = affine.scale.dims()[0];
-        let rows = if values == channels { shape } else { [1, samples * channels, height * width, 1] };
-        channel_affine_in_place(self.x.reshape(rows), &affine, is_rectified.then_some(&affine)).reshape(shape)
+    pub fn into_tensor(mut self) -> Tensor<4> {
+        self.written()
+    }
+
+    /// The activation itself, which whoever reads it from now on reads as it is; in the same memory where nobody else holds that.
+    pub fn written(&mut self) -> Tensor<4> {
+        if let Some(map) = self.map.take() {
+            self.x.inplace(|x| map.applied(x));
+        }
+        self.x.clone()
     }
 
     /// The tensor that is in memory.

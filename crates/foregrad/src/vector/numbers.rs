@@ -69,14 +69,12 @@ pub fn dots(pairs: &[[&ParamVector; 2]]) -> Vec<f64> {
 pub fn norms(vectors: &[&ParamVector]) -> Vec<f64> {
     /// Sums that no device's precision is too narrow for: what squares below it would have added does not show.
     const IN_RANGE: RangeInclusive<f64> = 1e-20..=1e30;
-    let mut squares = dots(&vectors.iter().map(|vector| [*vector; 2]).collect::<Vec<_>>());
+    let squares = dots(&vectors.iter().map(|vector| [*vector; 2]).collect::<Vec<_>>());
     let doubtful = |square: &f64| !IN_RANGE.contains(square);
     let again: Vec<&ParamVector> = vectors.iter().zip(&squares).filter(|(_, s)| doubtful(s)).map(|(v, _)| *v).collect();
     let mut again = scaled_norms(&again).into_iter();
-    for square in &mut squares {
-        *square = if doubtful(square) { again.next().unwrap_or(f64::NAN) } else { square.sqrt() };
-    }
-    squares
+    let norm = |square: f64| if doubtful(&square) { again.next().unwrap_or(f64::NAN) } else { square.sqrt() };
+    squares.into_iter().map(norm).collect()
 }
 
 /// Norms of vectors divided by their largest magnitudes, times these: two reads, since what to divide by is known after the first.
