@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use crate::source::PlaneMap;
 use crate::{Real, Source, instructions, memory};
 
 /// Elements a thread takes at a time, about.
@@ -105,7 +106,7 @@ pub fn average<T: Real>(bins: &Bins, x: Source<'_, T>) -> Vec<T> {
         let fits = |values: &[T]| planes.is_multiple_of(values.len());
         assert!(fits(maps.scale) && fits(maps.shift), "a map of {} values for {planes} planes", maps.scale.len());
     });
-    let space = width + if maps.is_some() { pixels } else { 0 };
+    let space = width + if maps.is_some() && !halves { pixels } else { 0 };
     let write = |y: &mut [MaybeUninit<T>]| {
         bins.for_planes(
             (y, bins.count()),
@@ -113,14 +114,15 @@ pub fn average<T: Real>(bins: &Bins, x: Source<'_, T>) -> Vec<T> {
             #[inline(always)]
             |plane, y, space: &mut [T]| {
                 let (sums, mapped) = space.split_at_mut(width);
+                let map = x.map_of(plane);
                 let mut x = x.planes(plane..plane + 1, pixels);
-                if let Some(map) = maps.map(|maps| maps.of_plane(plane)) {
+                if halves {
+                    return of_width!(width, |width| average_pairs(x, map, (sums, y), width));
+                }
+                if let Some(map) = map {
                     mapped.copy_from_slice(x);
                     map.apply(mapped);
                     x = mapped;
-                }
-                if halves {
-                    return of_width!(width, |width| average_pairs(x, (sums, y), width));
                 }
                 for (rows, y) in bins.rows.iter().zip(y.chunks_exact_mut(bins.columns.len())) {
                     // The rows of a bin are added pixel by pixel first: whole vectors.
@@ -140,15 +142,24 @@ pub fn average<T: Real>(bins: &Bins, x: Source<'_, T>) -> Vec<T> {
     unsafe { memory::written(planes * bins.count(), write) }
 }
 
-/// [`average`] of a plane in squares of four pixels, with memory for the sums of two rows.
+/// [`average`] of a plane in squares of four pixels, with memory for the sums of two rows; mapped while they are added up.
 #[inline(always)]
-fn average_pairs<T: Real>(x: &[T], (sums, y): (&mut [T], &mut [MaybeUninit<T>]), width: usize) {
+fn average_pairs<T: Real>(
+    x: &[T],
+    map: Option<PlaneMap<T>>,
+    (sums, y): (&mut [T], &mut [MaybeUninit<T>]),
+    width: usize,
+) {
     let quarter = T::of_f64(0.25);
     let sums = &mut sums[..width];
     for (rows, y) in x.chunks_exact(2 * width).zip(y.chunks_exact_mut(width / 2)) {
         // All at once the compiler would gather each of the four pixels of many squares.
         let (first, second) = rows.split_at(width);
-        sums.iter_mut().zip(first.iter().zip(second)).for_each(|(sum, (&a, &b))| *sum = a + b);
+        let pairs = sums.iter_mut().zip(first.iter().zip(second));
+        match map {
+            None => pairs.for_each(|(sum, (&a, &b))| *sum = a + b),
+            Some(map) => pairs.for_each(|(sum, (&a, &b))| *sum = map.of(a) + map.of(b)),
+        }
         y.iter_mut().zip(sums.as_chunks::<2>().0).for_each(|(y, [a, b])| _ = y.write((*a + *b) * quarter));
     }
 }

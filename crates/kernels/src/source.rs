@@ -195,15 +195,17 @@ impl<T: Real> PlaneMap<T> {
         LaneMap { scale, shift, is_rectified: self.is_rectified }
     }
 
+    /// One element, mapped.
+    #[inline(always)]
+    pub(crate) fn of(self, x: T) -> T {
+        let y = self.scale * x + self.shift;
+        if self.is_rectified { gated(y, y) } else { y }
+    }
+
     /// Maps elements in place.
     #[inline(always)]
     pub(crate) fn apply(self, values: &mut [T]) {
-        let Self { scale, shift, is_rectified } = self;
-        let affine = |x: T| scale * x + shift;
-        match is_rectified {
-            false => values.iter_mut().for_each(|x| *x = affine(*x)),
-            true => values.iter_mut().for_each(|x| *x = gated(affine(*x), affine(*x))),
-        }
+        values.iter_mut().for_each(|x| *x = self.of(*x));
     }
 }
 

@@ -1,7 +1,5 @@
 //! Squares of elements turned round in registers.
 
-use std::ops::{Deref, DerefMut};
-
 use pulp::{Simd, bytemuck};
 
 use crate::Real;
@@ -27,54 +25,22 @@ macro_rules! with_lanes {
 }
 pub(super) use with_lanes;
 
-/// A square of elements. Each row that fills a register lies in one cache line: a thread whose stack lies otherwise would be a third slower.
-#[repr(align(64))]
-pub(super) struct Square<T, const N: usize>([[T; N]; N]);
-
-impl<T: Real, const N: usize> Square<T, N> {
-    #[inline(always)]
-    pub(super) fn zeros() -> Self {
-        Self([[T::default(); N]; N])
-    }
-
-    /// Rows to columns.
-    #[inline(always)]
-    pub(super) fn turn<S: Simd>(&mut self, simd: S) {
-        turn(simd, &mut self.0);
-    }
-
-    /// Its rows, as registers of as many lanes.
-    #[inline(always)]
-    pub(super) fn registers<S: Simd>(&mut self) -> &mut [T::Vector<S>] {
-        bytemuck::cast_slice_mut(self.0.as_flattened_mut())
-    }
-}
-
-impl<T, const N: usize> Deref for Square<T, N> {
-    type Target = [[T; N]; N];
-
-    #[inline(always)]
-    fn deref(&self) -> &[[T; N]; N] {
-        &self.0
-    }
-}
-
-impl<T, const N: usize> DerefMut for Square<T, N> {
-    #[inline(always)]
-    fn deref_mut(&mut self) -> &mut [[T; N]; N] {
-        &mut self.0
-    }
-}
-
-/// Rows to columns, where they lie; each that fills a register in one cache line, if that is to be fast.
+/// Rows, which lie anywhere, to columns, one register each: as many as a register has lanes ([`with_lanes`]).
 #[inline(always)]
-pub(super) fn turn<T: Real, S: Simd, const N: usize>(simd: S, rows: &mut [[T; N]; N]) {
+pub(super) fn turned<T: Real, S: Simd, const N: usize>(simd: S, rows: &[&[T; N]; N]) -> [T::Vector<S>; N] {
+    let mut columns = [T::splat(simd, T::default()); N];
     #[cfg(target_arch = "x86_64")]
-    if x86::turn(&simd, rows) {
-        return;
+    if x86::turn(&simd, rows, &mut columns) {
+        return columns;
     }
-    let _ = simd;
-    shuffled(rows);
+    let mut square = [[T::default(); N]; N];
+    for (square, &row) in square.iter_mut().zip(rows) {
+        *square = *row;
+    }
+    shuffled(&mut square);
+    let elements: &mut [T] = bytemuck::cast_slice_mut(&mut columns);
+    elements.copy_from_slice(square.as_flattened());
+    columns
 }
 
 /// Rows to columns on any machine: the second half of the rows is put between the first, `log2(N)` times, which the compiler makes shuffles of,
@@ -109,10 +75,10 @@ mod tests {
 
         fn with_simd<S: Simd>(self, simd: S) {
             with_lanes!(T, S, LANES => {
-                let mut block = Square::<T, LANES>::zeros();
-                block.as_flattened_mut().iter_mut().enumerate().for_each(|(index, value)| *value = T::of_f64(index as f64));
-                block.turn(simd);
-                for (row, values) in block.iter().enumerate() {
+                let mut rows = [[T::default(); LANES]; LANES];
+                rows.as_flattened_mut().iter_mut().enumerate().for_each(|(index, value)| *value = T::of_f64(index as f64));
+                let columns = turned::<T, S, LANES>(simd, &rows.each_ref());
+                for (row, values) in bytemuck::cast_slice::<_, T>(&columns).chunks_exact(LANES).enumerate() {
                     for (column, value) in values.iter().enumerate() {
                         assert!(value.to_f64() == (column * LANES + row) as f64, "{LANES} lanes, [{row}, {column}]");
                     }

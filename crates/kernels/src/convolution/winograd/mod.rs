@@ -23,6 +23,7 @@
 mod by_line;
 mod by_sample;
 mod few;
+mod grid;
 mod halving;
 mod job;
 mod panel;
@@ -45,7 +46,7 @@ use super::outer::{Sizes, Weight};
 use super::shape::Convolution;
 use crate::Real;
 use crate::source::Source;
-use strip::Geometry;
+use grid::Grid;
 use tiling::{Doubling, Halving, Pixel, Sides, Tiling, Unit};
 use transform::{POINTS, Square};
 
@@ -198,18 +199,18 @@ impl Map {
     }
 
     /// The pixels that the tiles of a plane read.
-    fn reads(&self) -> Geometry {
+    fn reads(&self) -> Grid {
         let Sides { read, step, .. } = self.sides();
         let reached = self.tiles().map(|tiles| tiles * step + read - step);
         // A stride can leave the last row and column unread.
         let size = [0, 1].map(|axis| reached[axis].max(self.margins[0] + self.source[axis]));
-        Geometry { plane: self.source, margin: self.margins[0], size }
+        Grid { plane: self.source, first: [-(self.margins[0] as isize); 2], size }
     }
 
     /// The pixels that the tiles of a plane stand for.
-    fn stands_for(&self) -> Geometry {
+    fn stands_for(&self) -> Grid {
         let size = self.tiles().map(|tiles| tiles * self.sides().written);
-        Geometry { plane: self.target, margin: self.margins[1], size }
+        Grid { plane: self.target, first: [-(self.margins[1] as isize); 2], size }
     }
 
     fn sides(&self) -> Sides {

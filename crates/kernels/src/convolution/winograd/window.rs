@@ -6,7 +6,7 @@ use pulp::{Simd, bytemuck};
 
 use super::transform;
 use crate::Real;
-use crate::convolution::turn::{Square, with_lanes};
+use crate::convolution::turn::{self, with_lanes};
 
 /// Taps of a window.
 const TAPS: usize = 9;
@@ -36,7 +36,7 @@ fn read_lanes<T: Real, S: Simd, const LANES: usize>(
 ) {
     let turned = turned::<LANES>();
     if turned > 0 {
-        let mut block = Square::<T, LANES>::zeros();
+        let mut block = [[T::default(); LANES]; LANES];
         for (row, start) in block.iter_mut().zip(starts.clone()) {
             // What lies behind a window is read with it, in one move, and not used.
             match weight[start..].first_chunk() {
@@ -44,8 +44,9 @@ fn read_lanes<T: Real, S: Simd, const LANES: usize>(
                 None => row[..turned].copy_from_slice(&weight[start..][..turned]),
             }
         }
-        block.turn(simd);
-        taps.iter_mut().zip(block.iter()).for_each(|(taps, row)| *taps = *row);
+        let columns = turn::turned::<T, S, LANES>(simd, &block.each_ref());
+        let (columns, _) = bytemuck::cast_slice(&columns).as_chunks();
+        taps.iter_mut().zip(columns).for_each(|(taps, column)| *taps = *column);
     }
     for (tap, taps) in taps.iter_mut().enumerate().skip(turned) {
         taps.iter_mut().zip(starts.clone()).for_each(|(value, start)| *value = weight[start + tap]);
@@ -63,10 +64,12 @@ pub(super) fn write<T: Real, S: Simd>(simd: S, window: &Window<T, S>, to: &mut [
 fn write_lanes<T: Real, S: Simd, const LANES: usize>(simd: S, taps: &[[T; LANES]], to: &mut [MaybeUninit<T>]) {
     let turned = turned::<LANES>();
     if turned > 0 {
-        let mut block = Square::<T, LANES>::zeros();
-        block.iter_mut().zip(taps).for_each(|(row, taps)| *row = *taps);
-        block.turn(simd);
-        for (lane, row) in block.iter().enumerate().take(to.len() / TAPS) {
+        let zeros = [T::default(); LANES];
+        let mut rows = [&zeros; LANES];
+        rows.iter_mut().zip(taps).for_each(|(row, taps)| *row = taps);
+        let windows = turn::turned::<T, S, LANES>(simd, &rows);
+        let (windows, _) = bytemuck::cast_slice::<_, T>(&windows).as_chunks::<LANES>();
+        for (lane, row) in windows.iter().enumerate().take(to.len() / TAPS) {
             // What is written behind a window, in one move, the next one overwrites.
             let to = &mut to[lane * TAPS..];
             match to.first_chunk_mut::<LANES>() {

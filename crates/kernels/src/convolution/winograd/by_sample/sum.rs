@@ -5,10 +5,12 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd, bytemuck};
 
-use super::band::{Band, Turned, write_samples};
+use super::band::{Turned, band};
 use super::{BAND, BLOCK, pixels, rows};
 use crate::convolution::outer::{Sizes, Term};
+use crate::convolution::turn::with_lanes;
 use crate::convolution::winograd::Map;
+use crate::convolution::winograd::grid::Grid;
 use crate::convolution::winograd::transform::{Outputs, POINTS, Pixels, SIDE, Square, TILE, Transform, Weights, apart};
 use crate::memory::{self, Aligned, Places};
 use crate::parallel::{self, Own};
@@ -66,12 +68,12 @@ impl<T: Real> WithSimd for Sum<'_, T> {
 }
 
 /// Rows of tiles whose turned planes, at `bytes` a pixel, stay in cache; all of them at 0.
-fn bands(map: &Map, bytes: usize) -> Vec<(Range<usize>, Band)> {
+fn bands(map: &Map, bytes: usize) -> Vec<(Range<usize>, Grid)> {
     let [rows, _] = map.tiles();
     let fits = |count: &usize| pixels(map, *count) * bytes <= BAND;
     let at_once = rows.div_ceil(rows.div_ceil((1..=rows).rev().find(fits).unwrap_or(1)));
     let ranges = (0..rows).step_by(at_once).map(|first| first..rows.min(first + at_once));
-    ranges.map(|range| (range.clone(), Band::new(map, range))).collect()
+    ranges.map(|range| (range.clone(), band(map, range))).collect()
 }
 
 /// `G g G^T` of all weights of a group, as `[out / M][point][term, in][M]`, zeros beyond the last channel.
@@ -126,7 +128,7 @@ struct Job<'a, T> {
     /// [`Transformed`].
     weights: &'a [T],
     group: usize,
-    bands: &'a [(Range<usize>, Band)],
+    bands: &'a [(Range<usize>, Grid)],
 }
 
 impl<T: Real> Job<'_, T> {
@@ -206,7 +208,7 @@ impl<T: Real, const M: usize> Samples<'_, T, M> {
 
     /// Reads every term's channels.
     #[inline(always)]
-    fn turn<S: Simd>(&mut self, simd: S, band: &Band) {
+    fn turn<S: Simd>(&mut self, simd: S, band: &Grid) {
         let (Job { sizes, group, terms, .. }, samples) = (self.job, self.samples());
         let input = sizes.channels[0] / sizes.groups;
         let inputs = &mut self.buffers.inputs;
@@ -222,7 +224,7 @@ impl<T: Real, const M: usize> Samples<'_, T, M> {
 
     /// `B^T d B` of some rows of tiles, from a row of the band on.
     #[inline(always)]
-    fn transform_pixels<S: Simd>(&mut self, simd: S, band: &Band, row: usize, tiles: usize) {
+    fn transform_pixels<S: Simd>(&mut self, simd: S, band: &Grid, row: usize, tiles: usize) {
         let Buffers { inputs, pixels, .. } = &mut *self.buffers;
         let (columns, [depth, _]) = (self.job.map.tiles()[1], self.job.channels());
         let distance = depth * tiles + 1;
@@ -231,9 +233,9 @@ impl<T: Real, const M: usize> Samples<'_, T, M> {
         let channels = inputs.flat_map(|input| input.pixels::<S>().chunks_exact(band.pixels()));
         for (k, channel) in channels.enumerate() {
             for tile in 0..tiles {
-                let start = (row + tile / columns * TILE) * band.columns() + tile % columns * TILE;
+                let start = (row + tile / columns * TILE) * band.size[1] + tile % columns * TILE;
                 let points = (Places::over(&mut pixels[k * tiles + tile..]), apart(distance));
-                Pixels::apply::<T, S>(simd, (&channel[start..], [band.columns(), 1]), points);
+                Pixels::apply::<T, S>(simd, (&channel[start..], [band.size[1], 1]), points);
             }
         }
     }
@@ -286,8 +288,11 @@ impl<T: Real, const M: usize> Samples<'_, T, M> {
                 }
             }
             let first = (group * output + out) * height * width + rows.start * width;
-            let places = [first, sizes.channels[1] * height * width];
-            write_samples::<T, S>(simd, outputs, (&mut *self.target, places));
+            // They lie one after the other, as in a plane of one row.
+            let grid = Grid { plane: [1, outputs.len()], first: [0, 0], size: [1, outputs.len()] };
+            let samples = (&mut self.target[first..], sizes.channels[1] * height * width);
+            let outputs: &[T] = bytemuck::cast_slice(outputs);
+            with_lanes!(T, S, LANES => grid.write::<T, S, LANES>(simd, outputs.as_chunks().0, samples));
         }
     }
 }
@@ -315,8 +320,12 @@ fn multiply_tile<T: Real, S: Simd, const M: usize, const P: usize>(
     (tile, tiles): (usize, usize),
 ) {
     let mut sums = [[T::splat(simd, T::default()); P]; M];
-    for (weights, pixels) in weights.iter().zip(pixels.chunks_exact(tiles)) {
-        let Some(pixels) = pixels[tile..].first_chunk::<P>() else { break };
+    // Once for all rows: to divide for their number, or to compare at each of them, would take as long as a few of their products.
+    let has_rows = weights.len().checked_mul(tiles).is_some_and(|length| length <= pixels.len());
+    assert!(has_rows && tile + P <= tiles, "{} values for {} rows of {tiles} tiles", pixels.len(), weights.len());
+    for (k, weights) in weights.iter().enumerate() {
+        // SAFETY: row `k` is there, and has the tiles.
+        let pixels = unsafe { pixels.get_unchecked(k * tiles + tile..k * tiles + tile + P) };
         for (sums, &weight) in sums.iter_mut().zip(weights) {
             let weight = T::splat(simd, weight);
             for (sum, &pixel) in sums.iter_mut().zip(pixels) {
@@ -324,8 +333,8 @@ fn multiply_tile<T: Real, S: Simd, const M: usize, const P: usize>(
             }
         }
     }
-    for (products, sums) in products.chunks_exact_mut(tiles).zip(&sums) {
-        if let Some(products) = products[tile..].first_chunk_mut::<P>() {
+    for (m, sums) in sums.iter().enumerate() {
+        if let Some(products) = products[m * tiles + tile..].first_chunk_mut::<P>() {
             *products = *sums;
         }
     }
