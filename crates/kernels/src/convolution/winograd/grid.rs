@@ -13,9 +13,9 @@ use crate::source::LaneMap;
 pub(super) struct Grid {
     /// Height and width of a plane.
     pub plane: [usize; 2],
-    /// The first row and column held, which may lie before the plane's.
+    /// The first row held, and the first column, which does not lie behind the plane's first.
     pub first: [isize; 2],
-    /// Rows and columns held, which may reach beyond the plane.
+    /// Rows held, and columns, which reach to the plane's last; both may reach beyond.
     pub size: [usize; 2],
 }
 
@@ -37,7 +37,7 @@ impl Grid {
     ) {
         let [height, width] = self.plane.map(|size| size as isize);
         let held = self.first[0].clamp(0, height)..(self.first[0] + self.size[0] as isize).clamp(0, height);
-        let mut at = Position { row: held.start, column: 0 };
+        let mut at = self.at_row(held.start);
         let [start, end] = [held.start, held.end].map(|row| (row * width) as usize);
         let whole = end - (end - start) % LANES;
         let zeros = [T::default(); LANES];
@@ -66,7 +66,7 @@ impl Grid {
     fn put<T: Real, S: Simd, const LANES: usize>(
         &self,
         simd: S,
-        at: &mut Position,
+        at: &mut Cursor<'_>,
         (rows, count): (&[&[T; LANES]; LANES], usize),
         map: Option<LaneMap<T, S>>,
         places: &mut [T::Vector<S>],
@@ -75,25 +75,15 @@ impl Grid {
         if let Some(map) = map {
             map.apply(simd, &mut pixels);
         }
-        let (width, columns) = (self.plane[1] as isize, self.size[1] as isize);
-        let held = self.first[1].max(0)..(self.first[1] + columns).min(width);
-        let mut place = (at.row - self.first[0]) * columns - self.first[1] + at.column;
-        if count == LANES && held.start <= at.column && at.column + LANES as isize <= held.end {
-            // All in one row.
-            for (place, &pixel) in places[place as usize..][..LANES].iter_mut().zip(&pixels) {
+        if count == LANES && at.stays_in_row(LANES) {
+            for (place, &pixel) in places[at.place..][..LANES].iter_mut().zip(&pixels) {
                 *place = pixel;
             }
-            return at.pass(LANES, width);
+            return at.pass(LANES);
         }
         for &pixel in pixels.iter().take(count) {
-            if held.contains(&at.column) {
-                places[place as usize] = pixel;
-            }
-            place += 1;
-            at.pass(1, width);
-            if at.column == 0 {
-                place += columns - width;
-            }
+            places[at.place] = pixel;
+            at.pass(1);
         }
     }
 
@@ -108,52 +98,66 @@ impl Grid {
     ) {
         let [height, width] = self.plane;
         let whole = height * width / LANES * LANES;
-        let mut at = Held { grid: self, place: self.place_of_plane(), column: 0 };
+        let mut at = self.at_row(0);
         for from in (0..whole).step_by(LANES) {
-            let rows = match at.run(places) {
-                Some(run) => turn::turned::<T, S, LANES>(simd, &run.each_ref()),
-                None => turn::turned::<T, S, LANES>(simd, &at.pixels(places, LANES)),
-            };
-            let (rows, _) = bytemuck::cast_slice::<_, T>(&rows).as_chunks::<LANES>();
-            // Counted, since a number of chunks would be divided for; of a length known to the compiler, so that it is one move.
-            for (lane, row) in rows.iter().enumerate() {
-                let Some(plane) = target.get_mut(lane * step + from..).and_then(<[_]>::first_chunk_mut::<LANES>) else {
-                    break;
-                };
-                plane.write_copy_of_slice(row);
+            match at.run(places) {
+                Some(run) => store(simd, &run.each_ref(), LANES, (target, [from, step])),
+                None => store(simd, &at.pixels(places, LANES), LANES, (target, [from, step])),
             }
         }
         let count = height * width - whole;
         if count > 0 {
-            let rows = turn::turned::<T, S, LANES>(simd, &at.pixels(places, count));
-            let (rows, _) = bytemuck::cast_slice::<_, T>(&rows).as_chunks::<LANES>();
-            for (lane, row) in rows.iter().enumerate() {
-                let Some(plane) = target.get_mut(lane * step + whole..).and_then(|plane| plane.get_mut(..count)) else {
-                    break;
-                };
-                plane.write_copy_of_slice(&row[..count]);
-            }
+            store(simd, &at.pixels(places, count), count, (target, [whole, step]));
         }
     }
 
-    /// The place of a plane's first pixel, where all of the plane is held.
-    fn place_of_plane(&self) -> usize {
-        self.first[0].unsigned_abs() * self.size[1] + self.first[1].unsigned_abs()
+    /// The first pixel of a row.
+    #[inline(always)]
+    fn at_row(&self, row: isize) -> Cursor<'_> {
+        let place = (row - self.first[0]) * self.size[1] as isize - self.first[1];
+        Cursor { grid: self, place: place as usize, column: 0 }
     }
 }
 
-/// Where on the grid the next pixel of the planes lies.
-struct Held<'a> {
+/// Turns `count` pixels of all planes back, and writes those of the first plane to `target[from]` on, of the next plane `step` later, as many planes
+/// as there is room for.
+#[inline(always)]
+fn store<T: Real, S: Simd, const LANES: usize>(
+    simd: S,
+    pixels: &[&[T; LANES]; LANES],
+    count: usize,
+    (target, [from, step]): (&mut [MaybeUninit<T>], [usize; 2]),
+) {
+    let rows = turn::turned::<T, S, LANES>(simd, pixels);
+    let (rows, _) = bytemuck::cast_slice::<_, T>(&rows).as_chunks::<LANES>();
+    // Counted, since a number of chunks would be divided for.
+    for (lane, row) in rows.iter().enumerate() {
+        let Some(plane) = target.get_mut(lane * step + from..).and_then(|plane| plane.get_mut(..count)) else {
+            break;
+        };
+        plane.write_copy_of_slice(&row[..count]);
+    }
+}
+
+/// Where on a grid the next pixel of the planes lies.
+struct Cursor<'a> {
     grid: &'a Grid,
     place: usize,
+    /// Of the plane.
     column: usize,
 }
 
-impl Held<'_> {
-    /// The next pixels, if they lie in one row.
+impl Cursor<'_> {
+    /// Whether so many pixels lie one after the other.
+    #[inline(always)]
+    fn stays_in_row(&self, pixels: usize) -> bool {
+        self.column + pixels <= self.grid.plane[1]
+    }
+
+    /// The next pixels, if they lie one after the other.
     #[inline(always)]
     fn run<'p, P, const LANES: usize>(&mut self, places: &'p [P]) -> Option<&'p [P; LANES]> {
-        if self.column + LANES > self.grid.plane[1] {
+        if !self.stays_in_row(LANES) {
             return None;
         }
         let run = places[self.place..].first_chunk();
@@ -176,28 +180,12 @@ impl Held<'_> {
         pixels
     }
 
+    /// Goes on by some pixels of a row.
     #[inline(always)]
     fn pass(&mut self, pixels: usize) {
         (self.place, self.column) = (self.place + pixels, self.column + pixels);
         if self.column == self.grid.plane[1] {
             (self.place, self.column) = (self.place + self.grid.size[1] - self.grid.plane[1], 0);
-        }
-    }
-}
-
-/// Where in the source plane the next pixel lies.
-struct Position {
-    row: isize,
-    column: isize,
-}
-
-impl Position {
-    /// Goes on by some pixels of a row.
-    #[inline(always)]
-    fn pass(&mut self, pixels: usize, width: isize) {
-        self.column += pixels as isize;
-        if self.column == width {
-            (self.column, self.row) = (0, self.row + 1);
         }
     }
 }
