@@ -2,13 +2,13 @@
 //!
 //! With arguments such as `64->64x3 weight` only that layer and that map are run; a third, such as `8`, is another batch.
 //!
-//! Prints GFLOP/s (padding taps counted) of the minimum of several runs, for the full width and for an eighth of it.
+//! Prints GFLOP/s (padding taps counted) of the minimum of several runs, `moments` of the forward map that takes those of its channels too, for the full width and for an eighth of it.
 
 #![allow(clippy::print_stdout, reason = "an example prints what it measures")]
 
 use std::time::Instant;
 
-use foregrad_kernels::convolution::{Convolution, input_cotangent, sum, weight_cotangent};
+use foregrad_kernels::convolution::{Convolution, input_cotangent, sum, sum_and_moments, weight_cotangent};
 
 /// Runs at least, and seconds of them: the first ones also get their memory from the system.
 const REPEATS: usize = 5;
@@ -19,7 +19,8 @@ fn main() {
     let samples = samples.map_or(128, |samples| samples.parse().expect("a number of samples"));
     let is_wanted = |name: &str| map.as_deref().is_none_or(|map| map == name);
     println!("instructions: {}", foregrad_kernels::instructions::name());
-    println!("{:>12} {:>8} {:>8} {:>10} {:>10} {:>10}", "channels", "size", "stride", "forward", "input", "weight");
+    let names = ["channels", "size", "stride", "forward", "moments", "input", "weight"];
+    println!("{}", names.map(|name| format!("{name:>10}")).concat());
     for [input, output, side, kernel, stride] in [
         [3, 64, 32, 3, 1],
         [64, 64, 32, 3, 1],
@@ -61,10 +62,11 @@ fn main() {
             false => "-".to_string(),
         };
         let forward = speed("forward", &mut || drop(sum(&convolution, &[((&x).into(), &weight)])));
+        let with_moments = speed("moments", &mut || drop(sum_and_moments(&convolution, ((&x).into(), &weight))));
         let to_input = speed("input", &mut || drop(input_cotangent(&convolution, &y, &weight)));
         let to_weight = speed("weight", &mut || drop(weight_cotangent(&convolution, &x, &y)));
         let channels = format!("{input}->{output}");
-        println!("{channels:>12} {side:>8} {stride:>8} {forward:>10} {to_input:>10} {to_weight:>10}");
+        println!("{channels:>10}{side:>10}{stride:>10}{forward:>10}{with_moments:>10}{to_input:>10}{to_weight:>10}");
     }
 }
 

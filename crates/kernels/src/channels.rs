@@ -182,6 +182,30 @@ pub fn moments<T: Real>(sizes: &Channels, x: &[T]) -> Vec<[f64; 2]> {
     (0..sizes.channels).into_par_iter().map(channel).collect()
 }
 
+/// [`moments`] of every channel, given those of its planes, `[samples, channels]`:
+/// ```text
+/// mean = mean(mean_s)    mean((x - mean)^2) = mean(mean((x_s - mean_s)^2)) + mean((mean_s - mean)^2)
+/// ```
+///
+/// # Panics
+/// If there are planes of a part of the channels.
+pub(crate) fn moments_of_planes(channels: usize, planes: &[[f64; 2]]) -> Vec<[f64; 2]> {
+    assert!(planes.len().is_multiple_of(channels), "{} planes of {channels} channels", planes.len());
+    let share = channels as f64 / planes.len() as f64;
+    let mut moments = vec![[0.0; 2]; channels];
+    for sample in planes.chunks_exact(channels) {
+        for ([total, _], [mean, _]) in moments.iter_mut().zip(sample) {
+            *total += mean * share;
+        }
+    }
+    for sample in planes.chunks_exact(channels) {
+        for ([mean, total], [of_plane, square]) in moments.iter_mut().zip(sample) {
+            *total += (square + (of_plane - *mean).powi(2)) * share;
+        }
+    }
+    moments
+}
+
 /// `sum v` and `sum v (x - mean)` of every channel, over the pixels that pass the rectifier.
 ///
 /// # Panics

@@ -108,6 +108,9 @@ fn composite_examples(placement: &Placement, stream: Stream) -> Vec<LayerExample
     let conv = |config: Conv2dConfig| config.init(stream, placement);
     let body = || Sequential::new().with("conv", conv(Conv2dConfig::new([3, 3], 3).padding(1)));
     let shortcut = Sequential::new().with("downsample.0", conv(Conv2dConfig::new([3, 3], 1)));
+    // Samples enough for one a lane, whose moments the convolution takes for the norm behind it.
+    let measured = body().with("norm", BatchNorm::new(3, 0.1, placement));
+    add("conv2d before batch norm, 16 samples", measured, [16, 3, 4, 5], Phase::Train);
     let size = [2, 3, 4, 5];
     for (name, shortcut) in
         [("residual, identity shortcut", Sequential::new()), ("residual, convolution shortcut", shortcut)]

@@ -28,6 +28,7 @@ trait Erased: Debug + Send + Sync {
     fn output(&self, input: [usize; 3]) -> Result<[usize; 3]>;
     fn is_rectifier(&self) -> bool;
     fn fuse_rectifier(&mut self) -> bool;
+    fn takes_moments(&self) -> bool;
     fn assign(&mut self, values: &ParamVector);
     fn boxed_clone(&self) -> Box<dyn Erased>;
     fn as_any(&self) -> &dyn Any;
@@ -87,6 +88,10 @@ impl<L: Layer + Clone + 'static> Erased for L {
 
     fn fuse_rectifier(&mut self) -> bool {
         Layer::fuse_rectifier(self)
+    }
+
+    fn takes_moments(&self) -> bool {
+        Layer::takes_moments(self)
     }
 
     fn assign(&mut self, values: &ParamVector) {
@@ -205,6 +210,11 @@ impl AnyLayer {
     /// As [`Layer::fuse_rectifier`].
     pub fn fuse_rectifier(&mut self) -> bool {
         self.0.fuse_rectifier()
+    }
+
+    /// As [`Layer::takes_moments`].
+    pub fn takes_moments(&self) -> bool {
+        self.0.takes_moments()
     }
 
     /// As [`Layer::assign`].

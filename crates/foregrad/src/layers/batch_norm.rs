@@ -11,7 +11,7 @@ use super::{
     plan::{check_channels, finite},
     stacked,
 };
-use crate::ops::{self, Side};
+use crate::ops::Side;
 use crate::rng::Placement;
 use crate::vector::ParamVector;
 use crate::{Result, settings};
@@ -80,16 +80,16 @@ impl BatchNorm {
     }
 
     /// The statistics of an input, and what it is normalised with.
-    fn normalise(&self, x: Tensor<4>, pass: Pass) -> Saved {
+    fn normalise(&self, x: Activation, pass: Pass) -> Saved {
         let [samples, _, height, width] = x.dims();
-        let (mean, variance, statistics) = match pass.phase {
+        let (x, [mean, variance], statistics) = match pass.phase {
             Phase::Train | Phase::Detached => {
                 let count = (samples * height * width) as f64;
-                let [mean, variance] = ops::channel_moments(&x);
+                let (x, [mean, variance]) = x.into_tensor_with_moments();
                 let unbiased = variance.clone() * (count / (count - 1.0).max(1.0));
-                (mean.clone(), variance, Some([mean, unbiased]))
+                (x, [mean.clone(), variance], Some([mean, unbiased]))
             }
-            Phase::Eval => (self.running_mean.val(), self.running_var.val(), None),
+            Phase::Eval => (x.into_tensor(), [self.running_mean.val(), self.running_var.val()], None),
         };
         let of_rows = [mean, (variance + EPSILON).sqrt().recip()];
         let normalised = Normalised::new(x, of_rows, [self.weight.val(), self.bias.val()], self.is_rectified);
@@ -153,13 +153,13 @@ impl Layer for BatchNorm {
     }
 
     fn forward_of(&self, x: Activation, pass: Pass) -> (Activation, Saved) {
-        let saved = self.normalise(x.into_tensor(), pass);
+        let saved = self.normalise(x, pass);
         (saved.normalised.output(saved.normalised.shape()), saved)
     }
 
     fn dual(&self, x: Activation, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], pass: Pass) -> Dual {
         let shape = x.dims();
-        let saved = self.normalise(x.into_tensor(), pass);
+        let saved = self.normalise(x, pass);
         let y_dot = self.tangent(&saved, x_dot, theta_dot);
         let statistics = self.statistics(&saved);
         Dual { y: saved.normalised.into_output(shape), y_dot, statistics }
@@ -205,6 +205,10 @@ impl Layer for BatchNorm {
 
     fn fuse_rectifier(&mut self) -> bool {
         !std::mem::replace(&mut self.is_rectified, true)
+    }
+
+    fn takes_moments(&self) -> bool {
+        true
     }
 
     fn assign(&mut self, values: &ParamVector) {

@@ -117,10 +117,20 @@ impl Conv2d {
         ops::conv2d(x_dot, &self.weight.val(), self.shape)
     }
 
+    /// `x * w + b`.
+    fn value(&self, x: Activation, pass: Pass) -> Activation {
+        self.shifted(ops::conv2d_activation(x, &self.weight.val(), self.shape, self.wants_moments(pass)))
+    }
+
+    /// Whether the moments of `x * w` are those of the output, and wanted.
+    fn wants_moments(&self, pass: Pass) -> bool {
+        pass.wants_moments && self.bias.is_none()
+    }
+
     /// `y + b`.
-    fn shifted(&self, y: Tensor<4>) -> Tensor<4> {
+    fn shifted(&self, y: Activation) -> Activation {
         match &self.bias {
-            Some(bias) => y + bias.val().reshape([1, -1, 1, 1]),
+            Some(bias) => (y.into_tensor() + bias.val().reshape([1, -1, 1, 1])).into(),
             None => y,
         }
     }
@@ -261,11 +271,11 @@ impl Layer for Conv2d {
         (y.into_tensor(), saved)
     }
 
-    fn forward_of(&self, x: Activation, _pass: Pass) -> (Activation, Saved) {
-        (self.shifted(ops::conv2d_of(&x, &self.weight.val(), self.shape)).into(), Saved { x })
+    fn forward_of(&self, x: Activation, pass: Pass) -> (Activation, Saved) {
+        (self.value(x.clone(), pass), Saved { x })
     }
 
-    fn dual(&self, x: Activation, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], _pass: Pass) -> Dual {
+    fn dual(&self, x: Activation, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], pass: Pass) -> Dual {
         let (weight, factors) = (self.weight.val(), self.factors(theta_dot));
         let moving = match theta_dot {
             [one] if factors.is_none() => one.entry("weight"),
@@ -273,17 +283,19 @@ impl Layer for Conv2d {
         };
         let (y, y_dot) = match (x_dot, moving) {
             (Some(x_dot), Some(w_dot)) => {
-                let [y, y_dot] = ops::conv2d_dual((x, &weight), (x_dot, &w_dot.tensor()), self.shape);
+                let wants_moments = self.wants_moments(pass);
+                let (y, y_dot) = ops::conv2d_dual((x, &weight), (x_dot, &w_dot.tensor()), self.shape, wants_moments);
                 let [samples, _, height, width] = y.dims();
-                (y, self.shifted_tangent(Some(y_dot), theta_dot, (samples, [height, width])))
+                let y_dot = self.shifted_tangent(Some(y_dot), theta_dot, (samples, [height, width]));
+                (self.shifted(y), y_dot)
             }
             // The tangents first: then nobody else needs the input, and the output can take its memory.
             (x_dot, _) => {
                 let y_dot = self.tangent_given(&x, x_dot, theta_dot, factors);
-                (ops::conv2d(x, &weight, self.shape), y_dot)
+                (self.value(x, pass), y_dot)
             }
         };
-        Dual { y: self.shifted(y).into(), y_dot, statistics: ParamVector::default() }
+        Dual { y, y_dot, statistics: ParamVector::default() }
     }
 
     fn tangent(&self, saved: &Saved, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector]) -> Option<Tensor<4>> {

@@ -63,17 +63,24 @@ pub struct Pass {
     pub stream: Stream,
     /// The position of the first sample in the whole batch.
     pub first: usize,
+    /// Whether whoever reads the output takes its channels' moments ([`Layer::takes_moments`]): what writes it may take them on the way.
+    pub wants_moments: bool,
 }
 
 impl Pass {
     /// A pass of a phase with draws of its own for every `stream`, over a whole batch.
     pub fn new(phase: Phase, stream: Stream) -> Self {
-        Self { phase, stream, first: 0 }
+        Self { phase, stream, first: 0, wants_moments: false }
     }
 
     /// The pass of a part: a layer of a chain, a branch of a head, a block of a network.
     pub fn named(self, name: &str) -> Self {
-        Self { stream: self.stream.named(name), ..self }
+        Self { stream: self.stream.named(name), wants_moments: false, ..self }
+    }
+
+    /// The pass of a layer whose output another one reads.
+    pub fn before(self, next: &AnyLayer) -> Self {
+        Self { wants_moments: self.phase != Phase::Eval && next.takes_moments(), ..self }
     }
 
     /// The stream of a sample's draws, by the sample's place in this part of the batch.
@@ -221,6 +228,12 @@ pub trait Layer: Debug + Send + Sync {
     /// Makes the rectifier that follows part of the layer's own maps, which saves its passes over memory. Returns `false`, and changes
     /// nothing, where a layer has no such maps.
     fn fuse_rectifier(&mut self) -> bool {
+        false
+    }
+
+    /// Whether it takes mean and variance of each channel of its input over the batch, other than in evaluation
+    /// ([`Activation::into_tensor_with_moments`]).
+    fn takes_moments(&self) -> bool {
         false
     }
 

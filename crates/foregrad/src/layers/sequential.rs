@@ -82,6 +82,12 @@ impl Sequential {
         self.layers.iter_mut()
     }
 
+    /// The pass of the layer in a place.
+    fn pass_of(&self, place: usize, name: &str, pass: Pass) -> Pass {
+        let pass = pass.named(name);
+        self.layers.get(place + 1).map_or(pass, |next| pass.before(next))
+    }
+
     /// Cotangents through the layers, the last one first, by the `cotangent` of the layer in a place.
     fn back(
         &self,
@@ -124,8 +130,8 @@ impl Layer for Sequential {
 
     fn forward_of(&self, mut x: Activation, pass: Pass) -> (Activation, Vec<AnySaved>) {
         let mut saved: Vec<AnySaved> = Vec::with_capacity(self.layers.len());
-        for (name, layer) in self.iter() {
-            let (y, kept) = layer.forward_of(x, pass.named(name));
+        for (place, (name, layer)) in self.iter().enumerate() {
+            let (y, kept) = layer.forward_of(x, self.pass_of(place, name, pass));
             saved.push(kept);
             x = y;
         }
@@ -146,8 +152,8 @@ impl Layer for Sequential {
 
     fn dual(&self, x: Activation, x_dot: Option<Tensor<4>>, theta_dot: &[ParamVector], pass: Pass) -> Dual {
         let mut dual = Dual { y: x, y_dot: x_dot, statistics: ParamVector::default() };
-        for (name, layer) in self.iter() {
-            let next = layer.dual(dual.y, dual.y_dot, &scoped(theta_dot, name), pass.named(name));
+        for (place, (name, layer)) in self.iter().enumerate() {
+            let next = layer.dual(dual.y, dual.y_dot, &scoped(theta_dot, name), self.pass_of(place, name, pass));
             (dual.y, dual.y_dot) = (next.y, next.y_dot);
             dual.statistics.extend(next.statistics.prefixed(name));
         }
@@ -266,6 +272,46 @@ mod tests {
             let expected =
                 links.rev().fold(x("y_bar"), |y_bar, (link, saved)| link.cotangent(saved, y_bar, Wanted::BOTH).input());
             assert_eq!(host(x_bar), host(expected));
+        }
+    }
+
+    /// A norm behind a convolution takes the moments that come with its input, of one sample a lane and of one channel: what it makes of the same
+    /// input without them, to rounding, and the same bits in every map.
+    #[test]
+    fn moments_that_come_with_an_input_are_those_of_the_input() {
+        let placement = Placement { device: Device::flex(), dtype: DType::F64 };
+        for (samples, channels) in [(16, 3), (3, 40)] {
+            let draw = |name: &str| Stream::new(0, name).normal_tensor::<4>([samples, channels, 9, 8], &placement);
+            let conv = Conv2dConfig::new([channels, 36], 3).padding(1).init(Stream::new(0, "conv"), &placement);
+            let norm = BatchNorm::new(36, 0.1, &placement);
+            let chain = Sequential::new().then(conv.clone()).then(norm.clone()).then(Relu);
+            let unfused = Unfused(vec![Sequential::new().then(conv), Sequential::new().then(norm).then(Relu)]);
+            let (y, saved) = chain.forward(draw("x"), Phase::Train.into());
+            let (expected, all) = unfused.forward(draw("x"));
+            let largest = |gaps: Tensor<4>| host(gaps).into_iter().fold(0.0_f64, |most, gap| most.max(gap.abs()));
+            assert!(largest(y.clone() - expected) < 1e-12);
+            let along = |x_dot| chain.tangent(&saved, Some(x_dot), &[]).expect("a tangent");
+            let links = unfused.0.iter().zip(&all);
+            let expected = links
+                .fold(draw("x_dot"), |x_dot, (link, saved)| link.tangent(saved, Some(x_dot), &[]).expect("a tangent"));
+            assert!(largest(along(draw("x_dot")) - expected) < 1e-12);
+            let stream = Stream::new(0, "theta_dot");
+            let theta_dot =
+                [chain.parameters().filled_like(|path, size| stream.named(path).normal(size.iter().product()))];
+            let y_dot = chain.tangent(&saved, Some(draw("x_dot")), &theta_dot).expect("a tangent");
+            let dual = chain.dual(draw("x").into(), Some(draw("x_dot")), &theta_dot, Phase::Train.into());
+            assert_eq!([host(dual.y.into_tensor()), host(dual.y_dot.expect("a tangent"))], [host(y), host(y_dot)]);
+        }
+    }
+
+    #[test]
+    fn a_norm_wants_moments_unless_it_has_its_own() {
+        let placement = Placement { device: Device::flex(), dtype: DType::F32 };
+        let conv = Conv2dConfig::new([3, 4], 3).init(Stream::new(0, "conv"), &placement);
+        let chain = Sequential::new().then(conv).then(BatchNorm::new(4, 0.1, &placement));
+        for phase in [Phase::Train, Phase::Detached, Phase::Eval] {
+            let pass = chain.pass_of(0, "0", phase.into());
+            assert_eq!([pass.wants_moments, chain.pass_of(1, "1", pass).wants_moments], [phase != Phase::Eval, false]);
         }
     }
 

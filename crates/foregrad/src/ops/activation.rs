@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 
 use foregrad_kernels::{ChannelMap, Real, Source};
 
-use super::channels::{Affine, channel_affine_in_place};
+use super::channels::{Affine, by_moment, channel_affine_in_place, channel_moments};
 use super::cpu;
 use crate::rng::Placement;
 
@@ -16,6 +16,8 @@ use crate::rng::Placement;
 pub struct Activation {
     x: Tensor<4>,
     map: Option<Map>,
+    /// Of each channel, where whoever wrote it took them; there is no map then.
+    moments: Option<[Tensor<1>; 2]>,
 }
 
 /// What each channel is mapped by.
@@ -39,14 +41,20 @@ impl Map {
 
 impl From<Tensor<4>> for Activation {
     fn from(x: Tensor<4>) -> Self {
-        Self { x, map: None }
+        Self { x, map: None, moments: None }
     }
 }
 
 impl Activation {
     /// `scale x + shift` with one value a channel, or a channel of each sample; 0 where that is not positive, if it is rectified.
     pub fn normalised(x: Tensor<4>, affine: Affine, is_rectified: bool) -> Self {
-        Self { x, map: Some(Map { affine, is_rectified }) }
+        Self { x, map: Some(Map { affine, is_rectified }), moments: None }
+    }
+
+    /// A tensor with mean and mean squared deviation of each of its channels.
+    pub(super) fn measured(x: Tensor<4>, moments: &[[f64; 2]]) -> Self {
+        let moments = by_moment(&x, moments);
+        Self { x, map: None, moments: Some(moments) }
     }
 
     /// Its shape.
@@ -77,6 +85,14 @@ impl Activation {
         self.x.clone()
     }
 
+    /// The activation itself, and mean and mean squared deviation of each of its channels: those that came with it, if any did.
+    pub fn into_tensor_with_moments(mut self) -> (Tensor<4>, [Tensor<1>; 2]) {
+        let moments = self.moments.take();
+        let x = self.into_tensor();
+        let moments = moments.unwrap_or_else(|| channel_moments(&x));
+        (x, moments)
+    }
+
     /// The tensor that is in memory.
     pub(super) fn held(&self) -> &Tensor<4> {
         &self.x
@@ -85,7 +101,7 @@ impl Activation {
     /// The activation, and whether kernels can change the memory that it is read from, since nobody else holds any of it.
     pub(super) fn alone(self) -> (Self, bool) {
         let (x, is_alone) = cpu::alone(self.x);
-        (Self { x, map: self.map }, is_alone)
+        (Self { x, ..self }, is_alone)
     }
 
     /// What is in memory, scale and shift, and whether a rectifier follows.

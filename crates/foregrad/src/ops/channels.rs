@@ -34,8 +34,7 @@ impl Affine {
 pub fn channel_moments(x: &Tensor<4>) -> [Tensor<1>; 2] {
     let [samples, channels, height, width] = x.dims();
     if let Some(moments) = fused_moments(x) {
-        return [0, 1]
-            .map(|which| Placement::of(x).tensor(moments.iter().map(|pair| pair[which]).collect(), [channels]));
+        return by_moment(x, &moments);
     }
     // Multiplied, not divided: the derivative that Burn's autodiff takes of a division by a number is rounded to f32.
     let share = 1.0 / (samples * height * width) as f64;
@@ -43,6 +42,11 @@ pub fn channel_moments(x: &Tensor<4>) -> [Tensor<1>; 2] {
     let mean = average(x.clone());
     let deviation = average((x.clone() - mean.clone()).square());
     [mean.reshape([channels]), deviation.reshape([channels])]
+}
+
+/// The means, and the mean squared deviations, where `x` is.
+pub(super) fn by_moment(x: &Tensor<4>, moments: &[[f64; 2]]) -> [Tensor<1>; 2] {
+    [0, 1].map(|which| Placement::of(x).tensor(moments.iter().map(|pair| pair[which]).collect(), [moments.len()]))
 }
 
 fn fused_moments(x: &Tensor<4>) -> Option<Vec<[f64; 2]>> {

@@ -54,6 +54,40 @@ pub fn conv2d(x: impl Into<Activation>, weight: &Tensor<4>, shape: ConvShape) ->
     })
 }
 
+/// [`conv2d`] as an activation; with the moments of its channels, if they are wanted, where the kernels can take them: a norm reads them instead of
+/// `y`.
+pub fn conv2d_activation(x: Activation, weight: &Tensor<4>, shape: ConvShape, wants_moments: bool) -> Activation {
+    if !wants_moments {
+        return conv2d(x, weight, shape).into();
+    }
+    let convolution = shape.with_sizes(x.dims(), weight.dims());
+    let (x, is_free) = taken_activation(x, &convolution);
+    if !is_free {
+        return fused_with_moments(&x, weight, shape).unwrap_or_else(|| conv2d_of(&x, weight, shape).into());
+    }
+    operations::add(convolution.operations());
+    let (x, [scale, shift], is_rectified) = x.into_parts();
+    let moments;
+    let y = change_on_cpu!(|x, weight; scale, shift| {
+        let input = (x, channel_map(scale, shift, is_rectified), weight);
+        moments = kernels::sum_in_place_and_moments(&convolution, input);
+    });
+    Activation::measured(y, &moments)
+}
+
+fn fused_with_moments(x: &Activation, weight: &Tensor<4>, shape: ConvShape) -> Option<Activation> {
+    let convolution = shape.with_sizes(x.dims(), weight.dims());
+    let size = output_shape(&convolution);
+    let (scale, shift, is_rectified) = x.map();
+    let x = x.held();
+    let (y, moments) = on_cpu!(|x, weight; scale, shift| {
+        let (y, moments) = kernels::sum_and_moments(&convolution, (source(x, scale, shift, is_rectified), weight));
+        (cpu::tensor(y, size), moments)
+    })?;
+    operations::add(convolution.operations());
+    Some(Activation::measured(y, &moments))
+}
+
 /// `y = x * w` of an `x` that others need, or that is mapped on reading.
 pub fn conv2d_of(x: &Activation, weight: &Tensor<4>, shape: ConvShape) -> Tensor<4> {
     operations::add(shape.with_sizes(x.dims(), weight.dims()).operations());
@@ -109,24 +143,25 @@ fn fused_tangent(
     })
 }
 
-/// `y = x * w` and `y_dot = x_dot * w + x * w_dot` at once: `[y, y_dot]`, in the memory of `x` and `x_dot`, where that can be.
+/// `y = x * w`, as [`conv2d_activation`] gives it, and `y_dot = x_dot * w + x * w_dot` at once, in the memory of `x` and `x_dot`, where that can be.
 pub fn conv2d_dual(
     (x, weight): (Activation, &Tensor<4>),
     (x_dot, w_dot): (Tensor<4>, &Tensor<4>),
     shape: ConvShape,
-) -> [Tensor<4>; 2] {
+    wants_moments: bool,
+) -> (Activation, Tensor<4>) {
     let convolution = shape.with_sizes(x.dims(), weight.dims());
     let is_local =
         [x.held(), &x_dot, weight, w_dot].into_iter().all(|it| cpu::is_local(it) && it.dtype() == x_dot.dtype());
     if !(is_local && kernels::is_faster_dual(&convolution)) {
         // The tangent first: then nobody else needs the input, and the output can take its memory.
         let y_dot = conv2d_tangent((x_dot, weight), (&x, w_dot), shape);
-        return [conv2d(x, weight, shape), y_dot];
+        return (conv2d_activation(x, weight, shape, wants_moments), y_dot);
     }
     operations::add(3 * convolution.operations());
     match x_dot.dtype() {
-        DType::F64 => fused_dual::<f64>((x, weight), (x_dot, w_dot), &convolution),
-        _ => fused_dual::<f32>((x, weight), (x_dot, w_dot), &convolution),
+        DType::F64 => fused_dual::<f64>((x, weight), (x_dot, w_dot), &convolution, wants_moments),
+        _ => fused_dual::<f32>((x, weight), (x_dot, w_dot), &convolution, wants_moments),
     }
 }
 
@@ -134,7 +169,8 @@ fn fused_dual<T: Real + Element>(
     (x, weight): (Activation, &Tensor<4>),
     (x_dot, w_dot): (Tensor<4>, &Tensor<4>),
     convolution: &Convolution,
-) -> [Tensor<4>; 2] {
+    wants_moments: bool,
+) -> (Activation, Tensor<4>) {
     let size = output_shape(convolution);
     let ((x, is_x_free), (x_dot, is_x_dot_free)) = (taken_activation(x, convolution), taken(x_dot, convolution));
     let (x, map, is_rectified) = x.into_parts();
@@ -142,13 +178,21 @@ fn fused_dual<T: Real + Element>(
     let map = channel_map(scale.as_ref().map(slice::<T>), shift.as_ref().map(slice), is_rectified);
     let [x, x_dot, weight, w_dot] = [x, x_dot, weight.clone(), w_dot.clone()].map(local);
     let [weight, w_dot] = [&weight, &w_dot].map(slice::<T>);
-    if is_x_free && is_x_dot_free {
+    let ([y, y_dot], moments) = if is_x_free && is_x_dot_free {
         let [mut x, mut x_dot] = [x, x_dot].map(Owned::<T>::new);
-        kernels::dual_in_place(convolution, (x.values(), map, weight), (x_dot.values(), w_dot));
-        return [x, x_dot].map(|owned| owned.tensor(size));
-    }
-    let x = Source::of(slice(&x), map);
-    kernels::dual(convolution, (x, weight), (slice(&x_dot), w_dot)).map(|values| cpu::tensor(values, size))
+        let (value, tangent) = ((x.values(), map, weight), (x_dot.values(), w_dot));
+        let moments = kernels::dual_in_place(convolution, value, tangent, wants_moments);
+        ([x, x_dot].map(|owned| owned.tensor(size)), moments)
+    } else {
+        let value = (Source::of(slice(&x), map), weight);
+        let (both, moments) = kernels::dual(convolution, value, (slice(&x_dot), w_dot), wants_moments);
+        (both.map(|values| cpu::tensor(values, size)), moments)
+    };
+    let y = match moments {
+        Some(moments) => Activation::measured(y, &moments),
+        None => y.into(),
+    };
+    (y, y_dot)
 }
 
 /// A tensor that is known to be local.
@@ -212,7 +256,8 @@ fn fused_weight_cotangent(
 
 /// An operand, and whether a convolution's result can take its memory.
 fn taken(operand: Tensor<4>, convolution: &Convolution) -> (Tensor<4>, bool) {
-    if kernels::works_in_place(convolution) { cpu::alone(operand) } else { (operand, false) }
+    let (operand, is_free) = taken_activation(operand.into(), convolution);
+    (operand.into_tensor(), is_free)
 }
 
 /// [`taken`] of what may be mapped on reading.
@@ -225,7 +270,7 @@ mod tests {
     use burn::tensor::Device;
 
     use super::*;
-    use crate::ops::{Affine, address, channel_affine, host};
+    use crate::ops::{Affine, address, channel_affine, channel_moments, host};
     use crate::rng::{Placement, Stream};
 
     const SHAPE: ConvShape = ConvShape { stride: 1, padding: 1, groups: 1 };
@@ -255,6 +300,25 @@ mod tests {
     }
 
     #[test]
+    fn moments_come_with_a_result_that_is_written_as_without_them() {
+        for (samples, channels) in [(16, 6), (3, 40)] {
+            let (size, w) = ([samples, channels, 8, 8], draw("w", [channels, channels, 3, 3]));
+            let expected = conv2d(draw("x", size), &w, SHAPE);
+            let x = draw("x", size);
+            let shared = conv2d_activation(x.clone().into(), &w, SHAPE, true);
+            assert_eq!(host(x.clone()), host(draw("x", size)), "others still need it");
+            for y in [shared, conv2d_activation(x.into(), &w, SHAPE, true)] {
+                let (y, moments) = y.into_tensor_with_moments();
+                assert_eq!(host(y), host(expected.clone()));
+                for (found, moments) in moments.into_iter().zip(channel_moments(&expected)) {
+                    let gap = (found - moments.clone()).abs() / moments.abs().max();
+                    assert!(host(gap).into_iter().all(|gap| gap < 1e-5));
+                }
+            }
+        }
+    }
+
+    #[test]
     fn value_and_tangent_at_once_are_those_one_after_the_other() {
         let is_in_place = foregrad_kernels::instructions::path() != foregrad_kernels::instructions::Path::Composed;
         for channels in [5, 40] {
@@ -263,15 +327,18 @@ mod tests {
             let [x, x_dot] = ["x", "x_dot"].map(|name| draw(name, size));
             let y_dot = conv2d_tangent((x_dot.clone(), &w), (&x.clone().into(), &w_dot), SHAPE);
             let expected = [conv2d(x.clone(), &w, SHAPE), y_dot].map(host);
-            let shared = conv2d_dual((x.clone().into(), &w), (x_dot.clone(), &w_dot), SHAPE);
-            assert_eq!(shared.map(host), expected);
+            let dual = |x: Tensor<4>, x_dot| {
+                let (y, y_dot) = conv2d_dual((x.into(), &w), (x_dot, &w_dot), SHAPE, false);
+                [y.into_tensor(), y_dot]
+            };
+            assert_eq!(dual(x.clone(), x_dot.clone()).map(host), expected);
             assert_eq!(
                 [host(x.clone()), host(x_dot.clone())],
                 [draw("x", size), draw("x_dot", size)].map(host),
                 "others still need them"
             );
             let places = [address(&x), address(&x_dot)];
-            let alone = conv2d_dual((x.into(), &w), (x_dot, &w_dot), SHAPE);
+            let alone = dual(x, x_dot);
             assert_eq!([address(&alone[0]), address(&alone[1])] == places, is_in_place && channels == 40);
             assert_eq!(alone.map(host), expected);
         }

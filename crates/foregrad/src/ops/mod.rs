@@ -26,7 +26,8 @@ pub use channels::{
     channel_sums,
 };
 pub use conv2d::{
-    ConvShape, conv2d, conv2d_dual, conv2d_input_cotangent, conv2d_of, conv2d_tangent, conv2d_weight_cotangent,
+    ConvShape, conv2d, conv2d_activation, conv2d_dual, conv2d_input_cotangent, conv2d_of, conv2d_tangent,
+    conv2d_weight_cotangent,
 };
 pub(crate) use cpu::{address, on_a_worker};
 pub use matmul::{grouped_matmul, matmul};

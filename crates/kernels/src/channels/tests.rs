@@ -42,6 +42,20 @@ fn statistics_are_those_of_the_definition() {
     }
 }
 
+/// Of planes far from one another, and from 0.
+#[test]
+fn moments_of_channels_are_made_of_those_of_planes() {
+    let sizes = Channels { samples: 5, channels: 3, pixels: 7 };
+    let x: Vec<f64> = values(105, 0.7).iter().enumerate().map(|(i, x)| x + 1e4 * (i / 7) as f64).collect();
+    let of_planes: Vec<_> = (0..15)
+        .flat_map(|plane| moments(&Channels { samples: 1, channels: 1, pixels: 7 }, &x[plane * 7..][..7]))
+        .collect();
+    for (found, expected) in moments_of_planes(3, &of_planes).iter().flatten().zip(moments(&sizes, &x).iter().flatten())
+    {
+        assert!((found - expected).abs() < 1e-12 * expected, "{found}, not {expected}");
+    }
+}
+
 #[test]
 fn features_have_the_bits_of_planes_of_one_pixel() {
     let (channels, samples) = (150, 37);

@@ -9,6 +9,7 @@ use std::mem::MaybeUninit;
 use super::inner;
 use super::outer::{self, Sizes, Term};
 use super::shape::{Convolution, Grid};
+use super::target::Target;
 use super::winograd::{self, Map, Sums};
 use crate::source::Source;
 
@@ -23,14 +24,14 @@ pub trait Compiled: Sized {
     /// # Safety
     /// As there.
     #[doc(hidden)]
-    unsafe fn sum_of_tiles(sizes: &Sizes, map: &Map, terms: &[Term<'_, Self>], target: &mut [MaybeUninit<Self>]);
+    unsafe fn sum_of_tiles(sizes: &Sizes, map: &Map, terms: &[Term<'_, Self>], target: Target<'_, Self>);
 
     /// As `winograd::sums`.
     ///
     /// # Safety
     /// As there.
     #[doc(hidden)]
-    unsafe fn sums_of_tiles(sizes: &Sizes, map: &Map, sums: &Sums<'_, Self>, targets: &mut [&mut [MaybeUninit<Self>]]);
+    unsafe fn sums_of_tiles(sizes: &Sizes, map: &Map, sums: &Sums<'_, Self>, targets: &mut [Target<'_, Self>]);
 
     /// As `inner::weight_cotangent`.
     #[doc(hidden)]
@@ -48,12 +49,7 @@ macro_rules! compiled {
                 outer::sum(sizes, grid, terms, target);
             }
 
-            unsafe fn sum_of_tiles(
-                sizes: &Sizes,
-                map: &Map,
-                terms: &[Term<'_, $real>],
-                target: &mut [MaybeUninit<$real>],
-            ) {
+            unsafe fn sum_of_tiles(sizes: &Sizes, map: &Map, terms: &[Term<'_, $real>], target: Target<'_, $real>) {
                 // SAFETY: the caller's promise.
                 unsafe { winograd::sum(sizes, map, terms, target) };
             }
@@ -62,7 +58,7 @@ macro_rules! compiled {
                 sizes: &Sizes,
                 map: &Map,
                 sums: &Sums<'_, $real>,
-                targets: &mut [&mut [MaybeUninit<$real>]],
+                targets: &mut [Target<'_, $real>],
             ) {
                 // SAFETY: the caller's promise.
                 unsafe { winograd::sums(sizes, map, sums, targets) };

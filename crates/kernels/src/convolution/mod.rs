@@ -18,6 +18,7 @@ mod product;
 pub mod reference;
 mod shape;
 mod single;
+mod target;
 #[cfg(test)]
 mod tests;
 mod turn;
@@ -31,9 +32,11 @@ use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
+use crate::channels::{self, Channels};
 use crate::source::{ChannelMap, Input, Source};
 use crate::{Real, memory};
 use outer::{Sizes, Term};
+use target::{Moments, Target};
 
 /// Elements that a thread clears at a time.
 const FILL: usize = 1 << 16;
@@ -43,6 +46,58 @@ const FILL: usize = 1 << 16;
 /// # Panics
 /// If there is no term, a slice's length is not that of its shape, or the shape is none of a convolution.
 pub fn sum<T: Real>(convolution: &Convolution, terms: &[(Source<'_, T>, &[T])]) -> Vec<T> {
+    sum_and_plane_moments(convolution, terms, &mut [])
+}
+
+/// [`sum`] of one term, and mean and mean squared deviation of each of its channels, as [`channels::moments`] takes them; where tiles hold planes side
+/// by side they are taken before those are written, which saves a reading of all of them.
+///
+/// # Panics
+/// As [`sum`].
+pub fn sum_and_moments<T: Real>(convolution: &Convolution, term: (Source<'_, T>, &[T])) -> (Vec<T>, Vec<[f64; 2]>) {
+    let mut of_planes = plane_moments(convolution, true);
+    let y = sum_and_plane_moments(convolution, &[term], &mut of_planes);
+    let moments = channel_moments(convolution, &y, &of_planes);
+    (y, moments)
+}
+
+/// `x <- x * w`, with `x` as it is or through a map, and the moments of its channels: the same bits as [`sum_and_moments`] in the memory of its
+/// input.
+///
+/// # Panics
+/// If the convolution does not work in place, or as [`sum`].
+pub fn sum_in_place_and_moments<T: Real>(
+    convolution: &Convolution,
+    (x, map, weight): (&mut [T], Option<ChannelMap<'_, T>>, &[T]),
+) -> Vec<[f64; 2]> {
+    let mut of_planes = plane_moments(convolution, true);
+    sum_and_plane_moments_in_place(convolution, (x, map, weight), &[], &mut of_planes);
+    channel_moments(convolution, x, &of_planes)
+}
+
+/// Room for the moments of every plane, `[samples, out]`, if they are wanted, and taken as the planes are written.
+fn plane_moments(convolution: &Convolution, are_wanted: bool) -> Vec<Moments> {
+    convolution.assert_has_meaning();
+    let planes = convolution.samples * convolution.channels[1];
+    let are_taken = are_wanted && !convolution.is_empty() && winograd::takes_moments(convolution);
+    vec![Moments::default(); if are_taken { planes } else { 0 }]
+}
+
+/// The moments of every channel of `y`, given those of its planes, if they were taken.
+fn channel_moments<T: Real>(convolution: &Convolution, y: &[T], of_planes: &[Moments]) -> Vec<Moments> {
+    let ([height, width], channels) = (convolution.output(), convolution.channels[1]);
+    if of_planes.is_empty() {
+        return channels::moments(&Channels { samples: convolution.samples, channels, pixels: height * width }, y);
+    }
+    channels::moments_of_planes(channels, of_planes)
+}
+
+/// [`sum`], and the moments of its planes, if there is room for them.
+fn sum_and_plane_moments<T: Real>(
+    convolution: &Convolution,
+    terms: &[(Source<'_, T>, &[T])],
+    moments: &mut [Moments],
+) -> Vec<T> {
     convolution.assert_has_meaning();
     assert!(!terms.is_empty(), "a sum of no convolutions");
     for (x, weight) in terms {
@@ -63,8 +118,9 @@ pub fn sum<T: Real>(convolution: &Convolution, terms: &[(Source<'_, T>, &[T])]) 
     let sizes = Sizes::of(convolution);
     let write = |y: &mut [MaybeUninit<T>]| {
         if winograd::is_faster_sum(convolution) {
+            let target = Target { values: y, moments };
             // SAFETY: every term has its input.
-            unsafe { T::sum_of_tiles(&sizes, &winograd::Map::forward(convolution), &terms, y) };
+            unsafe { T::sum_of_tiles(&sizes, &winograd::Map::forward(convolution), &terms, target) };
         } else {
             T::sum_of_windows(&sizes, &convolution.forward_grid(), &terms, y);
         }
@@ -89,7 +145,9 @@ pub fn input_cotangent<T: Real>(convolution: &Convolution, y_bar: &[T], weight: 
     let write = |x_bar: &mut [MaybeUninit<T>]| {
         if winograd::is_faster_sum(convolution) {
             // SAFETY: the term has its input.
-            return unsafe { T::sum_of_tiles(&sizes, &winograd::Map::transposed(convolution), &terms, x_bar) };
+            return unsafe {
+                T::sum_of_tiles(&sizes, &winograd::Map::transposed(convolution), &terms, Target::plain(x_bar))
+            };
         }
         let grids = convolution.transposed_grids();
         if grids.iter().any(|grid| grid.taps.is_empty()) {
@@ -121,6 +179,16 @@ pub fn sum_in_place<T: Real>(
     (x, map, weight): (&mut [T], Option<ChannelMap<'_, T>>, &[T]),
     others: &[(Source<'_, T>, &[T])],
 ) {
+    sum_and_plane_moments_in_place(convolution, (x, map, weight), others, &mut []);
+}
+
+/// [`sum_in_place`], and the moments of its planes, if there is room for them.
+fn sum_and_plane_moments_in_place<T: Real>(
+    convolution: &Convolution,
+    (x, map, weight): (&mut [T], Option<ChannelMap<'_, T>>, &[T]),
+    others: &[(Source<'_, T>, &[T])],
+    moments: &mut [Moments],
+) {
     let strides = convolution.strides();
     Source::of(x, map).assert_fits(convolution.samples, convolution.channels[0]);
     for (other, weight) in others {
@@ -131,7 +199,7 @@ pub fn sum_in_place<T: Real>(
     let inputs = others.iter().map(|&(other, weight)| (Input::Own(other), weight));
     let inputs = [of_target].into_iter().chain(inputs);
     let terms: Vec<_> = inputs.map(|(input, weight)| Term { input, weight: (weight, strides) }).collect();
-    in_place(convolution, winograd::Map::forward(convolution), &terms, x);
+    in_place(convolution, winograd::Map::forward(convolution), &terms, (x, moments));
 }
 
 /// `y_bar <- y_bar *^T w`: the same bits as [`input_cotangent`] in the memory of its operand.
@@ -140,10 +208,15 @@ pub fn sum_in_place<T: Real>(
 /// If the convolution does not work in place, or as [`input_cotangent`].
 pub fn input_cotangent_in_place<T: Real>(convolution: &Convolution, y_bar: &mut [T], weight: &[T]) {
     let terms = [Term { input: Input::Target(None), weight: (weight, convolution.transposed_strides()) }];
-    in_place(convolution, winograd::Map::transposed(convolution), &terms, y_bar);
+    in_place(convolution, winograd::Map::transposed(convolution), &terms, (y_bar, &mut []));
 }
 
-fn in_place<T: Real>(convolution: &Convolution, map: winograd::Map, terms: &[Term<'_, T>], target: &mut [T]) {
+fn in_place<T: Real>(
+    convolution: &Convolution,
+    map: winograd::Map,
+    terms: &[Term<'_, T>],
+    (target, moments): (&mut [T], &mut [Moments]),
+) {
     convolution.assert_has_meaning();
     assert!(works_in_place(convolution), "{convolution:?} does not work in place");
     for term in terms {
@@ -155,7 +228,7 @@ fn in_place<T: Real>(convolution: &Convolution, map: winograd::Map, terms: &[Ter
     let sizes = Sizes::of(convolution);
     // SAFETY: all of the target has been written; it is as large as the input that it stands for, since input and output are of one shape,
     // and the tiles put numbers wherever they write.
-    unsafe { memory::overwritten(target, |target| T::sum_of_tiles(&sizes, &map, terms, target)) };
+    unsafe { memory::overwritten(target, |values| T::sum_of_tiles(&sizes, &map, terms, Target { values, moments })) };
 }
 
 /// `w_bar = x *^T y_bar`, `[out, in / groups, kh, kw]`.

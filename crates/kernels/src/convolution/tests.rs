@@ -2,12 +2,13 @@ use proptest::prelude::*;
 
 use super::{
     ChannelMap, Convolution, Source, dual, dual_in_place, input_cotangent, input_cotangent_in_place, is_faster_dual,
-    reference, sum, sum_in_place, weight_cotangent, works_in_place,
+    reference, sum, sum_and_moments, sum_in_place, weight_cotangent, works_in_place,
 };
 use crate::Real;
 use crate::channels::{self, Channels, Rectifier};
 use crate::instructions::{Path, path};
 
+mod moments;
 mod tiles;
 
 /// Ragged shapes: every branch of the layouts (rows of 16, 8, 4, 2 and odd), strides that do and do not divide, windows of
@@ -315,13 +316,14 @@ fn a_dual_has_the_bits_of_its_sums() {
             let y_dot = sum(&convolution, &[((&x_dot).into(), &w), (read, &w_dot)]);
             let on = |threads: usize| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool of threads");
-                pool.install(|| dual(&convolution, (read, &w), (&x_dot, &w_dot)))
+                pool.install(|| dual(&convolution, (read, &w), (&x_dot, &w_dot), true))
             };
-            assert!(on(1) == [y.clone(), y_dot.clone()] && on(3) == on(1), "{convolution:?}");
+            let moments = Some(sum_and_moments(&convolution, (read, &w)).1);
+            assert!(on(1) == ([y.clone(), y_dot.clone()], moments.clone()) && on(3) == on(1), "{convolution:?}");
             if works_in_place(&convolution) {
                 let [mut value, mut tangent] = [x.clone(), x_dot.clone()];
-                dual_in_place(&convolution, (&mut value, map, &w), (&mut tangent, &w_dot));
-                assert!(value == y && tangent == y_dot, "{convolution:?} in place");
+                let found = dual_in_place(&convolution, (&mut value, map, &w), (&mut tangent, &w_dot), true);
+                assert!(value == y && tangent == y_dot && found == moments, "{convolution:?} in place");
             }
         }
     }
@@ -329,9 +331,9 @@ fn a_dual_has_the_bits_of_its_sums() {
     let (x, w) = (vec![0.0_f32; convolution.input_length()], vec![0.0_f32; 40 * 40 * 9]);
     let of_pixels = Convolution { kernel: [1, 1], ..convolution };
     let refused = [
-        ("is not for tiles", reason_of(&mut || dual(&of_pixels, ((&x).into(), &w), (&x, &w)))),
-        ("weight does not fit", reason_of(&mut || dual(&convolution, ((&x).into(), &w), (&x, &w[1..])))),
-        ("x does not fit", reason_of(&mut || dual(&convolution, ((&x).into(), &w), (&x[1..], &w)))),
+        ("is not for tiles", reason_of(&mut || dual(&of_pixels, ((&x).into(), &w), (&x, &w), false))),
+        ("weight does not fit", reason_of(&mut || dual(&convolution, ((&x).into(), &w), (&x, &w[1..]), false))),
+        ("x does not fit", reason_of(&mut || dual(&convolution, ((&x).into(), &w), (&x[1..], &w), false))),
     ];
     for (expected, reason) in refused {
         assert!(reason.contains(expected), "{reason}");

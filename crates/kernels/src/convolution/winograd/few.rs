@@ -8,11 +8,13 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd, bytemuck};
 
+use super::Map;
 use super::job::{Block, Job};
 use super::panel::Panel;
 use super::strip::Strip;
 use super::tiling::SumTiling;
 use super::transform::POINTS;
+use crate::convolution::outer::Sizes;
 use crate::memory::{self, Places, Scratch};
 use crate::parallel::{self, Own};
 use crate::source::Source;
@@ -25,13 +27,15 @@ const TILES: usize = 136;
 const OUTPUTS: usize = 128;
 
 /// Whether it is the faster way.
-pub(super) fn is_faster<T: Real, G: SumTiling>(job: &Job<'_, T, G>, samples: usize) -> bool {
-    tiles(job, samples) * G::VALUES <= TILES * POINTS && job.output() >= OUTPUTS && job.input() > tiles(job, samples)
+pub(super) fn is_faster(sizes: &Sizes, map: &Map, samples: usize) -> bool {
+    let [input, output] = sizes.channels.map(|channels| channels / sizes.groups);
+    let tiles = tiles(map, samples);
+    tiles * map.values() <= TILES * POINTS && output >= OUTPUTS && input > tiles
 }
 
 /// Tiles of all samples, an even number; those beyond the last hold anything.
-fn tiles<T: Real, G>(job: &Job<'_, T, G>, samples: usize) -> usize {
-    let [rows, columns] = job.map.tiles();
+fn tiles(map: &Map, samples: usize) -> usize {
+    let [rows, columns] = map.tiles();
     (samples * rows * columns).next_multiple_of(2)
 }
 
@@ -44,7 +48,7 @@ pub(super) fn sums<T: Real, S: Simd, G: SumTiling>(
     targets: &mut [&mut [MaybeUninit<T>]],
 ) {
     let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
-    let (tiles, vectors) = (tiles(job, samples), job.input().div_ceil(lanes));
+    let (tiles, vectors) = (tiles(job.map, samples), job.input().div_ceil(lanes));
     // A register more a value, else their places share a few cache sets.
     let length = G::VALUES * (tiles + 1) * lanes;
     let mut pixels = memory::scratch();

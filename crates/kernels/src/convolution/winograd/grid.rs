@@ -4,9 +4,14 @@ use std::mem::MaybeUninit;
 
 use pulp::{Simd, bytemuck};
 
+use super::moments;
 use crate::Real;
+use crate::convolution::target::Moments;
 use crate::convolution::turn;
 use crate::source::LaneMap;
+
+/// Pixels whose sums are added up at a time, about: enough for what follows each time to cost little.
+const AT_ONCE: usize = 64;
 
 /// What a grid holds of each plane.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -109,6 +114,21 @@ impl Grid {
         if count > 0 {
             store(simd, &at.pixels(places, count), count, (target, [whole, step]));
         }
+    }
+
+    /// The moments of planes, of which the grid holds all.
+    #[inline(always)]
+    pub(super) fn moments<T: Real, S: Simd>(&self, simd: S, places: &[T::Vector<S>], moments: &mut [Moments]) {
+        let [height, width] = self.plane;
+        let mut sums = [T::splat(simd, T::default()); moments::REGISTERS];
+        // Rows that lie one after the other.
+        let at_once = if self.size[1] == width { (AT_ONCE / width).max(1) } else { 1 };
+        for row in (0..height).step_by(at_once) {
+            let start = self.at_row(row as isize).place;
+            let pixels = at_once.min(height - row) * width;
+            moments::add::<T, S>(simd, &mut sums, &places[start..start + pixels], row == 0);
+        }
+        moments::put::<T, S>(&sums, height * width, (moments, 1));
     }
 
     /// The first pixel of a row.

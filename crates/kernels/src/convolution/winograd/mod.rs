@@ -26,6 +26,7 @@ mod few;
 mod grid;
 mod halving;
 mod job;
+mod moments;
 mod panel;
 mod product;
 mod strip;
@@ -62,6 +63,9 @@ const CHANNELS_OF_WEIGHT: [usize; 2] = [16, 32];
 /// The same for the weight's cotangent of windows of one pixel.
 const CHANNELS_OF_PIXEL: usize = 16;
 
+/// Pixels of a plane, one channel a lane, from which its moments are taken as it is written: those of less take longer to put together than to read again.
+const PLANE: usize = 64;
+
 /// Whether tiles are the faster way to a sum.
 pub(super) fn is_faster_sum(convolution: &Convolution) -> bool {
     saves(convolution) && (has_channels(convolution, CHANNELS_OF_SUM) || is_by_sample(convolution))
@@ -70,6 +74,13 @@ pub(super) fn is_faster_sum(convolution: &Convolution) -> bool {
 /// Whether tiles are a way to several sums that share their inputs and weights.
 pub(super) fn is_faster_sums(convolution: &Convolution) -> bool {
     is_faster_sum(convolution) && !is_by_sample(convolution)
+}
+
+/// Whether a sum by tiles takes the moments of what it writes.
+pub(super) fn takes_moments(convolution: &Convolution) -> bool {
+    let (sizes, map) = (Sizes::of(convolution), Map::forward(convolution));
+    let is_worth = map.target[0] * map.target[1] >= PLANE && !few::is_faster(&sizes, &map, convolution.samples);
+    is_faster_sum(convolution) && (is_by_sample(convolution) || is_worth)
 }
 
 /// Whether a sum by tiles has read a sample before it writes any of it.

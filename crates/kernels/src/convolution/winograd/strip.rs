@@ -8,6 +8,7 @@ use pulp::{Simd, bytemuck};
 use super::grid::Grid;
 use super::tiling::{Place, PlaceMut};
 use crate::Real;
+use crate::convolution::target::Moments;
 use crate::convolution::turn::with_lanes;
 use crate::memory::{self, Cleared, Places};
 use crate::source::Source;
@@ -84,6 +85,12 @@ impl<T: Real> Strip<T> {
             *to = plane;
         }
         grid.read(simd, &side_by_side, map, bytemuck::cast_slice_mut(&mut self.pixels.values));
+    }
+
+    /// The moments of the planes in the strip, of which the grid holds all.
+    #[inline(always)]
+    pub(super) fn moments<S: Simd>(&self, simd: S, grid: &Grid, moments: &mut [Moments]) {
+        grid.moments::<T, S>(simd, bytemuck::cast_slice(&self.pixels.values), moments);
     }
 
     /// Writes planes, which lie one after the other, from the strip.

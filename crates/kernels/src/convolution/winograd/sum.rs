@@ -1,7 +1,6 @@
 //! Sums of convolutions by tiles: the forward map, the tangent, both at once, and the input's cotangent.
 
 use std::marker::PhantomData;
-use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use pulp::{Simd, WithSimd, bytemuck};
@@ -13,6 +12,7 @@ use super::tiling::{Doubling, Halving, SumTiling, Unit};
 use super::transform::POINTS;
 use super::{Map, Way, by_sample, few, samples_at_once};
 use crate::convolution::outer::{Sizes, Term, Weight};
+use crate::convolution::target::Target;
 use crate::memory::{self, Places, Scratch};
 use crate::parallel::{self, Own};
 use crate::source::Input;
@@ -50,7 +50,7 @@ impl<'a, T: Real> Sums<'a, T> {
     }
 }
 
-/// Writes the sum of terms to all of `target`.
+/// Writes the sum of terms to all of `target`; the moments only where [`takes_moments`](super::takes_moments) says so.
 ///
 /// # Safety
 /// If the first term's input is in the target, all of `target` must have been written, and be as large as that input.
@@ -58,9 +58,9 @@ pub(in crate::convolution) unsafe fn sum<T: Real>(
     sizes: &Sizes,
     map: &Map,
     terms: &[Term<'_, T>],
-    target: &mut [MaybeUninit<T>],
+    target: Target<'_, T>,
 ) {
-    let samples = target.len() / (sizes.channels[1] * map.target[0] * map.target[1]);
+    let samples = target.values.len() / (sizes.channels[1] * map.target[0] * map.target[1]);
     if by_sample::is_faster(sizes, map, samples) {
         // SAFETY: the caller's promise.
         return unsafe { by_sample::sum(sizes, map, terms, target) };
@@ -69,7 +69,7 @@ pub(in crate::convolution) unsafe fn sum<T: Real>(
     unsafe { sums(sizes, map, &Sums::of(terms), &mut [target]) };
 }
 
-/// Writes sums to all of their targets, which are of one size.
+/// Writes sums to all of their targets, which are of one size; the moments as [`sum`].
 ///
 /// # Safety
 /// If an input is the memory of a target, all of that must have been written, and be as large as the input.
@@ -77,7 +77,7 @@ pub(in crate::convolution) unsafe fn sums<T: Real>(
     sizes: &Sizes,
     map: &Map,
     sums: &Sums<'_, T>,
-    targets: &mut [&mut [MaybeUninit<T>]],
+    targets: &mut [Target<'_, T>],
 ) {
     for group in 0..sizes.groups {
         match map.way {
@@ -94,14 +94,14 @@ fn of_group<T: Real, G: SumTiling>(
     map: &Map,
     sums: &Sums<'_, T>,
     group: usize,
-    targets: &mut [&mut [MaybeUninit<T>]],
+    targets: &mut [Target<'_, T>],
 ) {
     instructions::dispatch(OfGroup { job: Job::<T, G> { tiling: PhantomData, sizes, map, sums, group }, targets });
 }
 
 struct OfGroup<'a, 't, T, G> {
     job: Job<'a, T, G>,
-    targets: &'a mut [&'t mut [MaybeUninit<T>]],
+    targets: &'a mut [Target<'t, T>],
 }
 
 impl<T: Real, G: SumTiling> WithSimd for OfGroup<'_, '_, T, G> {
@@ -111,9 +111,10 @@ impl<T: Real, G: SumTiling> WithSimd for OfGroup<'_, '_, T, G> {
         let Self { job, targets } = self;
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let sample = job.sizes.channels[1] * job.map.target[0] * job.map.target[1];
-        let samples = targets.first().map_or(0, |target| target.len() / sample);
-        if few::is_faster::<T, G>(&job, samples) {
-            return few::sums::<T, S, G>(&job, samples, targets);
+        let samples = targets.first().map_or(0, |target| target.values.len() / sample);
+        if few::is_faster(job.sizes, job.map, samples) {
+            let mut targets: Vec<_> = targets.iter_mut().map(|target| &mut *target.values).collect();
+            return few::sums::<T, S, G>(&job, samples, &mut targets);
         }
         // Enough parts for all threads.
         let at_once = samples_at_once(job.map).min(samples.div_ceil(rayon::current_num_threads()));
@@ -130,7 +131,7 @@ impl<T: Real, G: SumTiling> WithSimd for OfGroup<'_, '_, T, G> {
         for from in (0..vectors).step_by(vectors.div_ceil(parts)) {
             let part = from..vectors.min(from + vectors.div_ceil(parts));
             panel::transform::<T, S, G>(&job, &part, &mut weights);
-            let each = side_by_side(targets, at_once * sample).into_iter().zip(&mut kept);
+            let each = side_by_side(targets, at_once, (sample, job.sizes.channels[1])).into_iter().zip(&mut kept);
             parallel::for_each_with(each, |buffers: &mut Buffers<T>, (index, (targets, kept))| {
                 let (job, weights, first) = (&job, &weights, index * at_once);
                 let [is_first, is_last] = [part.start == 0, part.end == vectors];
@@ -143,10 +144,14 @@ impl<T: Real, G: SumTiling> WithSimd for OfGroup<'_, '_, T, G> {
     }
 }
 
-/// The first `size` elements of every target, then the next, and so on.
-fn side_by_side<'a, T>(targets: &'a mut [&mut [MaybeUninit<T>]], size: usize) -> Vec<Vec<&'a mut [MaybeUninit<T>]>> {
-    let mut chunks: Vec<_> = targets.iter_mut().map(|target| target.chunks_mut(size)).collect();
-    let next = || -> Option<Vec<_>> { chunks.iter_mut().map(Iterator::next).collect() };
+/// The first samples of every target, then the next, and so on.
+fn side_by_side<'a, T>(
+    targets: &'a mut [Target<'_, T>],
+    samples: usize,
+    sizes: (usize, usize),
+) -> Vec<Vec<Target<'a, T>>> {
+    let mut parts: Vec<_> = targets.iter_mut().map(|target| target.parts(samples, sizes)).collect();
+    let next = || -> Option<Vec<_>> { parts.iter_mut().map(Iterator::next).collect() };
     std::iter::from_fn(next).collect()
 }
 
@@ -183,7 +188,7 @@ struct Samples<'a, 't, T, G> {
     /// The first sample.
     first: usize,
     buffers: &'a mut Buffers<T>,
-    targets: Vec<&'t mut [MaybeUninit<T>]>,
+    targets: Vec<Target<'t, T>>,
 }
 
 impl<T: Real, G: SumTiling> WithSimd for Samples<'_, '_, T, G> {
@@ -213,7 +218,7 @@ impl<T: Real, G: SumTiling> Samples<'_, '_, T, G> {
     }
 
     fn samples(&self) -> usize {
-        self.targets[0].len() / (self.job.sizes.channels[1] * self.job.map.target[0] * self.job.map.target[1])
+        self.targets[0].values.len() / (self.job.sizes.channels[1] * self.job.map.target[0] * self.job.map.target[1])
     }
 
     /// `B^T d B` of every tile and channel of every input.
@@ -239,7 +244,7 @@ impl<T: Real, G: SumTiling> Samples<'_, '_, T, G> {
         let distance = length / lanes / G::VALUES;
         let mut pixels = Places::new(memory::registers_mut::<T, S>(&mut pixels[number * length..][..length]));
         let (input, channels) = (self.job.sums.inputs[number], self.job.sizes.channels[0]);
-        let part: &[_] = self.targets.get(number).map_or(&[], |target| target);
+        let part: &[_] = self.targets.get(number).map_or(&[], |target| target.values);
         // SAFETY: the caller of `sums` promises that an input in a target has been written, and of these samples nothing has been
         // overwritten: that comes last.
         let (source, first) = unsafe { input.source((part, self.first), channels) };
@@ -285,11 +290,15 @@ impl<T: Real, G: SumTiling> Samples<'_, '_, T, G> {
         for (products, target) in products.chunks_exact(G::VALUES * distance).zip(&mut self.targets) {
             for (vector, channel) in (0..output).step_by(lanes).enumerate() {
                 let first = vector / N * tiles * N + vector % N;
-                for (sample, target) in target.chunks_exact_mut(sizes.channels[1] * plane).enumerate() {
+                for (sample, values) in target.values.chunks_exact_mut(sizes.channels[1] * plane).enumerate() {
                     let products = &products[first + sample * rows * columns * N..];
                     let planes = group * output + channel..group * output + output.min(channel + lanes);
-                    let planes = &mut target[planes.start * plane..planes.end * plane];
-                    self.job.transform_products::<S>(simd, strip, (products, [distance, N]), planes);
+                    let values = &mut values[planes.start * plane..planes.end * plane];
+                    self.job.transform_products::<S>(simd, strip, (products, [distance, N]), values);
+                    if !target.moments.is_empty() {
+                        let moments = &mut target.moments[sample * sizes.channels[1]..][planes];
+                        strip.moments::<S>(simd, &map.stands_for(), moments);
+                    }
                 }
             }
         }

@@ -1,6 +1,5 @@
 //! Sums of convolutions: the forward map, the tangent, and the input's cotangent.
 
-use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use pulp::{Simd, WithSimd, bytemuck};
@@ -8,10 +7,11 @@ use pulp::{Simd, WithSimd, bytemuck};
 use super::band::{Turned, band};
 use super::{BAND, BLOCK, pixels, rows};
 use crate::convolution::outer::{Sizes, Term};
+use crate::convolution::target::Target;
 use crate::convolution::turn::with_lanes;
-use crate::convolution::winograd::Map;
 use crate::convolution::winograd::grid::Grid;
 use crate::convolution::winograd::transform::{Outputs, POINTS, Pixels, SIDE, Square, TILE, Transform, Weights, apart};
+use crate::convolution::winograd::{Map, moments};
 use crate::memory::{self, Aligned, Places};
 use crate::parallel::{self, Own};
 use crate::source::Input;
@@ -28,7 +28,7 @@ pub(in crate::convolution::winograd) unsafe fn sum<T: Real>(
     sizes: &Sizes,
     map: &Map,
     terms: &[Term<'_, T>],
-    target: &mut [MaybeUninit<T>],
+    target: Target<'_, T>,
 ) {
     instructions::dispatch(Sum { sizes, map, terms, target });
 }
@@ -37,14 +37,14 @@ struct Sum<'a, T> {
     sizes: &'a Sizes,
     map: &'a Map,
     terms: &'a [Term<'a, T>],
-    target: &'a mut [MaybeUninit<T>],
+    target: Target<'a, T>,
 }
 
 impl<T: Real> WithSimd for Sum<'_, T> {
     type Output = ();
 
     fn with_simd<S: Simd>(self, _: S) {
-        let Self { sizes, map, terms, target } = self;
+        let Self { sizes, map, terms, mut target } = self;
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let sample = sizes.channels[1] * map.target[0] * map.target[1];
         let is_in_place = terms.iter().any(|term| matches!(term.input, Input::Target(_)));
@@ -56,7 +56,8 @@ impl<T: Real> WithSimd for Sum<'_, T> {
                 _ => instructions::dispatch(Transformed::<T, 4> { sizes, map, terms, group }),
             };
             let job = Job { sizes, map, terms, weights: &weights, group, bands: &bands };
-            parallel::for_each_with(target.chunks_mut(lanes * sample), |buffers: &mut Buffers<T>, (index, target)| {
+            let parts = target.parts(lanes, (sample, sizes.channels[1]));
+            parallel::for_each_with(parts, |buffers: &mut Buffers<T>, (index, target)| {
                 let first = index * lanes;
                 match rows::<S>() {
                     8 => instructions::dispatch(Samples::<T, 8> { job: &job, first, target, buffers }),
@@ -156,19 +157,21 @@ struct Buffers<T> {
     products: Aligned<T>,
     /// The pixels of one channel of some rows of tiles.
     outputs: Aligned<T>,
+    /// `[out]`, those of [`moments`].
+    sums: Aligned<T>,
 }
 
 impl<T: Real> Default for Buffers<T> {
     fn default() -> Self {
-        let [pixels, products, outputs] = [(); 3].map(|()| memory::aligned(0));
-        Self { inputs: Vec::new(), pixels, products, outputs }
+        let [pixels, products, outputs, sums] = [(); 4].map(|()| memory::aligned(0));
+        Self { inputs: Vec::new(), pixels, products, outputs, sums }
     }
 }
 
 impl<T: Real> Own for Buffers<T> {
     fn bytes(&self) -> usize {
         let turned: usize = self.inputs.iter().map(Turned::bytes).sum();
-        turned + memory::bytes([&self.pixels, &self.products, &self.outputs])
+        turned + memory::bytes([&self.pixels, &self.products, &self.outputs, &self.sums])
     }
 }
 
@@ -176,7 +179,7 @@ impl<T: Real> Own for Buffers<T> {
 struct Samples<'a, T, const M: usize> {
     job: &'a Job<'a, T>,
     first: usize,
-    target: &'a mut [MaybeUninit<T>],
+    target: Target<'a, T>,
     buffers: &'a mut Buffers<T>,
 }
 
@@ -198,12 +201,13 @@ impl<T: Real, const M: usize> WithSimd for Samples<'_, T, M> {
                 }
             }
         }
+        self.put_moments::<S>();
     }
 }
 
 impl<T: Real, const M: usize> Samples<'_, T, M> {
     fn samples(&self) -> usize {
-        self.target.len() / (self.job.sizes.channels[1] * self.job.map.target[0] * self.job.map.target[1])
+        self.target.values.len() / (self.job.sizes.channels[1] * self.job.map.target[0] * self.job.map.target[1])
     }
 
     /// Reads every term's channels.
@@ -216,7 +220,7 @@ impl<T: Real, const M: usize> Samples<'_, T, M> {
         for (term, turned) in terms.iter().zip(inputs) {
             // SAFETY: the caller of `sum` promises that an input in the target has been written, and nothing of these samples has been
             // overwritten: there is one band only.
-            let (source, first) = unsafe { term.input.source((self.target, self.first), sizes.channels[0]) };
+            let (source, first) = unsafe { term.input.source((self.target.values, self.first), sizes.channels[0]) };
             let channels = (group * input..(group + 1) * input, sizes.channels[0]);
             turned.read::<S>(simd, band, source, first..first + samples, channels);
         }
@@ -265,12 +269,13 @@ impl<T: Real, const M: usize> Samples<'_, T, M> {
     #[inline(always)]
     fn transform_products<S: Simd>(&mut self, simd: S, panel: usize, block: Range<usize>, tiles: usize) {
         let Job { sizes, map, group, .. } = self.job;
-        let Buffers { products, outputs, .. } = &mut *self.buffers;
+        let Buffers { products, outputs, sums, .. } = &mut *self.buffers;
         let (columns, [_, output]) = (map.tiles()[1], self.job.channels());
         let [height, width] = map.target;
         let distance = M * tiles + 1;
         let rows = block.start * TILE..height.min(block.end * TILE);
         let (products, outputs) = (registers::<T, S>(products), registers_mut::<T, S>(outputs, rows.len() * width));
+        let (sums, _) = registers_mut::<T, S>(sums, output * moments::REGISTERS).as_chunks_mut();
         for (index, out) in (panel * M..output.min((panel + 1) * M)).enumerate() {
             for tile in 0..tiles {
                 let points = (&products[index * tiles + tile..], apart(distance));
@@ -287,12 +292,30 @@ impl<T: Real, const M: usize> Samples<'_, T, M> {
                     outputs[column..].iter_mut().zip(line).for_each(|(pixel, &value)| *pixel = value);
                 }
             }
+            if !self.target.moments.is_empty() {
+                moments::add::<T, S>(simd, &mut sums[out], outputs, rows.start == 0);
+            }
             let first = (group * output + out) * height * width + rows.start * width;
             // They lie one after the other, as in a plane of one row.
             let grid = Grid { plane: [1, outputs.len()], first: [0, 0], size: [1, outputs.len()] };
-            let samples = (&mut self.target[first..], sizes.channels[1] * height * width);
+            let samples = (&mut self.target.values[first..], sizes.channels[1] * height * width);
             let outputs: &[T] = bytemuck::cast_slice(outputs);
             with_lanes!(T, S, LANES => grid.write::<T, S, LANES>(simd, outputs.as_chunks().0, samples));
+        }
+    }
+
+    /// The moments of all planes, if anybody wants them.
+    #[inline(always)]
+    fn put_moments<S: Simd>(&mut self) {
+        if self.target.moments.is_empty() {
+            return;
+        }
+        let Job { sizes, map, group, .. } = self.job;
+        let (sums, _) = registers::<T, S>(&self.buffers.sums).as_chunks();
+        let output = self.job.channels()[1];
+        for (out, sums) in sums.iter().take(output).enumerate() {
+            let moments = &mut self.target.moments[group * output + out..];
+            moments::put::<T, S>(sums, map.target[0] * map.target[1], (moments, sizes.channels[1]));
         }
     }
 }
