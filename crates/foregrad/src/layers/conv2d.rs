@@ -30,6 +30,9 @@ pub struct Conv2d {
     shape: ConvShape,
 }
 
+/// Output channels from which a single direction of rank one is faster by its factors: fewer are not worth two passes over the tangent.
+const FACTORED_OUTPUTS: usize = 32;
+
 /// The sizes of a [`Conv2d`].
 #[derive(Debug, Clone, Copy)]
 pub struct Conv2dConfig {
@@ -161,10 +164,11 @@ impl Conv2d {
         ops::add_outer(y_dot, &a, &s)
     }
 
-    /// The factors of all directions of the weight, `[k, out]` and `[k, in kh kw]`, if each has them.
+    /// The factors of all directions of the weight, `[k, out]` and `[k, in kh kw]`, if each has them and they are the faster way.
     fn factors(&self, theta_dot: &[ParamVector]) -> Option<[Tensor<2>; 2]> {
         let factors: Option<Vec<_>> = theta_dot.iter().map(|theta_dot| theta_dot.entry("weight")?.factors()).collect();
-        let factors = factors.filter(|factors| self.shape.groups == 1 && !factors.is_empty())?;
+        let gains = theta_dot.len() > 1 || self.weight.val().dims()[0] >= FACTORED_OUTPUTS;
+        let factors = factors.filter(|factors| self.shape.groups == 1 && gains && !factors.is_empty())?;
         let (a, b): (Vec<_>, Vec<_>) = factors.into_iter().map(|[a, b]| (a, b)).unzip();
         Some([a, b].map(|side| Tensor::stack(side, 0)))
     }
