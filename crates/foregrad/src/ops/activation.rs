@@ -51,10 +51,10 @@ impl Activation {
         Self { x, map: Some(Map { affine, is_rectified }), moments: None }
     }
 
-    /// A tensor with mean and mean squared deviation of each of its channels.
-    pub(super) fn measured(x: Tensor<4>, moments: &[[f64; 2]]) -> Self {
-        let moments = by_moment(&x, moments);
-        Self { x, map: None, moments: Some(moments) }
+    /// A tensor with mean and mean squared deviation of each of its channels, if they were taken.
+    pub(super) fn measured(x: Tensor<4>, moments: Option<&[[f64; 2]]>) -> Self {
+        let moments = moments.map(|moments| by_moment(&x, moments));
+        Self { x, map: None, moments }
     }
 
     /// Its shape.

@@ -41,66 +41,58 @@ fn output_shape(convolution: &Convolution) -> [usize; 4] {
 
 /// `y = x * w`: `x` is `[n, in, h, w]`, `weight` `[out, in / groups, kh, kw]`, `y` `[n, out, h', w']`; in the memory of `x`, where that can be.
 pub fn conv2d(x: impl Into<Activation>, weight: &Tensor<4>, shape: ConvShape) -> Tensor<4> {
-    let x = x.into();
-    let convolution = shape.with_sizes(x.dims(), weight.dims());
-    let (x, is_free) = taken_activation(x, &convolution);
-    if !is_free {
-        return conv2d_of(&x, weight, shape);
-    }
-    operations::add(convolution.operations());
-    let (x, [scale, shift], is_rectified) = x.into_parts();
-    change_on_cpu!(|x, weight; scale, shift| {
-        kernels::sum_in_place(&convolution, (x, channel_map(scale, shift, is_rectified), weight), &[])
-    })
+    conv2d_activation(x.into(), weight, shape, false).into_tensor()
 }
 
 /// [`conv2d`] as an activation; with the moments of its channels, if they are wanted, where the kernels can take them: a norm reads them instead of
 /// `y`.
 pub fn conv2d_activation(x: Activation, weight: &Tensor<4>, shape: ConvShape, wants_moments: bool) -> Activation {
-    if !wants_moments {
-        return conv2d(x, weight, shape).into();
-    }
     let convolution = shape.with_sizes(x.dims(), weight.dims());
     let (x, is_free) = taken_activation(x, &convolution);
     if !is_free {
-        return fused_with_moments(&x, weight, shape).unwrap_or_else(|| conv2d_of(&x, weight, shape).into());
+        return activation_of(&x, weight, shape, wants_moments);
     }
     operations::add(convolution.operations());
     let (x, [scale, shift], is_rectified) = x.into_parts();
     let moments;
     let y = change_on_cpu!(|x, weight; scale, shift| {
         let input = (x, channel_map(scale, shift, is_rectified), weight);
-        moments = kernels::sum_in_place_and_moments(&convolution, input);
+        moments = if wants_moments {
+            Some(kernels::sum_in_place_and_moments(&convolution, input))
+        } else {
+            kernels::sum_in_place(&convolution, input, &[]);
+            None
+        };
     });
-    Activation::measured(y, &moments)
-}
-
-fn fused_with_moments(x: &Activation, weight: &Tensor<4>, shape: ConvShape) -> Option<Activation> {
-    let convolution = shape.with_sizes(x.dims(), weight.dims());
-    let size = output_shape(&convolution);
-    let (scale, shift, is_rectified) = x.map();
-    let x = x.held();
-    let (y, moments) = on_cpu!(|x, weight; scale, shift| {
-        let (y, moments) = kernels::sum_and_moments(&convolution, (source(x, scale, shift, is_rectified), weight));
-        (cpu::tensor(y, size), moments)
-    })?;
-    operations::add(convolution.operations());
-    Some(Activation::measured(y, &moments))
+    Activation::measured(y, moments.as_deref())
 }
 
 /// `y = x * w` of an `x` that others need, or that is mapped on reading.
 pub fn conv2d_of(x: &Activation, weight: &Tensor<4>, shape: ConvShape) -> Tensor<4> {
-    operations::add(shape.with_sizes(x.dims(), weight.dims()).operations());
-    fused_conv2d(x, weight, shape).unwrap_or_else(|| module::conv2d(x.tensor(), weight.clone(), None, shape.options()))
+    activation_of(x, weight, shape, false).into_tensor()
 }
 
-fn fused_conv2d(x: &Activation, weight: &Tensor<4>, shape: ConvShape) -> Option<Tensor<4>> {
+/// [`conv2d_of`] as [`conv2d_activation`] gives it.
+fn activation_of(x: &Activation, weight: &Tensor<4>, shape: ConvShape, wants_moments: bool) -> Activation {
+    operations::add(shape.with_sizes(x.dims(), weight.dims()).operations());
+    fused_conv2d(x, weight, shape, wants_moments)
+        .unwrap_or_else(|| module::conv2d(x.tensor(), weight.clone(), None, shape.options()).into())
+}
+
+fn fused_conv2d(x: &Activation, weight: &Tensor<4>, shape: ConvShape, wants_moments: bool) -> Option<Activation> {
     let convolution = shape.with_sizes(x.dims(), weight.dims());
     let size = output_shape(&convolution);
     let (scale, shift, is_rectified) = x.map();
     let x = x.held();
     on_cpu!(|x, weight; scale, shift| {
-        cpu::tensor(kernels::sum(&convolution, &[(source(x, scale, shift, is_rectified), weight)]), size)
+        let term = (source(x, scale, shift, is_rectified), weight);
+        let (y, moments) = if wants_moments {
+            let (y, moments) = kernels::sum_and_moments(&convolution, term);
+            (y, Some(moments))
+        } else {
+            (kernels::sum(&convolution, &[term]), None)
+        };
+        Activation::measured(cpu::tensor(y, size), moments.as_deref())
     })
 }
 
@@ -188,11 +180,7 @@ fn fused_dual<T: Real + Element>(
         let (both, moments) = kernels::dual(convolution, value, (slice(&x_dot), w_dot), wants_moments);
         (both.map(|values| cpu::tensor(values, size)), moments)
     };
-    let y = match moments {
-        Some(moments) => Activation::measured(y, &moments),
-        None => y.into(),
-    };
-    (y, y_dot)
+    (Activation::measured(y, moments.as_deref()), y_dot)
 }
 
 /// A tensor that is known to be local.
